@@ -1,0 +1,189 @@
+"""The contract of a gate and of an expert.
+
+A component is a function of a row, value and derivatives, written for blocks of rows:
+
+    value     V (K, B)       the gate's logits h_k, or the experts' log densities b_k
+    jac       J (K, q, B)    derivatives in each expert's *local* parameters; (1, q, B) when all share it
+    curv(c)   (K, q, q)      sum_i c_ki d2 V_ki
+    pull(c)   (K, q)         sum_i c_ki d V_ki
+
+``columns`` (K, q) says where local parameter a of expert k sits in the component's flat unconstrained
+vector; sharing is the same position in several rows. Every function receives ``local = theta[columns]``.
+Likelihood, EM, exact Hessian, standard errors, sampling and prediction are written once on top.
+
+Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from moestat.data import Affine, Block, BlockSource, Schema
+from moestat.errors import InputError
+from moestat.kernels.linear import contract
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Sizes that shape a component's parameters: experts, its covariates, responses, classes."""
+
+    n_experts: int
+    n_features: int
+    n_responses: int = 1
+    n_classes: int = 0
+
+
+class Component(ABC):
+    """What gates and experts have in common; see the module's text."""
+
+    name: ClassVar[str]
+    #: jac does not depend on the parameters and is the same for every expert: V is linear in known features
+    known_features: ClassVar[bool] = False
+    #: covariates may be shifted and scaled, and `rescale` carries the parameters
+    equivariant: ClassVar[bool] = False
+
+    @abstractmethod
+    def layout(self, dims: Dims) -> Layout:
+        """Layout of the parameter record."""
+
+    @abstractmethod
+    def columns(self, layout: Layout) -> IntArray:
+        """Flat position of every local parameter, (K, q)."""
+
+    def bind(self, layout: Layout) -> Self:
+        """The component as passes use it: told its layout, should its functions need more than ``local``."""
+        return self
+
+    @abstractmethod
+    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
+        """Write V (K, B)."""
+
+    @abstractmethod
+    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
+        """Write J (K, q, B), or (1, q, B) with known features; ``value`` is what `value` wrote."""
+
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        """Add sum_i weights[k, i] d2 V_ki to out (K, q, q). Nothing to do for maps linear in their parameters."""
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        """Add sum_i weights[k, i] d V_ki to out (K, q). Override when it can be had without J."""
+        rows = 1 if self.known_features else local.shape[0]
+        J = np.empty((rows, local.shape[1], block.weight.size))
+        self.jac(local, block, value, J)
+        contract(weights, J, out)
+
+    @abstractmethod
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
+        """Parameters to start from, given responsibilities (K, B) that already carry the row weights."""
+
+    def settings(self) -> dict[str, Any]:
+        """The component's settings by name."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+
+
+class Gate(Component):
+    """A logit map h_k(z); the weights are softmax(h)."""
+
+    #: weights are softmax(h); a joint likelihood keeps its own normaliser and sets this to False
+    normalised: ClassVar[bool] = True
+    #: experts may be relabelled freely
+    exchangeable: ClassVar[bool] = True
+
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        """The representative among parameters with equal weights."""
+        return theta
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        """Directions (r, P) that leave the weights unchanged at these parameters, and their names in words."""
+        return np.zeros((0, layout.size)), ()
+
+    def pinned(self, layout: Layout) -> IntArray:
+        """Flat positions that `canonical` holds at a constant, one per invariance."""
+        return np.zeros(0, dtype=np.int64)
+
+    def rescale(self, params: Any, covariates: Affine) -> Any:
+        """Parameters with the same weights for covariates in the given coordinates."""
+        raise InputError(f"the {self.name} gate is not equivariant; it keeps raw covariates.")
+
+
+class Expert(Component):
+    """A log density b_k(y | x)."""
+
+    #: y holds class labels
+    categorical: ClassVar[bool] = False
+    #: a continuous response may be shifted and scaled
+    scales_response: ClassVar[bool] = False
+    accepts_offset: ClassVar[bool] = False
+    accepts_exposure: ClassVar[bool] = False
+    #: the M-step has a closed form in weighted moments of known features
+    closed_form: ClassVar[bool] = False
+
+    def check(self, source: BlockSource) -> None:
+        """Refuse data that this expert cannot describe."""
+        schema = source.schema
+        if self.categorical != (schema.classes is not None):
+            kind = "class labels (categorical=True)" if self.categorical else "numbers (categorical=False)"
+            raise InputError(f"the {self.name} expert needs a response of {kind}; got {source!r}.")
+        if len(schema.responses) != 1:
+            raise InputError(
+                f"the {self.name} expert models one response; got {len(schema.responses)} columns in y. "
+                "Fit one column at a time."
+            )
+        if source.uses_exposure and not self.accepts_exposure:
+            raise InputError(f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate.")
+        if source.uses_offset and not self.accepts_offset:
+            raise InputError(f"the {self.name} expert takes no offset. Enter the term as a covariate.")
+
+    @abstractmethod
+    def mean(self, local: FloatArray, block: Block) -> FloatArray:
+        """Conditional means: (K, B), or (K, C, B) for C class probabilities."""
+
+    @abstractmethod
+    def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
+        """Derivatives of `mean` in the local parameters: (K, q, B) or (K, q, C, B)."""
+
+    @abstractmethod
+    def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
+        """One response per row from expert ``chosen`` (B,): (m, B)."""
+
+    def lower_bounds(self, layout: Layout, response: Affine) -> FloatArray:
+        """Smallest admissible value of each unconstrained parameter, for a response in these coordinates."""
+        return np.full(layout.size, -np.inf)
+
+    def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:
+        """Parameters with the same densities for covariates and response in the given coordinates."""
+        raise InputError(f"the {self.name} expert is not equivariant; it keeps raw covariates.")
+
+    def moments_shape(self, local: FloatArray) -> tuple[int, int]:
+        """Shape of the moments of all experts, (K, length)."""
+        raise InputError(f"the {self.name} expert has no closed-form M-step.")
+
+    def moments(self, local: FloatArray, block: Block, value: FloatArray, resp: FloatArray, out: FloatArray) -> None:
+        """Add responsibility-weighted moments of known features to out (K, length)."""
+
+    def ill_conditioned(self, local: FloatArray, moments: FloatArray) -> bool:
+        """Whether the moments are too poorly conditioned to solve with; then factors are computed."""
+        return False
+
+    def least_squares_rows(self, local: FloatArray, block: Block) -> FloatArray:
+        """Rows (K, p + 1, B) of each expert's least-squares problem: features, then current residuals."""
+        raise InputError(f"the {self.name} expert has no closed-form M-step.")
+
+    def m_step(
+        self, local: FloatArray, moments: FloatArray, factors: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """The maximiser of Q, as local parameters (K, q), and the score at the old ones (K, q).
+
+        ``factors`` (K, p + 1, p + 1) are triangular factors of the weighted least-squares rows, given
+        when the moments are ill-conditioned.
+        """
+        raise InputError(f"the {self.name} expert has no closed-form M-step.")

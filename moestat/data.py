@@ -1,0 +1,348 @@
+"""Data as a source of blocks: the only door to the kernels.
+
+A *block source* yields tiles of rows, features first, in *working coordinates*: every covariate (and
+a continuous response) shifted by its mean and divided by a power of two near its standard deviation.
+Nothing outside a source may assume that the rows are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from moestat.errors import InputError
+from moestat.typing import FloatArray
+from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names
+
+BLOCK_ROWS = 1024  # a tile of all buffers stays in the level-2 cache for d <= 20, K <= 8
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A tile of B rows, feature-major.
+
+    X (1 + d, B) and Z (1 + e, B) start with a row of ones; Y is (m, B), offset and weight (B,).
+    Rows that pad the tile have weight 0 and repeat a real row.
+    """
+
+    X: FloatArray
+    Z: FloatArray
+    Y: FloatArray
+    offset: FloatArray
+    weight: FloatArray
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Coordinates ``(raw - location) / scale`` of a group of columns; scales are powers of two."""
+
+    location: FloatArray
+    scale: FloatArray
+
+    @staticmethod
+    def identity(size: int) -> Affine:
+        """Coordinates that change nothing."""
+        return Affine(np.zeros(size), np.ones(size))
+
+    def apply(self, raw: FloatArray) -> FloatArray:
+        """Working values of raw columns (n, d)."""
+        return (raw - self.location) / self.scale
+
+    def restore(self, working: FloatArray) -> FloatArray:
+        """Raw values of working columns (n, d)."""
+        return working * self.scale + self.location
+
+    def inverse(self) -> Affine:
+        """The coordinates that undo these."""
+        return Affine(-self.location / self.scale, 1.0 / self.scale)
+
+    def without_location(self) -> Affine:
+        """The same scale about the origin."""
+        return Affine(np.zeros_like(self.location), self.scale)
+
+    def same_as(self, other: Affine) -> bool:
+        """Whether both describe the same coordinates."""
+        return np.array_equal(self.location, other.location) and np.array_equal(self.scale, other.scale)
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Working coordinates of the expert's covariates X, the gate's covariates Z and the response y."""
+
+    X: Affine
+    Z: Affine
+    y: Affine
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the columns are: names, and the classes of a categorical response."""
+
+    features: tuple[str, ...]
+    gate_features: tuple[str, ...]
+    responses: tuple[str, ...]
+    classes: tuple[Any, ...] | None = None
+
+
+@runtime_checkable
+class BlockSource(Protocol):
+    """What a fit needs of its data; rows may live in memory, in files or on a cluster."""
+
+    schema: Schema
+    coordinates: Coordinates
+    moments: Coordinates  # location and scale of the raw columns
+    n_rows: int
+    total_weight: float
+    uses_offset: bool
+    uses_exposure: bool
+
+    def blocks(self) -> Iterator[Block]:
+        """Tiles of rows in working coordinates, always in the same order."""
+        ...
+
+    def in_coordinates(self, coordinates: Coordinates) -> BlockSource:
+        """The same rows in other working coordinates."""
+        ...
+
+    def sketch(self, limit: int, rng: np.random.Generator) -> Block:
+        """At most ``limit`` rows, drawn without replacement, as one block without padding."""
+        ...
+
+    def distinct_rows(self, limit: int) -> int:
+        """Number of distinct rows, counted up to ``limit``."""
+        ...
+
+
+class Data:
+    """Rows in memory, validated once and copied once into tiles.
+
+    Parameters
+    ----------
+    X : array-like (n, d) or None
+        Covariates of the experts; a vector counts as one column, None as none. Data frames keep their
+        column names. No column of ones is needed: intercepts are always there.
+    y : array-like (n,) or (n, m)
+        Response; class labels of any type when ``categorical``.
+    Z : array-like (n, e), optional
+        Covariates of the gate; X when left out. An array of no columns makes the gate constant.
+    sample_weight : array-like (n,), optional
+        Frequencies: a row of weight 2 counts as two rows. Rows of weight 0 are dropped.
+    offset : array-like (n,), optional
+        Known term of the experts' linear predictors, in the units of the predictor.
+    exposure : array-like (n,), optional
+        Positive exposures; their logarithms join the offset (experts with a log link).
+    categorical : bool
+        Whether y holds class labels.
+    block_rows : int, optional
+        Rows per tile; results do not depend on it beyond rounding.
+
+    Raises
+    ------
+    InputError
+        For missing or infinite entries (with their position), shapes that do not agree, empty data,
+        bad weights, sparse, complex or non-numeric arrays, and a single class.
+    """
+
+    schema: Schema
+    coordinates: Coordinates
+    moments: Coordinates
+    n_rows: int
+    total_weight: float
+    uses_offset: bool
+    uses_exposure: bool
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        Z: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+        categorical: bool = False,
+        block_rows: int | None = None,
+    ) -> None:
+        rows = _validated(X, y, Z, sample_weight, offset, exposure, categorical)
+        self.schema = rows.schema
+        self.n_rows = rows.weight.size
+        self.total_weight = float(np.sum(rows.weight))
+        self.uses_offset, self.uses_exposure = offset is not None, exposure is not None
+        self.moments = self.coordinates = Coordinates(
+            _moments(rows.X, rows.weight),
+            _moments(rows.Z, rows.weight),
+            Affine.identity(1) if categorical else _moments(rows.Y - rows.offset[:, None], rows.weight),
+        )
+        size = _tile_rows(self.n_rows, block_rows)
+        at = self.coordinates
+        self._X = _tiles(rows.X, at.X, size, ones=True)
+        self._Z = self._X if rows.Z is rows.X else _tiles(rows.Z, at.Z, size, ones=True)
+        self._Y = _tiles(rows.Y, at.y, size)
+        self._offset = _tiles(rows.offset[:, None], Affine(np.zeros(1), at.y.scale[:1]), size)[:, 0]
+        self._weight = _tiles(rows.weight[:, None], Affine.identity(1), size)[:, 0]
+        self._weight.reshape(-1)[self.n_rows :] = 0.0
+
+    def __repr__(self) -> str:
+        s = self.schema
+        classes = f", classes={list(s.classes)}" if s.classes is not None else ""
+        columns = f"y={list(s.responses)}, X={list(s.features)}, Z={list(s.gate_features)}"
+        return f"Data({self.n_rows} rows, {columns}{classes})"
+
+    def blocks(self) -> Iterator[Block]:
+        """Tiles of rows in working coordinates, in the order of the rows."""
+        for tile in zip(self._X, self._Z, self._Y, self._offset, self._weight, strict=True):
+            yield Block(*tile)
+
+    def in_coordinates(self, coordinates: Coordinates) -> Data:
+        """The same rows in other working coordinates; what does not change is shared, not copied."""
+        old = self.coordinates
+        same_X, same_Z = old.X.same_as(coordinates.X), old.Z.same_as(coordinates.Z)
+        if same_X and same_Z and old.y.same_as(coordinates.y):
+            return self
+        other = copy(self)
+        other.coordinates = coordinates
+        if not same_X:
+            other._X = _moved(self._X, old.X, coordinates.X, ones=True)
+        if not same_Z:
+            together = self._Z is self._X and coordinates.Z.same_as(coordinates.X)
+            other._Z = other._X if together else _moved(self._Z, old.Z, coordinates.Z, ones=True)
+        if not old.y.same_as(coordinates.y):
+            other._Y = _moved(self._Y, old.y, coordinates.y)
+            other._offset = self._offset * (old.y.scale[0] / coordinates.y.scale[0])
+        return other
+
+    def sketch(self, limit: int, rng: np.random.Generator) -> Block:
+        """At most ``limit`` rows, drawn without replacement and kept in order, as one block."""
+        if self.n_rows <= limit:
+            rows = np.arange(self.n_rows)
+        else:
+            rows = np.sort(rng.choice(self.n_rows, size=limit, replace=False))
+        tile, place = np.divmod(rows, self._weight.shape[1])
+        # advanced indices on both sides of a slice put the rows first: (rows, features)
+        parts = (np.ascontiguousarray(a[tile, :, place].T) for a in (self._X, self._Z, self._Y))
+        return Block(*parts, self._offset[tile, place], self._weight[tile, place])
+
+    def distinct_rows(self, limit: int) -> int:
+        """Number of distinct rows, counted up to ``limit``."""
+        seen: set[bytes] = set()
+        for block in self.blocks():
+            real = block.weight > 0
+            rows = np.concatenate([block.X, block.Z, block.Y])[:, real].T
+            for row in np.ascontiguousarray(rows):
+                seen.add(row.tobytes())
+                if len(seen) >= limit:
+                    return limit
+        return len(seen)
+
+
+# ------------------------------------------------------------------------------------- validation
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    X: FloatArray
+    Z: FloatArray
+    Y: FloatArray
+    weight: FloatArray
+    offset: FloatArray
+    schema: Schema
+
+
+def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure: Any, categorical: bool) -> _Rows:
+    classes: tuple[Any, ...] | None = None
+    covariates = None if X is None else as_matrix("X", X)
+    n = None if covariates is None else len(covariates)
+    if categorical:
+        codes, classes = as_classes(y, n)
+        response = codes[:, None].astype(np.float64)
+    else:
+        response = as_matrix("y", y, n)
+    n = len(response)
+    if covariates is None:
+        covariates = np.empty((n, 0))
+    gate = covariates if Z is None else as_matrix("Z", Z, n)
+    schema = Schema(
+        features=() if X is None else column_names(X, "x", covariates.shape[1]),
+        gate_features=column_names(X, "x", gate.shape[1])
+        if Z is None and X is not None
+        else column_names(Z, "z", gate.shape[1]),
+        responses=_response_names(y, response.shape[1]),
+        classes=classes,
+    )
+    weight = np.ones(n) if sample_weight is None else as_weights(sample_weight, n)
+    known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
+    if exposure is not None:
+        known = known + np.log(_positive_exposure(exposure, n))
+    keep = weight > 0
+    if keep.all():
+        return _Rows(covariates, gate, response, weight, known, schema)
+    kept = covariates[keep]
+    return _Rows(kept, kept if gate is covariates else gate[keep], response[keep], weight[keep], known[keep], schema)
+
+
+def _response_names(y: Any, count: int) -> tuple[str, ...]:
+    names = column_names(y, "y", count)
+    return ("y",) if names == ("y1",) else names
+
+
+def _positive_exposure(value: Any, n: int) -> FloatArray:
+    exposure = as_vector("exposure", value, n)
+    if (exposure <= 0).any():
+        row = int(np.argmax(exposure <= 0))
+        raise InputError(f"exposure must be larger than zero; got {exposure[row]} in row {row}.")
+    return exposure
+
+
+# ------------------------------------------------------------------------------------- coordinates
+def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
+    """Weighted mean of each column, and the power of two nearest to its standard deviation.
+
+    Powers of two divide exactly, so that data multiplied by one give the same working values.
+    """
+    d = columns.shape[1]
+    location, scale = np.zeros(d), np.ones(d)
+    share = weight / weight.sum()
+    for i in range(d):
+        column = columns[:, i]
+        if (column == column[0]).all():
+            location[i] = column[0]
+            continue
+        unit = 2.0 ** np.frexp(np.abs(column).max())[1]  # squares stay within range
+        reduced = column / unit
+        mean = reduced[0] + share @ (reduced - reduced[0])
+        sd = np.sqrt(share @ (reduced - mean) ** 2)
+        location[i] = mean * unit
+        scale[i] = unit * 2.0 ** np.round(np.log2(sd))
+    return Affine(location, scale)
+
+
+# ------------------------------------------------------------------------------------- tiles
+def _tile_rows(n: int, block_rows: int | None) -> int:
+    if block_rows is not None and block_rows < 1:
+        raise InputError(f"block_rows must be at least 1; got {block_rows}.")
+    # even tiles of a multiple of eight rows: no tile is mostly padding
+    tiles = -(-n // (block_rows or BLOCK_ROWS))
+    return -(-n // (8 * tiles)) * 8
+
+
+def _tiles(rows: FloatArray, coordinates: Affine, size: int, *, ones: bool = False) -> FloatArray:
+    """Tiles (T, features, size) in working coordinates; the last tile repeats the last row."""
+    n, d = rows.shape
+    out = np.empty((-(-n // size), d + ones, size))
+    if ones:
+        out[:, 0] = 1.0
+    for tile, start in zip(out[:, int(ones) :], range(0, n, size), strict=True):
+        chunk = coordinates.apply(rows[start : start + size]).T
+        tile[:, : chunk.shape[1]] = chunk
+        tile[:, chunk.shape[1] :] = chunk[:, -1:]
+    return out
+
+
+def _moved(tiles: FloatArray, old: Affine, new: Affine, *, ones: bool = False) -> FloatArray:
+    out = np.ones_like(tiles)
+    first = int(ones)
+    for source, target in zip(tiles[:, first:], out[:, first:], strict=True):
+        target[:] = new.apply(old.restore(source.T)).T
+    return out

@@ -1,0 +1,146 @@
+"""Experts of different families side by side, one family per expert."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moestat.component import Dims, Expert
+from moestat.data import Affine, Block, BlockSource, Schema
+from moestat.errors import InputError
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class MixedParams:
+    """One record per expert, each of a single expert (K = 1)."""
+
+    members: tuple[Any, ...]
+
+
+def _record(**members: Any) -> MixedParams:
+    return MixedParams(tuple(members.values()))
+
+
+@dataclass(frozen=True)
+class Mixed(Expert):
+    """A tuple of families: expert k follows ``families[k]``.
+
+    Local parameters are padded to the longest family; the padding has derivative zero.
+    """
+
+    families: tuple[Expert, ...]
+    widths: tuple[int, ...] = field(default=(), repr=False, compare=False)
+
+    name: ClassVar[str] = "mixed"
+
+    def __post_init__(self) -> None:
+        kinds = {(e.categorical, e.scales_response) for e in self.families}
+        if len(kinds) > 1:
+            names = [e.name for e in self.families]
+            raise InputError(f"experts of one model must describe the same kind of response; got {names}.")
+
+    @property
+    def categorical(self) -> bool:  # type: ignore[override]
+        return self.families[0].categorical
+
+    @property
+    def scales_response(self) -> bool:  # type: ignore[override]
+        return all(e.scales_response for e in self.families)
+
+    @property
+    def equivariant(self) -> bool:  # type: ignore[override]
+        return all(e.equivariant for e in self.families)
+
+    def check(self, source: BlockSource) -> None:
+        for family in self.families:
+            family.check(source)
+
+    # ------------------------------------------------------------------------------- parameters
+    def layout(self, dims: Dims) -> Layout:
+        if len(self.families) != dims.n_experts:
+            raise InputError(
+                f"expert must be one family or a tuple of n_experts={dims.n_experts} families; "
+                f"got {len(self.families)}."
+            )
+        one = Dims(1, dims.n_features, dims.n_responses, dims.n_classes)
+        return Layout(_record, tuple((str(k), family.layout(one)) for k, family in enumerate(self.families)))
+
+    def columns(self, layout: Layout) -> IntArray:
+        rows, offset = [], 0
+        for family, part in self._parts(layout):
+            rows.append(family.columns(part)[0] + offset)
+            offset += part.size
+        width = max(row.size for row in rows)
+        return np.stack([np.pad(row, (0, width - row.size), mode="edge") for row in rows])
+
+    def bind(self, layout: Layout) -> Mixed:
+        return replace(self, widths=tuple(part.size for _, part in layout.entries))
+
+    def _members(self, local: FloatArray) -> Iterator[tuple[int, int, Expert, FloatArray]]:
+        """(k, width, family, own local parameters (1, width)) of each expert."""
+        for k, (family, width) in enumerate(zip(self.families, self.widths, strict=True)):
+            yield k, width, family, np.ascontiguousarray(local[k : k + 1, :width])
+
+    def lower_bounds(self, layout: Layout, response: Affine) -> FloatArray:
+        return np.concatenate([family.lower_bounds(part, response) for family, part in self._parts(layout)])
+
+    def rescale(self, params: MixedParams, covariates: Affine, response: Affine) -> MixedParams:
+        pairs = zip(self.families, params.members, strict=True)
+        return MixedParams(tuple(family.rescale(member, covariates, response) for family, member in pairs))
+
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> MixedParams:
+        starts = (
+            family.start(part, block, resp[k : k + 1], schema)
+            for k, (family, part) in enumerate(self._parts(layout))
+        )
+        return MixedParams(tuple(starts))
+
+    def _parts(self, layout: Layout) -> Iterator[tuple[Expert, Layout]]:
+        for family, (_, part) in zip(self.families, layout.entries, strict=True):
+            assert isinstance(part, Layout)
+            yield family, part
+
+    # ------------------------------------------------------------------------------- density
+    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
+        for k, _, family, own in self._members(local):
+            family.value(own, block, out[k : k + 1])
+
+    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
+        out[:] = 0.0
+        for k, width, family, own in self._members(local):
+            family.jac(own, block, value[k : k + 1], out[k : k + 1, :width])
+
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        for k, width, family, own in self._members(local):
+            curvature = np.zeros((1, width, width))
+            family.curv(own, block, value[k : k + 1], weights[k : k + 1], curvature)
+            out[k, :width, :width] += curvature[0]
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        for k, width, family, own in self._members(local):
+            score = np.zeros((1, width))
+            family.pull(own, block, value[k : k + 1], weights[k : k + 1], score)
+            out[k, :width] += score[0]
+
+    # ------------------------------------------------------------------------------- prediction
+    def mean(self, local: FloatArray, block: Block) -> FloatArray:
+        return np.concatenate([family.mean(own, block) for _, _, family, own in self._members(local)])
+
+    def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
+        each = [family.mean_jac(own, block)[0] for _, _, family, own in self._members(local)]
+        out = np.zeros((len(each), local.shape[1], *each[0].shape[1:]))
+        for target, jacobian in zip(out, each, strict=True):
+            target[: len(jacobian)] = jacobian
+        return out
+
+    def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
+        out = np.empty_like(block.Y)
+        for k, _, family, own in self._members(local):
+            drawn = family.draw(own, block, np.zeros(chosen.size, dtype=np.int64), rng)
+            out[:, chosen == k] = drawn[:, chosen == k]
+        return out

@@ -1,0 +1,443 @@
+"""Passes over the data: every one is a sum.
+
+A pass evaluates gate and expert on tile after tile, combines them (E-step), and adds what the tile
+contributes to a record of sums. Records of disjoint tiles merge, so the same records serve any way of
+visiting the tiles; partial sums are always added in tile order. Nothing of size (n, K) is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import fsum
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from moestat.component import Expert, Gate
+from moestat.data import Block, BlockSource
+from moestat.kernels import information, linear, rows
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One block after the E-step; arrays (K, B) unless stated, overwritten by the next tile.
+
+    H logits, E log densities, PI gate weights, R row weight times responsibilities,
+    D row weight times (responsibility - gate weight), row (B,) log densities of the mixture.
+    """
+
+    block: Block
+    H: FloatArray
+    E: FloatArray
+    PI: FloatArray
+    R: FloatArray
+    D: FloatArray
+    row: FloatArray
+    loglik: float
+
+
+class Sums(Protocol):
+    """A record of additive statistics."""
+
+    def add(self, tile: Tile) -> None:
+        """Add one tile's contribution."""
+
+
+S = TypeVar("S", bound=Sums)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A gate and an expert with their parameters' places in the flat vector ``theta = (gate, expert)``."""
+
+    gate: Gate
+    expert: Expert
+    layout: Layout
+    gate_columns: IntArray
+    expert_columns: IntArray
+    n_gate: int
+
+    @staticmethod
+    def of(gate: Gate, expert: Expert, layout: Layout) -> Terms:
+        """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``."""
+        parts = dict(layout.entries)
+        gate_layout, expert_layout = parts["gate"], parts["expert"]
+        assert isinstance(gate_layout, Layout) and isinstance(expert_layout, Layout)
+        return Terms(
+            gate=gate.bind(gate_layout),
+            expert=expert.bind(expert_layout),
+            layout=layout,
+            gate_columns=gate.columns(gate_layout),
+            expert_columns=expert.columns(expert_layout) + gate_layout.size,
+            n_gate=gate_layout.size,
+        )
+
+    @property
+    def n_experts(self) -> int:
+        return self.expert_columns.shape[0]
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+    def tiles(self, theta: FloatArray, blocks: Iterator[Block]) -> Iterator[Tile]:
+        """E-step on block after block."""
+        gate, expert, K = self.gate, self.expert, self.n_experts
+        local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
+        B = -1
+        for block in blocks:
+            if block.weight.size != B:
+                B = block.weight.size
+                H, E, PI, R, D = np.empty((5, K, B))
+                row, scratch = np.empty(B), np.empty((3, B))
+            gate.value(local_gate, block, H)
+            expert.value(local_expert, block, E)
+            loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)
+            yield Tile(block, H, E, PI, R, D, row, loglik)
+
+    def scatter(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
+        """Add local vectors (K, q) at their places in a flat vector."""
+        np.add.at(out, columns, values)
+
+    def scatter_matrix(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
+        """Add local matrices (K, q, q) at their places in a flat matrix."""
+        np.add.at(out, (columns[:, :, None], columns[:, None, :]), values)
+
+
+# --------------------------------------------------------------------------------------- records
+class LoglikSums:
+    """Log-likelihood, entropy of the responsibilities (nats) and mass of each expert (rows)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._parts: list[float] = []
+        self._entropy: list[float] = []
+        self.mass = np.zeros(terms.n_experts)
+
+    def add(self, tile: Tile) -> None:
+        self._parts.append(tile.loglik)
+        self._entropy.append(rows.entropy(tile.R, tile.block.weight))
+        self.mass += tile.R.sum(axis=1)
+
+    @property
+    def loglik(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def entropy(self) -> float:
+        return fsum(self._entropy)
+
+
+class ScoreSums:
+    """Log-likelihood and score."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local_gate, self._local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
+        self._gate, self._expert = np.zeros_like(self._local_gate), np.zeros_like(self._local_expert)
+        self._parts: list[float] = []
+
+    def add(self, tile: Tile) -> None:
+        terms, block = self._terms, tile.block
+        self._parts.append(tile.loglik)
+        terms.gate.pull(self._local_gate, block, tile.H, tile.D, self._gate)
+        terms.expert.pull(self._local_expert, block, tile.E, tile.R, self._expert)
+
+    @property
+    def loglik(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def score(self) -> FloatArray:
+        """Derivative of the log-likelihood in the unconstrained parameters (P,), a sum over rows."""
+        out = np.zeros(self._terms.size)
+        self._terms.scatter(self._terms.gate_columns, self._gate, out)
+        self._terms.scatter(self._terms.expert_columns, self._expert, out)
+        return out
+
+
+class GateInformation:
+    """Minus the Hessian of the gate's part of Q, for any gate."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.gate_columns]
+        K, q = self._local.shape
+        self._mean = np.zeros((_up4(terms.n_gate),) * 2)
+        self._products = np.zeros((K, _up4(q), _up4(q)))
+        self._curvature = np.zeros((K, q, q))
+
+    def add(self, tile: Tile) -> None:
+        terms, weight = self._terms, tile.block.weight
+        K, q = self._local.shape
+        J = np.empty((1 if terms.gate.known_features else K, q, weight.size))
+        terms.gate.jac(self._local, tile.block, tile.H, J)
+        U = np.empty((self._mean.shape[0], weight.size))
+        X, W = np.zeros((2, self._products.shape[1], weight.size))
+        information.add_weighted_outer(
+            terms.gate_columns, tile.PI, weight, J, U, X, W, self._mean, self._products
+        )
+        terms.gate.curv(self._local, tile.block, tile.H, tile.D, self._curvature)
+
+    @property
+    def matrix(self) -> FloatArray:
+        n, q = self._terms.n_gate, self._local.shape[1]
+        out = -_symmetric(self._mean)[:n, :n]
+        local = _symmetric(self._products)[:, :q, :q] - self._curvature
+        self._terms.scatter_matrix(self._terms.gate_columns, local, out)
+        return out
+
+
+class LinearGateInformation:
+    """The same for logits that are linear in known features: one product of pair weights and features."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.gate_columns]
+        K, q = self._local.shape
+        self._sums = np.zeros((_up4(K * (K + 1) // 2), _up4(q * (q + 1) // 2)))
+
+    def add(self, tile: Tile) -> None:
+        B = tile.block.weight.size
+        F = np.empty((1, self._local.shape[1], B))
+        self._terms.gate.jac(self._local, tile.block, tile.H, F)
+        products, W = np.zeros((self._sums.shape[1], B)), np.zeros((self._sums.shape[0], B))
+        information.add_softmax_information(tile.PI, tile.block.weight, F[0], products, W, self._sums)
+
+    @property
+    def matrix(self) -> FloatArray:
+        columns = self._terms.gate_columns
+        K, q = columns.shape
+        pairs, entries = _lower_index(K), _lower_index(q)
+        out = np.zeros((self._terms.n_gate,) * 2)
+        blocks = self._sums[pairs][:, :, entries]  # (K, K, q, q)
+        np.add.at(out, (columns[:, None, :, None], columns[None, :, None, :]), blocks)
+        return out
+
+
+class EMSums:
+    """Everything one generalised EM step needs; see `moestat.solvers.em`."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
+        linear_gate = terms.gate.known_features
+        self._information = (LinearGateInformation if linear_gate else GateInformation)(terms, theta)
+        self._gate = np.zeros_like(self._local_gate)
+        self._expert = np.zeros_like(self.local_expert)
+        self._curvature = np.zeros((*self.local_expert.shape, self.local_expert.shape[1]))
+        self.moments = np.zeros(terms.expert.moments_shape(self.local_expert) if terms.expert.closed_form else (0, 0))
+        self._parts: list[float] = []
+
+    def add(self, tile: Tile) -> None:
+        terms, block = self._terms, tile.block
+        self._parts.append(tile.loglik)
+        terms.gate.pull(self._local_gate, block, tile.H, tile.D, self._gate)
+        self._information.add(tile)
+        if terms.expert.closed_form:
+            terms.expert.moments(self.local_expert, block, tile.E, tile.R, self.moments)
+        else:
+            terms.expert.pull(self.local_expert, block, tile.E, tile.R, self._expert)
+            terms.expert.curv(self.local_expert, block, tile.E, tile.R, self._curvature)
+
+    @property
+    def loglik(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def gate_score(self) -> FloatArray:
+        out = np.zeros(self._terms.n_gate)
+        self._terms.scatter(self._terms.gate_columns, self._gate, out)
+        return out
+
+    @property
+    def gate_information(self) -> FloatArray:
+        return self._information.matrix
+
+    @property
+    def expert_score(self) -> FloatArray:
+        """Score of the experts, (Pe,); with a closed form it comes out of the moments."""
+        terms = self._terms
+        local = self._expert
+        if terms.expert.closed_form:
+            local = terms.expert.m_step(self.local_expert, self.moments)[1]
+        out = np.zeros(terms.size - terms.n_gate)
+        terms.scatter(terms.expert_columns - terms.n_gate, local, out)
+        return out
+
+    @property
+    def score(self) -> FloatArray:
+        return np.concatenate([self.gate_score, self.expert_score])
+
+    @property
+    def expert_information(self) -> FloatArray:
+        """Minus the Hessian of the experts' part of Q, (Pe, Pe); only without a closed form."""
+        terms = self._terms
+        out = np.zeros((terms.size - terms.n_gate,) * 2)
+        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
+        return out
+
+
+class _Derivatives:
+    """Jacobians of one tile and the rows sqrt(w) A, sqrt(w) U of `kernels.information`."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self.local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
+        self._size = -1
+
+    def of(self, tile: Tile) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        terms, B = self._terms, tile.block.weight.size
+        if self._size != B:
+            self._size = B
+            K = terms.n_experts
+            self._Jg = np.empty((1 if terms.gate.known_features else K, self.local_gate.shape[1], B))
+            self._Je = np.empty((1 if terms.expert.known_features else K, self.local_expert.shape[1], B))
+            self._A, self._U = np.empty((_up4(terms.size), B)), np.empty((_up4(terms.n_gate), B))
+            self._scratch = np.empty((2, B))
+        terms.gate.jac(self.local_gate, tile.block, tile.H, self._Jg)
+        terms.expert.jac(self.local_expert, tile.block, tile.E, self._Je)
+        information.mean_derivatives(
+            terms.gate_columns, terms.expert_columns, tile.PI, tile.R, tile.block.weight,
+            self._Jg, self._Je, self._A, self._U, self._scratch,
+        )  # fmt: skip
+        return self._A, self._U, self._Jg, self._Je
+
+
+class HessianSums:
+    """Log-likelihood, score and the exact Hessian of the observed log-likelihood."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._derivatives = _Derivatives(terms, theta)
+        self._qg, self._qe = terms.gate_columns.shape[1], terms.expert_columns.shape[1]
+        self._width = _up4(self._qg + self._qe)
+        K, P = terms.n_experts, terms.size
+        self._parts: list[float] = []
+        self.score = np.zeros(P)
+        self._outer = np.zeros((_up4(P),) * 2)
+        self._gate_outer = np.zeros((_up4(terms.n_gate),) * 2)
+        self._local = np.zeros((K, self._width, self._width))
+        self._gate_curvature = np.zeros((K, self._qg, self._qg))
+        self._expert_curvature = np.zeros((K, self._qe, self._qe))
+        self._X = self._W = np.zeros((0, 0))
+
+    def add(self, tile: Tile) -> None:
+        terms, block, d = self._terms, tile.block, self._derivatives
+        A, U, Jg, Je = d.of(tile)
+        if self._X.shape[1] != block.weight.size:
+            self._X, self._W = np.zeros((2, self._width, block.weight.size))
+        self._parts.append(tile.loglik)
+        information.add_scores(A, U[: terms.n_gate], block.weight, self.score)
+        linear.add_lower_products(A, A, self._outer)
+        linear.add_lower_products(U, U, self._gate_outer)
+        information.add_local_products(tile.D, tile.R, Jg, Je, self._X, self._W, self._local)
+        terms.gate.curv(d.local_gate, block, tile.H, tile.D, self._gate_curvature)
+        terms.expert.curv(d.local_expert, block, tile.E, tile.R, self._expert_curvature)
+
+    @property
+    def loglik(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def hessian(self) -> FloatArray:
+        """Second derivatives of the log-likelihood (P, P), a sum over rows."""
+        terms = self._terms
+        P, n = terms.size, terms.n_gate
+        out = -_symmetric(self._outer)[:P, :P]
+        out[:n, :n] += _symmetric(self._gate_outer)[:n, :n]
+        q = self._qg + self._qe
+        local = _symmetric(self._local)[:, :q, :q]
+        local[:, : self._qg, : self._qg] += self._gate_curvature
+        local[:, self._qg :, self._qg :] += self._expert_curvature
+        columns = np.concatenate([terms.gate_columns, terms.expert_columns], axis=1)
+        terms.scatter_matrix(columns, local, out)
+        return 0.5 * (out + out.T)
+
+
+class OuterProductSums:
+    """Sum over rows of weight * score score' (P, P)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._derivatives = _Derivatives(terms, theta)
+        self._outer = np.zeros((_up4(terms.size),) * 2)
+
+    def add(self, tile: Tile) -> None:
+        A, U, _, _ = self._derivatives.of(tile)
+        information.subtract_gate(A, U[: self._terms.n_gate])
+        linear.add_lower_products(A, A, self._outer)
+
+    @property
+    def matrix(self) -> FloatArray:
+        return _symmetric(self._outer)[: self._terms.size, : self._terms.size]
+
+
+class FactorSums:
+    """Triangular factors (K, p + 1, p + 1) of each expert's weighted least-squares rows, by updating QR."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.expert_columns]
+        self.factors = np.zeros((0, 0, 0))
+
+    def add(self, tile: Tile) -> None:
+        rows_ = self._terms.expert.least_squares_rows(self._local, tile.block)
+        if not self.factors.size:
+            self.factors = np.zeros((len(rows_), rows_.shape[1], rows_.shape[1]))
+        weighted = (rows_ * np.sqrt(tile.R)[:, None]).transpose(0, 2, 1)
+        for k, matrix in enumerate(weighted):
+            self.factors[k] = np.linalg.qr(np.vstack([self.factors[k], matrix]), mode="r")[: matrix.shape[1]]
+
+
+# --------------------------------------------------------------------------------------- driver
+@dataclass(frozen=True)
+class Passes:
+    """The passes of one model over one source; ``theta`` is the unconstrained vector in working coordinates."""
+
+    terms: Terms
+    source: BlockSource
+
+    def reduce(self, record: S, theta: FloatArray) -> S:
+        """Add every tile of the source to a record, in order."""
+        for tile in self.terms.tiles(theta, self.source.blocks()):
+            record.add(tile)
+        return record
+
+    def loglik(self, theta: FloatArray) -> LoglikSums:
+        return self.reduce(LoglikSums(self.terms, theta), theta)
+
+    def score(self, theta: FloatArray) -> ScoreSums:
+        return self.reduce(ScoreSums(self.terms, theta), theta)
+
+    def em(self, theta: FloatArray) -> EMSums:
+        return self.reduce(EMSums(self.terms, theta), theta)
+
+    def hessian(self, theta: FloatArray) -> HessianSums:
+        return self.reduce(HessianSums(self.terms, theta), theta)
+
+    def outer_products(self, theta: FloatArray) -> OuterProductSums:
+        return self.reduce(OuterProductSums(self.terms, theta), theta)
+
+    def factors(self, theta: FloatArray) -> FactorSums:
+        return self.reduce(FactorSums(self.terms, theta), theta)
+
+
+def _up4(n: int) -> int:
+    return (n + 3) // 4 * 4
+
+
+def _symmetric(lower: FloatArray) -> FloatArray:
+    """Full matrices from their lower triangles."""
+    strict = np.tril(lower, -1)
+    return np.tril(lower) + np.swapaxes(strict, -1, -2)
+
+
+def _lower_index(n: int) -> IntArray:
+    """Position of entry (i, j) in the order (0,0), (1,0), (1,1), (2,0), ..., for either triangle."""
+    i, j = np.indices((n, n))
+    high, low = np.maximum(i, j), np.minimum(i, j)
+    index: IntArray = high * (high + 1) // 2 + low
+    return index

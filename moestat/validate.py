@@ -1,0 +1,152 @@
+"""Turn what a user passes into float64 arrays, or say exactly what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moestat.errors import InputError
+from moestat.typing import AnyArray, FloatArray, IntArray
+
+
+def column_names(value: Any, prefix: str, count: int) -> tuple[str, ...]:
+    """Names of the columns: a data frame's own, or ``prefix1``, ``prefix2``, ..."""
+    columns = getattr(value, "columns", None)
+    if columns is None and getattr(value, "name", None) is not None:
+        columns = [value.name]
+    names = [str(c) for c in columns] if columns is not None else [f"{prefix}{i + 1}" for i in range(count)]
+    if len(set(names)) != len(names):
+        raise InputError(f"column names must be distinct; got {names}. Rename the repeated columns.")
+    return tuple(names)
+
+
+def as_matrix(name: str, value: Any, n_rows: int | None = None) -> FloatArray:
+    """Dense, finite float64 array (n, d); a vector counts as one column."""
+    array = _real(name, value)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise InputError(f"{name} must be a matrix (rows, columns); got an array of shape {array.shape}.")
+    _check_rows(name, array.shape[0], n_rows)
+    _check_finite(name, array)
+    return array
+
+
+def as_vector(name: str, value: Any, n_rows: int) -> FloatArray:
+    """Dense, finite float64 vector (n,); a single number is repeated."""
+    array = _real(name, value)
+    if array.ndim == 0:
+        array = np.full(n_rows, float(array))
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise InputError(f"{name} must be a vector with one entry per row; got an array of shape {array.shape}.")
+    _check_rows(name, array.shape[0], n_rows)
+    _check_finite(name, array)
+    return array
+
+
+def as_weights(value: Any, n_rows: int) -> FloatArray:
+    """Sample weights (n,): finite, none negative, not all zero."""
+    weights = as_vector("sample_weight", value, n_rows)
+    if (weights < 0).any():
+        row = int(np.argmax(weights < 0))
+        raise InputError(
+            f"sample_weight must not be negative; got {weights[row]} in row {row}. "
+            "Weights are frequencies: a row of weight 2 counts as two rows; use 0 to leave a row out."
+        )
+    if not (weights > 0).any():
+        raise InputError("sample_weight must have a positive entry; all weights are zero, so no row is left.")
+    return weights
+
+
+def as_classes(value: Any, n_rows: int | None = None) -> tuple[IntArray, tuple[Any, ...]]:
+    """Class codes (n,) and the distinct labels, sorted (a pandas categorical keeps its order)."""
+    categories = getattr(getattr(value, "cat", None), "categories", None)
+    labels = np.asarray(value)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(f"y must be a vector of class labels; got an array of shape {labels.shape}.")
+    _check_rows("y", labels.shape[0], n_rows)
+    _check_labels(labels)
+    if categories is not None:
+        present = set(labels.tolist())
+        levels = [c for c in categories if c in present]
+        position = {level: code for code, level in enumerate(levels)}
+        codes = np.array([position[label] for label in labels.tolist()], dtype=np.int64)
+    else:
+        distinct, inverse = np.unique(labels, return_inverse=True)
+        levels, codes = distinct.tolist(), inverse.astype(np.int64)
+    if len(levels) < 2:
+        raise InputError(
+            f"y must hold at least two classes for a categorical expert; got only one class: {levels[0]!r}."
+        )
+    return codes, tuple(levels)
+
+
+def _check_labels(labels: AnyArray) -> None:
+    if np.issubdtype(labels.dtype, np.complexfloating):
+        raise InputError("y must hold class labels; got complex numbers.")
+    if np.issubdtype(labels.dtype, np.floating):
+        _check_finite("y", labels)
+        return
+    if labels.dtype == object:
+        missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
+        if missing:
+            raise InputError(f"y holds {len(missing)} missing labels, the first in row {missing[0]}; drop those rows.")
+        kinds = {type(label).__name__ for label in labels.tolist()}
+        if len(kinds) > 1 and "str" in kinds:
+            raise InputError(f"y must hold labels of one type; got a mixture of {sorted(kinds)}.")
+
+
+def _real(name: str, value: Any) -> FloatArray:
+    if hasattr(value, "toarray") and hasattr(value, "nnz"):
+        raise InputError(f"{name} must be dense; got a sparse {type(value).__name__}. Pass {name}.toarray().")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} must be a rectangular array of numbers; got rows of unequal length.") from error
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise InputError(f"{name} must be real; got complex numbers. Pass the real part, or real and imaginary columns.")
+    if array.dtype.kind not in "fiub" and array.dtype != object:
+        raise InputError(
+            f"{name} must be numeric; got dtype {array.dtype}. Encode categories as numbers, or use the formula interface."
+        )
+    try:
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        bad = _first_non_number(array)
+        raise InputError(
+            f"{name} must be numeric; got {bad[1]!r} at position {bad[0]}. "
+            "Encode categories as numbers, or use the formula interface."
+        ) from error
+
+
+def _first_non_number(array: AnyArray) -> tuple[tuple[int, ...], Any]:
+    for position, entry in np.ndenumerate(array):
+        try:
+            float(entry)
+        except (TypeError, ValueError):
+            return position, entry
+    return (), array
+
+
+def _check_rows(name: str, rows: int, expected: int | None) -> None:
+    if rows == 0:
+        raise InputError(f"{name} must have at least one row; got none.")
+    if expected is not None and rows != expected:
+        raise InputError(f"{name} must have as many rows as the other inputs, {expected}; got {rows}.")
+
+
+def _check_finite(name: str, array: FloatArray) -> None:
+    if np.isfinite(array).all():
+        return
+    bad = ~np.isfinite(array)
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    where = f"row {first[0]}" + (f", column {first[1]}" if len(first) > 1 else "")
+    raise InputError(
+        f"{name} must be finite; got {array[first]} in {where} ({int(bad.sum())} such entries in all). "
+        "Drop or impute those rows first."
+    )
