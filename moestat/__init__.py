@@ -1,3 +1,81 @@
-"""moestat: statistical theory and simulation for mixture-of-experts gating."""
+"""moestat: statistical theory and simulation for mixture-of-experts gating.
+
+    import moestat as ms
+
+    model = ms.MixtureOfExperts(gate=ms.gates.Softmax(), expert=ms.experts.Gaussian(), n_experts=2)
+    results = ms.fit(model, X, y)
+    print(results.summary())
+
+Names are imported when they are first used, so that ``import moestat`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from moestat import datasets, experts, gates, plotting, solvers
+    from moestat.certificate import Certificate, Status
+    from moestat.data import BlockSource, Data
+    from moestat.errors import ConvergenceWarning, InputError, MoestatError, MoestatWarning, NotIdentifiedError
+    from moestat.fitting import fit
+    from moestat.model import MixtureOfExperts, MoEParams
+    from moestat.results import Results, load
+
+_MODULES = ("datasets", "experts", "gates", "plotting", "solvers")
+_NAMES = {
+    "BlockSource": "data",
+    "Certificate": "certificate",
+    "ConvergenceWarning": "errors",
+    "Data": "data",
+    "InputError": "errors",
+    "MixtureOfExperts": "model",
+    "MoEParams": "model",
+    "MoestatError": "errors",
+    "MoestatWarning": "errors",
+    "NotIdentifiedError": "errors",
+    "Results": "results",
+    "Status": "certificate",
+    "fit": "fitting",
+    "load": "results",
+}
+
+__all__ = [
+    "BlockSource",
+    "Certificate",
+    "ConvergenceWarning",
+    "Data",
+    "InputError",
+    "MixtureOfExperts",
+    "MoEParams",
+    "MoestatError",
+    "MoestatWarning",
+    "NotIdentifiedError",
+    "Results",
+    "Status",
+    "__version__",
+    "datasets",
+    "experts",
+    "fit",
+    "gates",
+    "load",
+    "plotting",
+    "solvers",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"moestat.{name}")
+    if name in _NAMES:
+        value = getattr(import_module(f"moestat.{_NAMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'moestat' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(set(__all__) | set(globals()))

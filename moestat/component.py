@@ -126,6 +126,8 @@ class Expert(Component):
     accepts_exposure: ClassVar[bool] = False
     #: the M-step has a closed form in weighted moments of known features
     closed_form: ClassVar[bool] = False
+    #: all experts are of one family, so that they may be relabelled
+    exchangeable: ClassVar[bool] = True
 
     def check(self, source: BlockSource) -> None:
         """Refuse data that this expert cannot describe."""
@@ -155,8 +157,16 @@ class Expert(Component):
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         """One response per row from expert ``chosen`` (B,): (m, B)."""
 
-    def lower_bounds(self, layout: Layout, response: Affine) -> FloatArray:
-        """Smallest admissible value of each unconstrained parameter, for a response in these coordinates."""
+    #: `cdf` is there
+    has_cdf: ClassVar[bool] = False
+
+    def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
+        """Distribution function of each expert at y (B,): (K, B)."""
+        raise InputError(f"the {self.name} expert has no distribution function.")
+
+    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
+        """Smallest admissible value of each unconstrained parameter; ``spread`` (m,) is near the response's
+        standard deviation, in working units."""
         return np.full(layout.size, -np.inf)
 
     def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:

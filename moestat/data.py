@@ -346,3 +346,72 @@ def _moved(tiles: FloatArray, old: Affine, new: Affine, *, ones: bool = False) -
     for source, target in zip(tiles[:, first:], out[:, first:], strict=True):
         target[:] = new.apply(old.restore(source.T)).T
     return out
+
+
+# ------------------------------------------------------------------------------------- new rows
+def query_block(
+    schema: Schema,
+    coordinates: Coordinates,
+    X: Any,
+    Z: Any = None,
+    *,
+    y: Any = None,
+    offset: Any = None,
+) -> Block:
+    """New rows as one block, checked against the columns that a model knows.
+
+    ``y`` may be left out where the densities are not asked for; its rows are then zero.
+    """
+    d, e = len(schema.features), len(schema.gate_features)
+    if X is None and d > 0:
+        raise InputError(f"X is needed: the experts use {d} covariates, {list(schema.features)}.")
+    covariates = None if X is None else _known_columns("X", X, schema.features)
+    n = None if covariates is None else len(covariates)
+    if Z is not None:
+        gate = _known_columns("Z", Z, schema.gate_features, n)
+        n = len(gate)
+    elif schema.gate_features == schema.features and covariates is not None:
+        gate = covariates
+    elif e == 0 and n is not None:
+        gate = np.empty((n, 0))
+    else:
+        raise InputError(f"Z is needed: the gate has its own covariates, {list(schema.gate_features)}.")
+    assert n is not None
+    if covariates is None:
+        covariates = np.empty((n, 0))
+    response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
+    known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
+    return Block(
+        X=np.vstack([np.ones(n), coordinates.X.apply(covariates).T]),
+        Z=np.vstack([np.ones(n), coordinates.Z.apply(gate).T]),
+        Y=np.ascontiguousarray(response),
+        offset=known / coordinates.y.scale[0],
+        weight=np.ones(n),
+    )
+
+
+def _known_columns(name: str, value: Any, expected: tuple[str, ...], n: int | None = None) -> FloatArray:
+    matrix = as_matrix(name, value, n)
+    if matrix.shape[1] != len(expected):
+        raise InputError(
+            f"{name} must have the {len(expected)} columns of the fit, {list(expected)}; got {matrix.shape[1]}."
+        )
+    columns = getattr(value, "columns", None)
+    if columns is not None and tuple(map(str, columns)) != expected:
+        raise InputError(
+            f"{name} must have the columns of the fit in their order, {list(expected)}; got {list(map(str, columns))}."
+        )
+    return matrix
+
+
+def _known_response(schema: Schema, coordinates: Coordinates, y: Any, n: int) -> FloatArray:
+    if schema.classes is None:
+        return coordinates.y.apply(as_matrix("y", y, n)).T
+    code = {label: i for i, label in enumerate(schema.classes)}
+    labels = np.asarray(y).ravel().tolist()
+    if len(labels) != n:
+        raise InputError(f"y must have as many rows as X, {n}; got {len(labels)}.")
+    unknown = sorted({str(label) for label in labels if label not in code})
+    if unknown:
+        raise InputError(f"y must hold classes of the fit, {list(schema.classes)}; got also {unknown}.")
+    return np.array([[float(code[label]) for label in labels]])

@@ -247,3 +247,20 @@ def _checked(path: str, value: Any, slot: Slot) -> FloatArray:
         bad = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array <= 0]
         raise InputError(f"{path} {slot.support.rule}; got {bad.ravel()[0]!r}.")
     return array
+
+
+def leaf_names(path: str, slot: Slot, labels: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``expert[1].b.x2``.
+
+    Experts are numbered from 1. ``labels`` gives the entries of the other axes, ``feature`` and ``class``.
+    """
+    part, *inner = path.split(".")
+    numbered = next((int(name) for name in inner if name.isdigit()), None)  # a tuple of families
+    names = []
+    for position in np.ndindex(*slot.shape):
+        at = dict(zip(slot.axes, position, strict=True))
+        expert = numbered if numbered is not None else at.get("expert")
+        pieces = [part if expert is None else f"{part}[{expert + 1}]"]
+        pieces += [str(labels[axis][at[axis]]) for axis in slot.axes if axis not in ("expert",)]
+        names.append(".".join(pieces + ([slot.label] if slot.label else [])))
+    return names

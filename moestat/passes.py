@@ -63,9 +63,7 @@ class Terms:
     @staticmethod
     def of(gate: Gate, expert: Expert, layout: Layout) -> Terms:
         """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``."""
-        parts = dict(layout.entries)
-        gate_layout, expert_layout = parts["gate"], parts["expert"]
-        assert isinstance(gate_layout, Layout) and isinstance(expert_layout, Layout)
+        gate_layout, expert_layout = _part(layout, "gate"), _part(layout, "expert")
         return Terms(
             gate=gate.bind(gate_layout),
             expert=expert.bind(expert_layout),
@@ -82,6 +80,23 @@ class Terms:
     @property
     def size(self) -> int:
         return self.layout.size
+
+    @property
+    def gate_layout(self) -> Layout:
+        """Layout of the gate's parameters."""
+        return _part(self.layout, "gate")
+
+    @property
+    def expert_layout(self) -> Layout:
+        """Layout of the experts' parameters."""
+        return _part(self.layout, "expert")
+
+    def invariances(self, theta: FloatArray) -> FloatArray:
+        """Declared directions (r, P) that leave the density unchanged at theta."""
+        directions, _ = self.gate.invariances(self.gate_layout, theta[: self.n_gate])
+        out = np.zeros((len(directions), self.size))
+        out[:, : self.n_gate] = directions
+        return out
 
     def tiles(self, theta: FloatArray, blocks: Iterator[Block]) -> Iterator[Tile]:
         """E-step on block after block."""
@@ -227,7 +242,7 @@ class EMSums:
         self._information = (LinearGateInformation if linear_gate else GateInformation)(terms, theta)
         self._gate = np.zeros_like(self._local_gate)
         self._expert = np.zeros_like(self.local_expert)
-        self._curvature = np.zeros((*self.local_expert.shape, self.local_expert.shape[1]))
+        self._expert_curvature = ExpertInformation(terms, theta)
         self.moments = np.zeros(terms.expert.moments_shape(self.local_expert) if terms.expert.closed_form else (0, 0))
         self._parts: list[float] = []
 
@@ -240,7 +255,7 @@ class EMSums:
             terms.expert.moments(self.local_expert, block, tile.E, tile.R, self.moments)
         else:
             terms.expert.pull(self.local_expert, block, tile.E, tile.R, self._expert)
-            terms.expert.curv(self.local_expert, block, tile.E, tile.R, self._curvature)
+            self._expert_curvature.add(tile)
 
     @property
     def loglik(self) -> float:
@@ -274,10 +289,7 @@ class EMSums:
     @property
     def expert_information(self) -> FloatArray:
         """Minus the Hessian of the experts' part of Q, (Pe, Pe); only without a closed form."""
-        terms = self._terms
-        out = np.zeros((terms.size - terms.n_gate,) * 2)
-        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
-        return out
+        return self._expert_curvature.matrix
 
 
 class _Derivatives:
@@ -375,6 +387,25 @@ class OuterProductSums:
         return _symmetric(self._outer)[: self._terms.size, : self._terms.size]
 
 
+class ExpertInformation:
+    """Minus the Hessian of the experts' part of Q (Pe, Pe)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.expert_columns]
+        self._curvature = np.zeros((*self._local.shape, self._local.shape[1]))
+
+    def add(self, tile: Tile) -> None:
+        self._terms.expert.curv(self._local, tile.block, tile.E, tile.R, self._curvature)
+
+    @property
+    def matrix(self) -> FloatArray:
+        terms = self._terms
+        out = np.zeros((terms.size - terms.n_gate,) * 2)
+        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
+        return out
+
+
 class FactorSums:
     """Triangular factors (K, p + 1, p + 1) of each expert's weighted least-squares rows, by updating QR."""
 
@@ -421,8 +452,17 @@ class Passes:
     def outer_products(self, theta: FloatArray) -> OuterProductSums:
         return self.reduce(OuterProductSums(self.terms, theta), theta)
 
+    def expert_information(self, theta: FloatArray) -> ExpertInformation:
+        return self.reduce(ExpertInformation(self.terms, theta), theta)
+
     def factors(self, theta: FloatArray) -> FactorSums:
         return self.reduce(FactorSums(self.terms, theta), theta)
+
+
+def _part(layout: Layout, name: str) -> Layout:
+    part = dict(layout.entries)[name]
+    assert isinstance(part, Layout)
+    return part
 
 
 def _up4(n: int) -> int:

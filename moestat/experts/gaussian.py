@@ -12,6 +12,7 @@ from math import exp, log, pi
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import ndtr
 
 from moestat.component import Dims, Expert
 from moestat.data import Affine, Block, Schema
@@ -68,6 +69,7 @@ class Gaussian(Expert):
     scales_response: ClassVar[bool] = True
     accepts_offset: ClassVar[bool] = True
     closed_form: ClassVar[bool] = True
+    has_cdf: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.variance not in ("own", "common"):
@@ -87,9 +89,9 @@ class Gaussian(Expert):
         last = variances if self.variance == "own" else shared_columns(intercepts.size, variances)
         return own_columns(intercepts, layout.index("slopes"), last)
 
-    def lower_bounds(self, layout: Layout, response: Affine) -> FloatArray:
+    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
         bounds = np.full(layout.size, -np.inf)
-        bounds[layout.index(self._field)] = log(VARIANCE_FLOOR)
+        bounds[layout.index(self._field)] = log(VARIANCE_FLOOR) + 2 * log(spread[0])
         return bounds
 
     def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:
@@ -184,6 +186,9 @@ class Gaussian(Expert):
         out = np.zeros((*local.shape, block.weight.size))
         out[:, :-1] = block.X
         return out
+
+    def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
+        return np.asarray(ndtr((y - self.mean(local, block)) * np.exp(-0.5 * local[:, -1:])))
 
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         mean = np.take_along_axis(self.mean(local, block), chosen[None], axis=0)

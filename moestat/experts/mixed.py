@@ -37,6 +37,7 @@ class Mixed(Expert):
     widths: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     name: ClassVar[str] = "mixed"
+    exchangeable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         kinds = {(e.categorical, e.scales_response) for e in self.families}
@@ -86,8 +87,8 @@ class Mixed(Expert):
         for k, (family, width) in enumerate(zip(self.families, self.widths, strict=True)):
             yield k, width, family, np.ascontiguousarray(local[k : k + 1, :width])
 
-    def lower_bounds(self, layout: Layout, response: Affine) -> FloatArray:
-        return np.concatenate([family.lower_bounds(part, response) for family, part in self._parts(layout)])
+    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
+        return np.concatenate([family.lower_bounds(part, spread) for family, part in self._parts(layout)])
 
     def rescale(self, params: MixedParams, covariates: Affine, response: Affine) -> MixedParams:
         pairs = zip(self.families, params.members, strict=True)

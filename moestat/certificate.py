@@ -1,0 +1,331 @@
+"""What kind of optimum a fit reached, and the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from moestat.passes import HessianSums
+from moestat.solvers.problem import Problem
+from moestat.typing import BoolArray, FloatArray
+
+#: A score below this per row, in standardised coordinates, counts as zero.
+GRADIENT_TOLERANCE = 1e-8
+
+#: Eigenvalues of the information below this share of the largest count as flat.
+FLAT_TOLERANCE = 1e-10
+
+#: An expert with fewer rows than this is said to have almost no mass.
+SMALL_MASS = 1.0
+
+#: Gate parameters beyond this, in logits per standardised unit, are said to diverge.
+STEEP_GATE = 100.0
+
+
+class Status(Enum):
+    """Kinds of end points, best first; the value is how a certificate says it."""
+
+    STRICT_MAXIMUM = "strict interior maximum"
+    FLAT_MAXIMUM = "maximum with flat directions"
+    AT_FLOOR = "maximum on the variance floor (a spike)"
+    SADDLE = "saddle point"
+    NOT_CONVERGED = "not converged"
+
+    @property
+    def rank(self) -> int:
+        """Order in which solutions are preferred, before their log-likelihood."""
+        return list(Status).index(self)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A point and what it is.
+
+    Parameters
+    ----------
+    status : Status
+    loglik : float
+        Sum over rows, in nats and in the units of the raw response.
+    gradient : float
+        Infinity norm of the projected score per row, working coordinates.
+    eigenvalues : ndarray
+        Of the observed information per row, modulo the declared invariances, held parameters and active
+        floors; ascending.
+    invariances : int
+        Number of declared invariances set aside.
+    flat : tuple of str
+        Flat directions beyond the declared ones, in words.
+    floors : tuple of str
+        Names of parameters on their floor.
+    empty : tuple of int
+        Experts (from 1) with almost no mass.
+    masses : ndarray (K,)
+        Expected number of rows of each expert.
+    steep : bool
+        Whether the gate's parameters have left every reasonable range.
+    movable : ndarray of bool (P,)
+        Parameters that are neither held nor on a floor.
+    """
+
+    status: Status
+    loglik: float
+    gradient: float
+    eigenvalues: FloatArray
+    invariances: int
+    flat: tuple[str, ...]
+    floors: tuple[str, ...]
+    empty: tuple[int, ...]
+    masses: FloatArray
+    steep: bool
+    movable: BoolArray = field(repr=False)
+
+    @property
+    def n_identified(self) -> int:
+        """Number of parameters that the data determine: the rank of the information, floors included."""
+        return self.eigenvalues.size - len(self.flat) + len(self.floors)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A solution that other starts reached: its kind, log-likelihood and how many starts ended there."""
+
+    status: Status
+    loglik: float
+    n_starts: int
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The verdict on a fit; ``print`` it.
+
+    Parameters
+    ----------
+    optimum : Optimum
+        The reported solution.
+    n_starts : int
+        Number of starts made.
+    n_finished : int
+        Number of starts carried to their end.
+    n_reached : int
+        Number of finished starts that ended at the reported solution.
+    rivals : tuple of Rival
+        What the others reached.
+    stop : str
+        Why the solver stopped.
+    n_rows : float
+        Number of rows (sum of weights).
+    n_experts : int
+    """
+
+    optimum: Optimum
+    n_starts: int
+    n_finished: int
+    n_reached: int
+    rivals: tuple[Rival, ...]
+    stop: str
+    n_rows: float
+    n_experts: int
+
+    @property
+    def status(self) -> Status:
+        """The kind of optimum."""
+        return self.optimum.status
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood of the reported solution (a sum, in nats)."""
+        return self.optimum.loglik
+
+    @property
+    def grad_norm(self) -> float:
+        """Infinity norm of the score per row, in standardised coordinates."""
+        return self.optimum.gradient
+
+    @property
+    def eigenvalues(self) -> FloatArray:
+        """Eigenvalues of the information per row, modulo the declared invariances."""
+        return self.optimum.eigenvalues
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the solution is a strict interior maximum that no better interior solution contradicts."""
+        return self.status is Status.STRICT_MAXIMUM
+
+    def __str__(self) -> str:
+        return "\n".join(_verdict(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for storage."""
+        o = self.optimum
+        return {
+            "status": o.status.name,
+            "loglik": o.loglik,
+            "gradient": o.gradient,
+            "eigenvalues": o.eigenvalues.tolist(),
+            "invariances": o.invariances,
+            "flat": list(o.flat),
+            "floors": list(o.floors),
+            "empty": list(o.empty),
+            "masses": o.masses.tolist(),
+            "steep": o.steep,
+            "movable": o.movable.tolist(),
+            "n_starts": self.n_starts,
+            "n_finished": self.n_finished,
+            "n_reached": self.n_reached,
+            "rivals": [[r.status.name, r.loglik, r.n_starts] for r in self.rivals],
+            "stop": self.stop,
+            "n_rows": self.n_rows,
+            "n_experts": self.n_experts,
+        }
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Certificate:
+        """The inverse of `to_dict`."""
+        optimum = Optimum(
+            status=Status[values["status"]],
+            loglik=values["loglik"],
+            gradient=values["gradient"],
+            eigenvalues=np.array(values["eigenvalues"], dtype=np.float64),
+            invariances=values["invariances"],
+            flat=tuple(values["flat"]),
+            floors=tuple(values["floors"]),
+            empty=tuple(values["empty"]),
+            masses=np.array(values["masses"], dtype=np.float64),
+            steep=values["steep"],
+            movable=np.array(values["movable"], dtype=bool),
+        )
+        rivals = tuple(Rival(Status[name], loglik, count) for name, loglik, count in values["rivals"])
+        counts = {name: values[name] for name in ("n_starts", "n_finished", "n_reached", "stop", "n_rows", "n_experts")}
+        return Certificate(optimum=optimum, rivals=rivals, **counts)
+
+
+# --------------------------------------------------------------------------------------- examination
+def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, HessianSums]:
+    """Say what kind of point theta is, from one Hessian pass over all rows.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : ndarray (P,)
+    names : list of str
+        Parameter names, for flat directions and floors.
+    log_jacobian : float
+        Added to the log-likelihood in working units to give raw units.
+
+    Returns
+    -------
+    Optimum, HessianSums
+    """
+    rows = problem.total_weight
+    sums = problem.passes.hessian(theta)
+    movable = problem.movable(theta, sums.score)
+    on_floor = problem.active(theta) & ~movable
+    basis = problem.complement(theta, movable)
+    eigenvalues, vectors = np.linalg.eigh(-(basis.T @ sums.hessian @ basis) / rows)
+    largest = max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
+    is_flat = np.abs(eigenvalues) < FLAT_TOLERANCE * largest
+    gradient = problem.gradient_norm(theta, sums.score)
+    masses = problem.passes.loglik(theta).mass
+    n_gate = problem.passes.terms.n_gate
+    optimum = Optimum(
+        status=_status(gradient, eigenvalues, is_flat, on_floor),
+        loglik=sums.loglik + log_jacobian,
+        gradient=gradient,
+        eigenvalues=eigenvalues,
+        invariances=len(problem.invariances(theta, movable)),
+        flat=tuple(_in_words(basis @ vector, names) for vector in vectors.T[is_flat]),
+        floors=tuple(name for name, active in zip(names, on_floor, strict=True) if active),
+        empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS)),
+        masses=masses,
+        steep=bool(np.abs(_gate_contrast(problem, theta)[:n_gate]).max(initial=0.0) > STEEP_GATE),
+        movable=movable,
+    )
+    return optimum, sums
+
+
+def _status(gradient: float, eigenvalues: FloatArray, is_flat: BoolArray, on_floor: BoolArray) -> Status:
+    if not gradient <= GRADIENT_TOLERANCE:
+        return Status.NOT_CONVERGED
+    if (eigenvalues[~is_flat] < 0).any():
+        return Status.SADDLE
+    if on_floor.any():
+        return Status.AT_FLOOR
+    return Status.FLAT_MAXIMUM if is_flat.any() else Status.STRICT_MAXIMUM
+
+
+def _gate_contrast(problem: Problem, theta: FloatArray) -> FloatArray:
+    """Gate parameters with the part along the invariances removed."""
+    directions = problem.invariances(theta, problem.free)
+    return theta - directions.T @ (directions @ theta)
+
+
+def _in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
+    """A direction by its largest loadings: ``gate[1].x1 (+0.71), gate[2].x1 (-0.71)``."""
+    order = np.argsort(-np.abs(direction), kind="stable")[:most]
+    loadings = [f"{names[i]} ({direction[i]:+.2f})" for i in order if abs(direction[i]) > 0.1]
+    return ", ".join(loadings)
+
+
+# --------------------------------------------------------------------------------------- wording
+def _verdict(c: Certificate) -> list[str]:
+    o = c.optimum
+    lines = [f"Verdict: {_headline(o)}"]
+    lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows")
+    zero = "zero" if o.gradient <= GRADIENT_TOLERANCE else "NOT zero"
+    lines.append(f"  gradient           {o.gradient:.1e} per row in standardised units: {zero} (limit 1e-8)")
+    lines.append(f"  information        {_information(o)}")
+    lines += [f"    flat             {words}" for words in o.flat]
+    floors = ", ".join(o.floors) if o.floors else "none active"
+    lines.append(f"  variance floor     {floors}")
+    lines.append(f"  experts            {_masses(o)}")
+    if o.steep:
+        lines.append("  gate               parameters are running away: the gate separates the rows")
+    lines.append(f"  starts             {_starts(c)}")
+    lines += [f"    {_rival(c, rival)}" for rival in c.rivals]
+    lines.append(f"  solver             stopped because {c.stop}")
+    return lines
+
+
+def _headline(o: Optimum) -> str:
+    return {
+        Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
+        Status.FLAT_MAXIMUM: "a maximum with flat directions: not every parameter is identified.",
+        Status.AT_FLOOR: "a spike: a variance sits on its floor, the likelihood has no finite maximum there.",
+        Status.SADDLE: "a saddle point: the gradient is zero, but some direction still leads up.",
+        Status.NOT_CONVERGED: "not converged: the gradient is not zero; do not use these estimates.",
+    }[o.status]
+
+
+def _information(o: Optimum) -> str:
+    if not o.eigenvalues.size:
+        return "no free parameter"
+    if not o.flat and o.eigenvalues[0] > 0:
+        text = f"positive definite, eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row"
+    else:
+        negative = int((o.eigenvalues < 0).sum())
+        text = f"eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row; {len(o.flat)} flat"
+        text += f", {negative} negative" if negative and o.status is Status.SADDLE else ""
+    aside = f" ({o.invariances} declared invariances set aside)" if o.invariances else ""
+    return text + aside
+
+
+def _masses(o: Optimum) -> str:
+    shares = ", ".join(f"{mass:.1f}" for mass in o.masses)
+    empty = f"; expert {', '.join(map(str, o.empty))} has almost no mass" if o.empty else ""
+    return f"{shares} rows{empty}"
+
+
+def _starts(c: Certificate) -> str:
+    tried = f"{c.n_starts} start{'s' if c.n_starts != 1 else ''}"
+    if c.n_finished < c.n_starts:
+        return f"{c.n_reached} of the {c.n_finished} most promising of {tried} reached this solution"
+    return f"{c.n_reached} of {tried} reached this solution"
+
+
+def _rival(c: Certificate, rival: Rival) -> str:
+    gap = rival.loglik - c.loglik
+    count = f"{rival.n_starts} ended at" if rival.n_starts > 1 else "1 ended at"
+    return f"{count} {rival.loglik:.6g} ({gap:+.4g}): {rival.status.value}"

@@ -1,0 +1,34 @@
+"""Subspaces of the parameter space: what leaves the density unchanged, and the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from moestat.typing import BoolArray, FloatArray
+
+
+def supported_directions(directions: FloatArray, movable: BoolArray) -> FloatArray:
+    """Orthonormal basis of the combinations of ``directions`` that move only movable parameters."""
+    if not len(directions):
+        return directions
+    outside = directions[:, ~movable]
+    combos = np.eye(len(directions))
+    if outside.size:
+        _, s, vt = np.linalg.svd(outside.T, full_matrices=True)
+        rank = int((s > 1e-12 * max(s[0], 1e-300)).sum()) if s.size else 0
+        combos = vt[rank:]
+    inside = combos @ directions
+    if not len(inside):
+        return inside
+    u, s, vt = np.linalg.svd(inside, full_matrices=False)
+    return vt[s > 1e-12 * s[0]]
+
+
+def complement(inside: FloatArray, movable: BoolArray) -> FloatArray:
+    """Orthonormal basis (P, m) of the movable directions that are orthogonal to the rows of ``inside``."""
+    index = np.flatnonzero(movable)
+    rows = inside[:, index]
+    orthogonal = np.linalg.qr(rows.T, mode="complete")[0] if len(rows) else np.eye(index.size)
+    basis = np.zeros((movable.size, index.size - len(rows)))
+    basis[index] = orthogonal[:, len(rows) :]
+    return basis

@@ -1,0 +1,1 @@
+"""Inference from a fitted model: covariances, predictions with their uncertainty, independent checks."""

@@ -1,0 +1,198 @@
+"""Covariance of the estimates, from the information modulo what the density does not determine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from moestat.certificate import FLAT_TOLERANCE, Certificate
+from moestat.data import Affine, Coordinates, Schema
+from moestat.directions import complement, supported_directions
+from moestat.errors import InputError, NotIdentifiedError
+from moestat.model import MixtureOfExperts
+from moestat.params import Layout
+from moestat.passes import Terms
+from moestat.typing import BoolArray, FloatArray, IntArray
+
+KINDS = ("observed", "opg", "sandwich")
+
+#: A parameter is said to lie along a flat direction when its loading exceeds this.
+LOADING_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Information:
+    """Hessian and outer product of scores at the estimates, and how to read them in the user's units.
+
+    Parameters
+    ----------
+    model : MixtureOfExperts
+    schema : Schema
+    coordinates : Coordinates
+    theta : ndarray (P,)
+        Estimates, unconstrained, in working coordinates.
+    hessian, outer : ndarray (P, P)
+        Second derivatives and sum of weight * score score', sums over rows.
+    certificate : Certificate
+    """
+
+    model: MixtureOfExperts
+    schema: Schema
+    coordinates: Coordinates
+    theta: FloatArray
+    hessian: FloatArray
+    outer: FloatArray
+    certificate: Certificate
+
+    @cached_property
+    def layout(self) -> Layout:
+        return self.model.layout(self.schema)
+
+    @cached_property
+    def movable(self) -> BoolArray:
+        return self.certificate.optimum.movable
+
+    @cached_property
+    def _invariances(self) -> FloatArray:
+        """Orthonormal rows (r, P): declared invariances among the movable parameters."""
+        return supported_directions(self._terms.invariances(self.theta), self.movable)
+
+    @cached_property
+    def _terms(self) -> Terms:
+        return self.model.terms(self.schema)
+
+    @cached_property
+    def pinned(self) -> IntArray:
+        """Parameters that the canonical form holds at a constant (the reference expert's gate)."""
+        index = self._terms.gate.pinned(self._terms.gate_layout)
+        return index[self.movable[index]]
+
+    @cached_property
+    def estimated(self) -> BoolArray:
+        """Parameters with a standard error: neither held nor pinned."""
+        held = ~self.model.holding(self.schema, self.coordinates).free
+        out = ~held
+        out[self.pinned] = False
+        return out
+
+    @cached_property
+    def _basis(self) -> FloatArray:
+        """Orthonormal basis (P, m) of the movable directions that change the density."""
+        return complement(self._invariances, self.movable)
+
+    @cached_property
+    def _to_user(self) -> FloatArray:
+        """Derivative of the reported parameters in the working ones (P, P)."""
+        slope = self.layout.slope(self.layout.pack(self._raw(self.theta)))
+        return slope[:, None] * self._carry @ self._reference
+
+    @cached_property
+    def _carry(self) -> FloatArray:
+        """Linear part of the map from working to raw unconstrained parameters, which is affine."""
+        # without the response's location nothing cancels in the differences
+        y = Affine(np.zeros_like(self.coordinates.y.location), self.coordinates.y.scale)
+        centred = replace(self.coordinates, y=y)
+
+        def raw(theta: FloatArray) -> FloatArray:
+            return self.layout.pack(self.model.from_theta(theta, self.schema, centred))
+
+        origin = raw(np.zeros(self.theta.size))
+        return np.stack([raw(unit) - origin for unit in np.eye(self.theta.size)], axis=1)
+
+    @cached_property
+    def _reference(self) -> FloatArray:
+        """Projection along the invariances onto the canonical form (P, P)."""
+        identity = np.eye(self.theta.size)
+        directions = self._invariances
+        if not len(directions) or len(directions) != self.pinned.size:
+            return identity
+        at = directions[:, self.pinned]  # (r, r)
+        picked = identity[self.pinned]  # (r, P)
+        return identity - directions.T @ np.linalg.solve(at.T, picked)
+
+    def _raw(self, theta: FloatArray) -> object:
+        return self.model.from_theta(theta, self.schema, self.coordinates)
+
+    # ------------------------------------------------------------------------------- covariance
+    def covariance(self, kind: str = "observed", allow_singular: bool = False) -> FloatArray:
+        """Covariance of the reported parameters in the user's units (P, P); zero for held and pinned ones.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When a direction is flat or a floor is active, unless ``allow_singular``, which gives NaN for
+            the parameters concerned.
+        """
+        inner, lost = self._inner(kind)
+        if not allow_singular:
+            self._refuse(lost, kind)
+        to_user = self._to_user
+        out = to_user @ inner @ to_user.T
+        affected = self._affected(lost)
+        out[affected] = np.nan
+        out[:, affected] = np.nan
+        out[~self.estimated] = 0.0
+        out[:, ~self.estimated] = 0.0
+        return 0.5 * (out + out.T)
+
+    def working_covariance(self, kind: str = "observed") -> FloatArray:
+        """Covariance of theta itself (P, P), with no part along the invariances.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When a direction is flat or a floor is active.
+        """
+        inner, lost = self._inner(kind)
+        self._refuse(lost, kind)
+        return inner
+
+    def _inner(self, kind: str) -> tuple[FloatArray, FloatArray]:
+        """Covariance of theta (P, P) and the flat directions (f, P)."""
+        if kind not in KINDS:
+            raise InputError(f"the kind of covariance must be one of {list(KINDS)}; got {kind!r}.")
+        bread, lost = self._inverse(-(self._basis.T @ self.hessian @ self._basis))
+        if kind == "observed":
+            inner = bread
+        else:
+            meat = self._basis.T @ self.outer @ self._basis
+            if kind == "sandwich":
+                inner = bread @ meat @ bread
+            else:
+                inner, lost = self._inverse(meat)
+        return self._basis @ inner @ self._basis.T, lost
+
+    def _inverse(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Inverse on the part that the data determine, and the flat directions (f, P)."""
+        eigenvalues, vectors = np.linalg.eigh(matrix)
+        largest = max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
+        kept = eigenvalues > FLAT_TOLERANCE * largest
+        inverse = (vectors[:, kept] / eigenvalues[kept]) @ vectors[:, kept].T
+        return inverse, (self._basis @ vectors[:, ~kept]).T
+
+    def _affected(self, lost: FloatArray) -> BoolArray:
+        """Parameters with a part along a flat direction, or on a floor."""
+        affected = ~self.movable & self.estimated
+        if len(lost):
+            loading = np.abs(self._to_user @ lost.T)
+            size = np.linalg.norm(self._to_user, axis=1, keepdims=True)
+            affected |= (loading > LOADING_TOLERANCE * np.maximum(size, 1e-300)).any(axis=1)
+        return affected
+
+    def _refuse(self, lost: FloatArray, kind: str) -> None:
+        optimum = self.certificate.optimum
+        reasons = []
+        if optimum.floors:
+            reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
+        if len(lost):
+            names = np.array(self.model.names(self.schema))
+            flat = [", ".join(names[np.argsort(-np.abs(v), kind="stable")[:4]]) for v in lost]
+            reasons.append(f"{len(lost)} flat direction{'s' if len(lost) > 1 else ''}: {'; '.join(flat)}")
+        if reasons:
+            raise NotIdentifiedError(
+                f"the {kind} covariance does not exist, because the data do not determine every parameter "
+                f"({'. '.join(reasons)}). Fit fewer experts or covariates, or pass allow_singular=True to get "
+                "NaN for the parameters concerned."
+            )

@@ -1,0 +1,398 @@
+"""A mixture of experts: settings only, neither data nor estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from moestat.component import Component, Dims
+from moestat.data import Affine, Block, BlockSource, Coordinates, Data, Schema, query_block
+from moestat.errors import InputError
+from moestat.experts import EXPERTS, Expert, Mixed
+from moestat.gates import GATES, Gate
+from moestat.params import Layout, Slot, leaf_names
+from moestat.passes import Passes, Terms, Tile
+from moestat.typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class MoEParams:
+    """Parameters of a mixture of experts in the user's units: the gate's record and the experts' record."""
+
+    gate: Any
+    expert: Any
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Which unconstrained parameters are held, and at which values in working coordinates."""
+
+    free: BoolArray
+    values: FloatArray
+
+    def apply(self, theta: FloatArray) -> FloatArray:
+        """``theta`` with the held entries put at their values."""
+        return np.where(self.free, theta, self.values)
+
+
+@dataclass(frozen=True)
+class MixtureOfExperts:
+    """Conditional density ``p(y | x) = sum_k pi_k(z) f_k(y | x)``.
+
+    Parameters
+    ----------
+    gate : Gate or str
+        The gate, or the name of one (see ``moestat.gates.GATES``).
+    expert : Expert, str or tuple of them
+        One family for all experts, or a tuple with one family per expert.
+    n_experts : int
+        Number of experts K.
+    fixed : mapping, optional
+        Parameter fields held at given values in the user's units, such as
+        ``{"expert.variances": 1.0}`` or ``{"gate.slopes": 0.0}``.
+
+    Examples
+    --------
+    >>> import moestat as ms
+    >>> model = ms.MixtureOfExperts(gate=ms.gates.Softmax(), expert=ms.experts.Gaussian(), n_experts=2)
+    """
+
+    gate: Gate | str = field(default="softmax", kw_only=True)
+    expert: Expert | str | tuple[Expert | str, ...] = field(default="gaussian", kw_only=True)
+    n_experts: int = field(default=2, kw_only=True)
+    fixed: Mapping[str, Any] | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.n_experts, bool) or not isinstance(self.n_experts, int | np.integer) or self.n_experts < 1:
+            raise InputError(f"n_experts must be a whole number of at least 1; got {self.n_experts!r}.")
+        object.__setattr__(self, "gate", _named(self.gate, "gate", GATES, Gate))
+        object.__setattr__(self, "expert", _one_expert(self.expert, self.n_experts))
+        object.__setattr__(self, "n_experts", int(self.n_experts))
+
+    # ------------------------------------------------------------------------------- structure
+    def dims(self, schema: Schema) -> tuple[Dims, Dims]:
+        """Sizes of the gate's and the experts' parameters for data with these columns."""
+        classes = len(schema.classes) if schema.classes is not None else 0
+        K, m = self.n_experts, len(schema.responses)
+        return Dims(K, len(schema.gate_features)), Dims(K, len(schema.features), m, classes)
+
+    def layout(self, schema: Schema) -> Layout:
+        """Layout of `MoEParams` in the flat unconstrained vector."""
+        return self._layout(*self.dims(schema))
+
+    def _layout(self, gate_dims: Dims, expert_dims: Dims) -> Layout:
+        return Layout(MoEParams, (("gate", self._gate.layout(gate_dims)), ("expert", self._expert.layout(expert_dims))))
+
+    @property
+    def _gate(self) -> Gate:
+        assert isinstance(self.gate, Gate)
+        return self.gate
+
+    @property
+    def _expert(self) -> Expert:
+        assert isinstance(self.expert, Expert)
+        return self.expert
+
+    def terms(self, schema: Schema) -> Terms:
+        """Gate and experts bound to their places in the flat vector."""
+        return Terms.of(self._gate, self._expert, self.layout(schema))
+
+    def names(self, schema: Schema) -> list[str]:
+        """Names of the parameters in the order of the flat vector; experts count from 1."""
+        classes = schema.classes[1:] if schema.classes is not None else ()
+        labels: dict[str, dict[str, Any]] = {
+            "gate": {"feature": schema.gate_features},
+            "expert": {"feature": schema.features, "class": classes},
+        }
+        leaves = self.layout(schema).leaves()
+        return [name for path, slot, _ in leaves for name in leaf_names(path, slot, labels[path.split(".")[0]])]
+
+    # ------------------------------------------------------------------------------- parameters
+    def params(self, *, gate: Any, expert: Any) -> MoEParams:
+        """Parameters from plain arrays, shapes and supports checked.
+
+        Parameters
+        ----------
+        gate, expert : mapping or record
+            Fields by name, such as ``gate=dict(slopes=..., intercepts=...)``; a tuple of mappings when
+            the model has one family per expert.
+
+        Returns
+        -------
+        MoEParams
+        """
+        gate_dims = _infer_dims(self._gate, self.n_experts, gate)
+        expert_dims = _infer_dims(self._expert, self.n_experts, expert)
+        layout = self._layout(gate_dims, expert_dims)
+        record = _build(layout, {"gate": gate, "expert": expert})
+        layout.pack(record)
+        return record  # type: ignore[no-any-return]
+
+    def to_theta(self, params: MoEParams, schema: Schema, coordinates: Coordinates) -> FloatArray:
+        """Unconstrained vector, in working coordinates, of parameters in the user's units."""
+        moved = MoEParams(
+            gate=_rescaled_gate(self._gate, params.gate, coordinates.Z),
+            expert=_rescaled_expert(self._expert, params.expert, coordinates.X, coordinates.y),
+        )
+        return self.layout(schema).pack(moved)
+
+    def from_theta(self, theta: FloatArray, schema: Schema, coordinates: Coordinates) -> MoEParams:
+        """Parameters in the user's units of an unconstrained vector in working coordinates."""
+        params = self.layout(schema).unpack(theta)
+        return MoEParams(
+            gate=_rescaled_gate(self._gate, params.gate, coordinates.Z.inverse()),
+            expert=_rescaled_expert(
+                self._expert, params.expert, coordinates.X.inverse(), coordinates.y.inverse()
+            ),
+        )
+
+    def holding(self, schema: Schema, coordinates: Coordinates) -> Holding:
+        """The held parameters of ``fixed`` in working coordinates."""
+        layout = self.layout(schema)
+        free = np.ones(layout.size, dtype=bool)
+        natural = layout.natural(np.zeros(layout.size))
+        for path, value in (self.fixed or {}).items():
+            index = layout.index(path)
+            free[index] = False
+            natural[index] = _broadcast(path, value, index.shape)
+        record = _from_natural(layout, natural)
+        return Holding(free, self.to_theta(record, schema, coordinates))
+
+    # ------------------------------------------------------------------------------- data
+    def data(self, X: Any, y: Any, Z: Any = None, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> Data:
+        """Data for this model: categorical or not, in the coordinates its components can use."""
+        rows = Data(X, y, Z, sample_weight, offset=offset, exposure=exposure, categorical=self._expert.categorical)
+        return self.prepare(rows)  # type: ignore[return-value]
+
+    def prepare(self, source: BlockSource) -> BlockSource:
+        """The source in coordinates that gate, experts and held fields allow, after the experts' checks."""
+        self._expert.check(source)
+        moments, schema = source.moments, source.schema
+        held = {path.split(".")[0] for path in (self.fixed or {})}
+        for path in self.fixed or {}:
+            self.layout(schema).index(path)  # an unknown field is an error before any work
+        Z = _allowed(moments.Z, self._gate.equivariant, "gate" in held)
+        X = _allowed(moments.X, self._expert.equivariant, "expert" in held)
+        y = _allowed(moments.y, self._expert.scales_response, "expert" in held)
+        return source.in_coordinates(Coordinates(X, Z, y))
+
+    # ------------------------------------------------------------------------------- fronts over passes
+    def loglik(
+        self, params: MoEParams, X: Any, y: Any, Z: Any = None, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> float:
+        """Log-likelihood: the sum over rows of ``sample_weight * log p(y | x)``, in nats.
+
+        Parameters
+        ----------
+        params : MoEParams
+        X : array-like (n, d)
+        y : array-like (n,)
+        Z : array-like (n, e), optional
+            The gate's covariates; X when left out.
+        sample_weight, offset, exposure : array-like (n,), optional
+
+        Returns
+        -------
+        float
+        """
+        source = self.data(X, y, Z, sample_weight, offset=offset, exposure=exposure)
+        return self.source_loglik(params, source)
+
+    def source_loglik(self, params: MoEParams, source: BlockSource) -> float:
+        """Log-likelihood of a prepared source, in the units of the raw response."""
+        theta = self.to_theta(params, source.schema, source.coordinates)
+        total = Passes(self.terms(source.schema), source).loglik(theta).loglik
+        return total + log_jacobian(source)
+
+    def evaluate(self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None) -> Tile:
+        """Gate weights, and with ``y`` densities and responsibilities, of rows in raw units, (K, n) each."""
+        schema = self._schema(params)
+        raw = _raw_coordinates(schema)
+        block = query_block(schema, raw, X, Z, y=y, offset=offset)
+        theta = self.layout(schema).pack(params)
+        return next(self.terms(schema).tiles(theta, iter([block])))
+
+    def weights(self, params: MoEParams, Z: Any) -> FloatArray:
+        """Gate weights pi_k(z), (n, K)."""
+        d = self._schema(params).features
+        n = len(np.atleast_1d(np.asarray(Z)))
+        return np.ascontiguousarray(self.evaluate(params, np.zeros((n, len(d))), Z).PI.T)
+
+    def responsibilities(self, params: MoEParams, X: Any, y: Any, Z: Any = None) -> FloatArray:
+        """Posterior probability of each expert given x and y, (n, K)."""
+        return np.ascontiguousarray(self.evaluate(params, X, Z, y=y).R.T)
+
+    def log_density(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """log p(y | x) of every row, in nats, (n,)."""
+        return self.evaluate(params, X, Z, y=y, offset=offset).row
+
+    def predict(self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """Conditional mean sum_k pi_k mu_k, (n,); class probabilities (n, C) for categorical experts."""
+        schema = self._schema(params)
+        block = query_block(schema, _raw_coordinates(schema), X, Z, offset=offset)
+        return mixture_mean(self.terms(schema), self.layout(schema).pack(params), block)
+
+    def sample(self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """One response per row drawn from p(y | x).
+
+        Parameters
+        ----------
+        params : MoEParams
+        X : array-like (n, d)
+        rng : numpy.random.Generator
+        Z : array-like (n, e), optional
+        offset : array-like (n,), optional
+
+        Returns
+        -------
+        ndarray (n,), or class codes 0, ..., C - 1 for categorical experts
+        """
+        schema = self._schema(params)
+        block = query_block(schema, _raw_coordinates(schema), X, Z, offset=offset)
+        return draw(self.terms(schema), self.layout(schema).pack(params), block, rng)
+
+    def _schema(self, params: MoEParams) -> Schema:
+        """Columns implied by the shapes of the parameters."""
+        gate = _infer_dims(self._gate, self.n_experts, params.gate)
+        expert = _infer_dims(self._expert, self.n_experts, params.expert)
+        features = tuple(f"x{i + 1}" for i in range(expert.n_features))
+        same = gate.n_features == expert.n_features
+        gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))
+        classes = tuple(range(expert.n_classes)) if self._expert.categorical else None
+        return Schema(features, gate_features, ("y",), classes)
+
+
+# --------------------------------------------------------------------------------------- shared with results
+def log_jacobian(source: BlockSource) -> float:
+    """What turns a log-likelihood in working units of y into one in raw units."""
+    return -source.total_weight * float(np.log(source.coordinates.y.scale).sum())
+
+
+def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
+    """sum_k pi_k mu_k in working units: (n,), or (n, C)."""
+    weights = next(terms.tiles(theta, iter([block]))).PI
+    means = terms.expert.mean(theta[terms.expert_columns], block)
+    if means.ndim == 2:
+        return np.asarray(np.einsum("kb,kb->b", weights, means))
+    return np.asarray(np.einsum("kb,kcb->bc", weights, means))
+
+
+def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
+    """One response per row in working units: (n,), or (n, m) for several responses."""
+    weights = next(terms.tiles(theta, iter([block]))).PI
+    uniform = rng.random(block.weight.size)
+    chosen = (uniform > np.cumsum(weights, axis=0)[:-1]).sum(axis=0)
+    drawn = terms.expert.draw(theta[terms.expert_columns], block, chosen, rng)
+    return drawn[0] if len(drawn) == 1 else np.ascontiguousarray(drawn.T)
+
+
+# --------------------------------------------------------------------------------------- helpers
+def _named(value: Any, what: str, registry: Mapping[str, Any], kind: type) -> Any:
+    if isinstance(value, str):
+        if value not in registry:
+            raise InputError(f"{what} must be one of {sorted(registry)} or a {kind.__name__} object; got {value!r}.")
+        return registry[value]()
+    if not isinstance(value, kind):
+        raise InputError(f"{what} must be a {kind.__name__} object or one of {sorted(registry)}; got {value!r}.")
+    return value
+
+
+def _one_expert(value: Any, n_experts: int) -> Expert:
+    if not isinstance(value, tuple | list):
+        return _named(value, "expert", EXPERTS, Expert)  # type: ignore[no-any-return]
+    if len(value) != n_experts:
+        raise InputError(
+            f"expert must be one family or a tuple of n_experts={n_experts} families; got {len(value)}."
+        )
+    return Mixed(tuple(_named(member, "expert", EXPERTS, Expert) for member in value))
+
+
+def _raw_coordinates(schema: Schema) -> Coordinates:
+    sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
+    return Coordinates(*(Affine.identity(size) for size in sizes))
+
+
+def _allowed(moments: Affine, movable: bool, held: bool) -> Affine:
+    if not movable:
+        return Affine.identity(moments.scale.size)
+    # a shift mixes intercepts into slopes, so a held field would not stay put
+    return moments.without_location() if held else moments
+
+
+def _rescaled_gate(gate: Gate, params: Any, covariates: Affine) -> Any:
+    if covariates.same_as(Affine.identity(covariates.scale.size)):
+        return params
+    return gate.rescale(params, covariates)
+
+
+def _rescaled_expert(expert: Expert, params: Any, covariates: Affine, response: Affine) -> Any:
+    still = (Affine.identity(covariates.scale.size), Affine.identity(response.scale.size))
+    if covariates.same_as(still[0]) and response.same_as(still[1]):
+        return params
+    return expert.rescale(params, covariates, response)
+
+
+def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
+    try:
+        return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+    except ValueError as error:
+        got = np.asarray(value).shape
+        raise InputError(f"fixed[{path!r}] must be a number or have shape {shape}; got shape {got}.") from error
+
+
+def _from_natural(layout: Layout, natural: FloatArray) -> Any:
+    theta = np.empty_like(natural)
+    for path, slot, start in layout.leaves():
+        chunk = natural[start : start + slot.size]
+        if not slot.support.contains(chunk):
+            raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {chunk.min()!r}.")
+        theta[start : start + slot.size] = slot.support.free(chunk)
+    return layout.unpack(theta)
+
+
+def _build(layout: Layout, given: Any) -> Any:
+    """Record from nested mappings, sequences or records."""
+    values: dict[str, Any] = {}
+    names = [name for name, _ in layout.entries]
+    if isinstance(given, Mapping):
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise InputError(f"unknown parameter fields {unknown}; the fields are {names}.")
+    for name, entry in layout.entries:
+        value = _get(given, name)
+        values[name] = value if isinstance(entry, Slot) else _build(entry, value)
+    return layout.build(**values)
+
+
+def _get(given: Any, name: str) -> Any:
+    if isinstance(given, Mapping):
+        if name not in given:
+            raise InputError(f"parameter field {name!r} is missing; got {sorted(given)}.")
+        return given[name]
+    if name.isdigit():
+        members = getattr(given, "members", given)
+        return members[int(name)]
+    try:
+        return getattr(given, name)
+    except AttributeError:
+        raise InputError(f"a {type(given).__name__} has no field {name!r}, which this model needs.") from None
+
+
+def _infer_dims(component: Component, n_experts: int, given: Any) -> Dims:
+    """Number of covariates and classes from the shapes of given parameters."""
+    sizes = {"feature": 0, "class": 1}
+    probe = component.layout(Dims(n_experts, 1, 1, 2))
+    for path, slot, _ in probe.leaves():
+        value = given
+        for name in path.split("."):
+            value = _get(value, name)
+        shape = np.shape(value)
+        if len(shape) != len(slot.shape):
+            raise InputError(f"{path} must have {len(slot.shape)} axes {slot.axes}; got an array of shape {shape}.")
+        for axis, size in zip(slot.axes, shape, strict=True):
+            if axis in sizes:
+                sizes[axis] = size
+    return Dims(n_experts, sizes["feature"], 1, sizes["class"] + 1)

@@ -1,0 +1,588 @@
+"""What a fit returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from moestat import storage
+from moestat.certificate import Certificate
+from moestat.component import Component
+from moestat.data import Affine, Block, BlockSource, Coordinates, Schema, query_block
+from moestat.errors import InputError, NotIdentifiedError
+from moestat.experts import EXPERTS, Mixed
+from moestat.gates import GATES
+from moestat.inference.check import CheckReport, check
+from moestat.inference.covariance import Information
+from moestat.inference.prediction import Prediction, mean_jacobian
+from moestat.model import MixtureOfExperts, MoEParams, draw, mixture_mean
+from moestat.params import POSITIVE
+from moestat.passes import HessianSums, Passes, Terms, Tile
+from moestat.solvers import Problem, TraceRow
+from moestat.typing import AnyArray, BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from statsmodels.iolib.summary import Summary
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Results:
+    """A fitted mixture of experts: estimates, their uncertainty, and the certificate of the optimum.
+
+    Made by `moestat.fit`; do not construct it. Labelled values are pandas objects indexed by parameter
+    names such as ``gate[1].x1`` and ``expert[2].variance``; experts are numbered from 1, by decreasing
+    mass, and the last one is the gate's reference.
+
+    Attributes
+    ----------
+    model : MixtureOfExperts
+    schema : Schema
+        Names of the columns, classes of a categorical response.
+    params : MoEParams
+        Estimates in the user's units, as records.
+    certificate : Certificate
+        What kind of optimum this is, and the evidence.
+    llf : float
+        Log-likelihood: a sum over rows of weight times log density, in nats.
+    nobs : float
+        Number of rows: the sum of the sample weights.
+    """
+
+    model: MixtureOfExperts
+    schema: Schema
+    coordinates: Coordinates
+    theta: FloatArray = field(repr=False)
+    certificate: Certificate
+    entropy: float
+    _hessian: FloatArray
+    _outer: FloatArray | None
+    _starts: list[dict[str, Any]]
+    _trace: tuple[TraceRow, ...]
+    source: BlockSource | None = None
+
+    @staticmethod
+    def of(
+        model: MixtureOfExperts,
+        problem: Problem,
+        theta: FloatArray,
+        sums: HessianSums,
+        certificate: Certificate,
+        starts: list[dict[str, Any]],
+        trace: tuple[TraceRow, ...],
+    ) -> Results:
+        """Results of a finished fit."""
+        source = problem.passes.source
+        return Results(
+            model=model,
+            schema=source.schema,
+            coordinates=source.coordinates,
+            theta=theta,
+            certificate=certificate,
+            entropy=problem.passes.loglik(theta).entropy,
+            _hessian=sums.hessian,
+            _outer=None,
+            _starts=starts,
+            _trace=trace,
+            source=source,
+        )
+
+    def __repr__(self) -> str:
+        gate, expert = self.model.gate.name, self.model.expert.name  # type: ignore[union-attr]
+        return (
+            f"Results({gate} gate, {self.model.n_experts} x {expert}, llf={self.llf:.6g}, "
+            f"{self.certificate.status.value})"
+        )
+
+    # ------------------------------------------------------------------------------- estimates
+    @cached_property
+    def params(self) -> MoEParams:
+        """Estimates in the user's units."""
+        return self.model.from_theta(self.theta, self.schema, self.coordinates)
+
+    @cached_property
+    def all_names(self) -> list[str]:
+        """Names of all parameters, held and reference ones included."""
+        return self.model.names(self.schema)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the estimated parameters: those with a standard error."""
+        return [name for name, kept in zip(self.all_names, self._information.estimated, strict=True) if kept]
+
+    @cached_property
+    def estimates(self) -> pd.Series[float]:
+        """Estimated parameters in the user's units, by name."""
+        return self._series(self._natural)[self._information.estimated]
+
+    @cached_property
+    def _natural(self) -> FloatArray:
+        layout = self._terms.layout
+        return layout.natural(layout.pack(self.params))
+
+    @cached_property
+    def _terms(self) -> Terms:
+        return self.model.terms(self.schema)
+
+    @cached_property
+    def pinned(self) -> BoolArray:
+        """Parameters that only fix the representative among equal densities (the reference's gate)."""
+        out = np.zeros(self.theta.size, dtype=bool)
+        out[self._information.pinned] = True
+        return out
+
+    @cached_property
+    def held(self) -> pd.Series[bool]:
+        """Whether each parameter is held by the model."""
+        return self._series(~self.model.holding(self.schema, self.coordinates).free)
+
+    @cached_property
+    def positive(self) -> pd.Series[bool]:
+        """Whether each parameter is positive by definition (variances)."""
+        flags = [slot.support is POSITIVE for _, slot, _ in self._terms.layout.leaves() for _ in range(slot.size)]
+        return self._series(np.array(flags))
+
+    def _series(self, values: AnyArray) -> pd.Series[Any]:
+        import pandas as pd
+
+        return pd.Series(values, index=self.all_names)
+
+    # ------------------------------------------------------------------------------- likelihood
+    @property
+    def llf(self) -> float:
+        """Log-likelihood (a sum, in nats, units of the raw response)."""
+        return self.certificate.loglik
+
+    @property
+    def nobs(self) -> float:
+        """Sum of the sample weights."""
+        return self.certificate.n_rows
+
+    @property
+    def df_model(self) -> int:
+        """Number of identified parameters: the rank of the information."""
+        return self.certificate.optimum.n_identified
+
+    @property
+    def df_resid(self) -> float:
+        """nobs - df_model."""
+        return self.nobs - self.df_model
+
+    @property
+    def aic(self) -> float:
+        """-2 llf + 2 df_model; smaller is better."""
+        return -2 * self.llf + 2 * self.df_model
+
+    @property
+    def bic(self) -> float:
+        """-2 llf + log(nobs) df_model; smaller is better."""
+        return float(-2 * self.llf + np.log(self.nobs) * self.df_model)
+
+    @property
+    def icl(self) -> float:
+        """bic + 2 entropy of the responsibilities (Biernacki, Celeux and Govaert 2000); smaller is better."""
+        return self.bic + 2 * self.entropy
+
+    @property
+    def converged(self) -> bool:
+        """Whether the score is zero to 1e-8 per row."""
+        return self.certificate.grad_norm <= 1e-8
+
+    # ------------------------------------------------------------------------------- uncertainty
+    @cached_property
+    def _information(self) -> Information:
+        return Information(
+            self.model, self.schema, self.coordinates, self.theta, self._hessian, self._outer_products, self.certificate
+        )
+
+    @cached_property
+    def _outer_products(self) -> FloatArray:
+        if self._outer is not None:
+            return self._outer
+        assert self.source is not None
+        return Passes(self._terms, self.source).outer_products(self.theta).matrix
+
+    def cov_params(self, kind: str = "observed", *, allow_singular: bool = False) -> pd.DataFrame:
+        """Covariance of the estimated parameters, in the user's units.
+
+        Parameters
+        ----------
+        kind : {"observed", "opg", "sandwich"}
+            Inverse of the observed information, of the outer product of scores, or the sandwich of both.
+        allow_singular : bool
+            Give NaN for parameters that the data do not determine instead of raising.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When the information is singular; the message names the directions.
+        """
+        import pandas as pd
+
+        kept = self._information.estimated
+        matrix = self._information.covariance(kind, allow_singular)[np.ix_(kept, kept)]
+        return pd.DataFrame(matrix, index=self.names, columns=self.names)
+
+    def standard_errors(self, kind: str = "observed", *, allow_singular: bool = False) -> pd.Series[float]:
+        """Standard errors of the estimated parameters by the chosen covariance, in the user's units."""
+        import pandas as pd
+
+        covariance = self.cov_params(kind, allow_singular=allow_singular)
+        return pd.Series(np.sqrt(np.diag(covariance)), index=self.names)
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors from the observed information."""
+        return self.standard_errors()
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """estimates / bse."""
+        return self.estimates / self.bse
+
+    @property
+    def pvalues(self) -> pd.Series[float]:
+        """Two-sided p-values of the normal approximation (for variances they test nothing of interest)."""
+        return 2 * self.tvalues.abs().map(lambda z: ndtr(-z))
+
+    def conf_int(
+        self, alpha: float = 0.05, *, kind: str = "observed", allow_singular: bool = False
+    ) -> pd.DataFrame:
+        """Confidence limits at level 1 - alpha; those of positive parameters are made on the log scale.
+
+        Returns
+        -------
+        DataFrame with columns ``lower`` and ``upper``, indexed by name
+        """
+        import pandas as pd
+
+        if not 0 < alpha < 1:
+            raise InputError(f"alpha must lie between 0 and 1; got {alpha!r}.")
+        estimate = self.estimates.to_numpy()
+        width = ndtri(1 - alpha / 2) * self.standard_errors(kind, allow_singular=allow_singular).to_numpy()
+        factor = np.exp(np.where(self.positive[self.names], width / np.abs(estimate), 0.0))
+        positive = self.positive[self.names].to_numpy()
+        lower = np.where(positive, estimate / factor, estimate - width)
+        upper = np.where(positive, estimate * factor, estimate + width)
+        return pd.DataFrame({"lower": lower, "upper": upper}, index=self.names)
+
+    def _tests(self, kind: str) -> Any:
+        """statsmodels' linear tests on the estimates and their covariance."""
+        from types import SimpleNamespace
+
+        from statsmodels.base.model import LikelihoodModelResults
+
+        names = self.names
+        stub = SimpleNamespace(
+            exog_names=names,
+            endog_names=", ".join(self.schema.responses),
+            data=SimpleNamespace(cov_names=names, xnames=names, param_names=names, row_labels=None),
+        )
+        tests = LikelihoodModelResults(stub, self.estimates.to_numpy(), self.cov_params(kind).to_numpy(), scale=1.0)
+        tests.df_resid, tests.use_t, tests.cov_type = np.inf, False, kind
+        return tests
+
+    def t_test(self, r_matrix: Any, *, kind: str = "observed") -> Any:
+        """Test linear hypotheses one by one, such as ``"expert[1].x1 = expert[2].x1"`` (normal reference).
+
+        Returns
+        -------
+        statsmodels ContrastResults
+        """
+        return self._tests(kind).t_test(r_matrix)
+
+    def wald_test(self, r_matrix: Any, *, kind: str = "observed") -> Any:
+        """Test linear hypotheses together by a chi-squared Wald statistic.
+
+        Returns
+        -------
+        statsmodels ContrastResults
+        """
+        return self._tests(kind).wald_test(r_matrix, scalar=True)
+
+    def _table(self, kind: str, alpha: float) -> tuple[pd.DataFrame, str]:
+        """Coefficients with errors, tests and limits for all parameters, and why some are missing."""
+        reason = ""
+        try:
+            self.cov_params(kind)
+        except NotIdentifiedError as error:
+            reason = str(error).split(" Fit fewer", maxsplit=1)[0]
+        errors = self.standard_errors(kind, allow_singular=True)
+        limits = self.conf_int(alpha, kind=kind, allow_singular=True)
+        table = self._series(self._natural).to_frame("coef")
+        table["std err"] = errors.reindex(table.index)
+        table["z"] = table["coef"] / table["std err"]
+        table["P>|z|"] = 2 * ndtr(-table["z"].abs())
+        return table.join(limits), reason
+
+    def summary(self, alpha: float = 0.05, *, kind: str = "observed") -> Summary:
+        """Tables of the gate and of every expert, with the certificate beneath.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the confidence limits.
+        kind : {"observed", "opg", "sandwich"}
+            Covariance of the standard errors.
+
+        Returns
+        -------
+        statsmodels Summary, with ``as_text``, ``as_html``, ``as_latex``, ``as_csv``
+        """
+        from moestat.inference.summary import summarise
+
+        return summarise(self, alpha, kind)
+
+    # ------------------------------------------------------------------------------- evidence
+    @property
+    def starts(self) -> pd.DataFrame:
+        """What became of every start: family, log-likelihoods (working units for the short run), status."""
+        import pandas as pd
+
+        return pd.DataFrame(self._starts)
+
+    @property
+    def trace(self) -> pd.DataFrame:
+        """Iterations of the winning start: method, log-likelihood (working units), gradient per row."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "method": [row.method for row in self._trace],
+                "loglik": [row.loglik for row in self._trace],
+                "gradient": [row.gradient for row in self._trace],
+            }
+        )
+
+    def check(self) -> CheckReport:
+        """Recompute the score by finite differences, and check the gradient and the monotone trace."""
+        if self.source is None:
+            raise InputError("check() needs the rows, which a loaded model does not hold; fit again.")
+        movable = self.certificate.optimum.movable
+        return check(Passes(self._terms, self.source), self.theta, movable, self._trace)
+
+    # ------------------------------------------------------------------------------- new rows
+    def _block(self, X: Any, Z: Any, y: Any = None, offset: Any = None) -> Block:
+        return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset)
+
+    def _tile(self, block: Block) -> Tile:
+        return next(self._terms.tiles(self.theta, iter([block])))
+
+    def _training(self) -> BlockSource:
+        if self.source is None:
+            raise InputError("a loaded model holds no rows: pass X (and y).")
+        return self.source
+
+    def _over_rows(self, pick: Any) -> FloatArray:
+        """One matrix (n, K) over the training rows; rows of weight 0 were dropped."""
+        source = self._training()
+        parts = [
+            pick(tile)[:, tile.block.weight > 0].T for tile in self._terms.tiles(self.theta, source.blocks())
+        ]
+        return np.ascontiguousarray(np.concatenate(parts))
+
+    def predict(self, X: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """Conditional mean sum_k pi_k mu_k of new rows, or of the training rows.
+
+        Parameters
+        ----------
+        X : array-like (n, d), optional
+        Z : array-like (n, e), optional
+            The gate's covariates when the fit had its own.
+        offset : array-like (n,), optional
+
+        Returns
+        -------
+        ndarray (n,), or class probabilities (n, C) in the order of ``schema.classes``
+        """
+        if X is None and Z is None:
+            blocks = list(self._training().blocks())
+            parts = [mixture_mean(self._terms, self.theta, b)[b.weight > 0] for b in blocks]
+            return self._raw_response(np.concatenate(parts))
+        return self._raw_response(mixture_mean(self._terms, self.theta, self._block(X, Z, offset=offset)))
+
+    def expert_means(self, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """Mean of each expert at new rows: (n, K), or (n, K, C) class probabilities."""
+        block = self._block(X, Z, offset=offset)
+        means = self._terms.expert.mean(self.theta[self._terms.expert_columns], block)
+        if means.ndim == 2:
+            return self._raw_response(np.ascontiguousarray(means.T))
+        return np.ascontiguousarray(np.moveaxis(means, 2, 0))
+
+    def _raw_response(self, values: FloatArray) -> FloatArray:
+        if self.schema.classes is not None:
+            return values
+        y: Affine = self.coordinates.y
+        return values * y.scale[0] + y.location[0]
+
+    def gate_weights(self, X: Any = None, Z: Any = None) -> FloatArray:
+        """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
+        if X is None and Z is None:
+            return self._over_rows(lambda tile: tile.PI)
+        if X is None:
+            X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
+        return np.ascontiguousarray(self._tile(self._block(X, Z)).PI.T)
+
+    def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None) -> FloatArray:
+        """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
+        if X is None and y is None:
+            return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
+        if y is None:
+            raise InputError("y is needed for responsibilities; gate_weights(X) needs no response.")
+        return np.ascontiguousarray(self._tile(self._block(X, Z, y)).R.T)
+
+    def log_density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """log p(y | x) of new rows, in nats and raw units, (n,)."""
+        row = self._tile(self._block(X, Z, y, offset)).row
+        return row - float(np.log(self.coordinates.y.scale).sum())
+
+    def density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+        """p(y | x) of new rows, (n,)."""
+        return np.exp(self.log_density(X, y, Z, offset=offset))
+
+    def sample(
+        self, X: Any, Z: Any = None, *, rng: np.random.Generator | None = None, seed: int = 0, offset: Any = None
+    ) -> AnyArray:
+        """Draw one response per row from the fitted model: (n,), class labels for categorical experts."""
+        generator = np.random.default_rng(seed) if rng is None else rng
+        drawn = draw(self._terms, self.theta, self._block(X, Z, offset=offset), generator)
+        if self.schema.classes is not None:
+            return np.asarray(self.schema.classes)[drawn.astype(np.int64)]
+        return self._raw_response(drawn)
+
+    def get_prediction(self, X: Any, Z: Any = None, *, offset: Any = None, kind: str = "observed") -> Prediction:
+        """Predicted means with delta-method standard errors; see `Prediction.summary_frame`.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When the information is singular.
+        """
+        block = self._block(X, Z, offset=offset)
+        y = self.coordinates.y
+        unit = 1.0 if self.schema.classes is not None else float(y.scale[0])
+        jacobian = np.moveaxis(mean_jacobian(self._terms, self.theta, block), 0, -1)
+        covariance = self._information.working_covariance(kind)
+        variance = np.einsum("...p,pq,...q->...", jacobian, covariance, jacobian)
+        se = unit * np.sqrt(np.maximum(variance, 0.0))
+        return Prediction(
+            mean=self._raw_response(mixture_mean(self._terms, self.theta, block)),
+            se=se if se.ndim == 1 else np.ascontiguousarray(se.T),
+            labels=self.schema.classes,
+            terms=self._terms,
+            theta=self.theta,
+            block=block,
+            location=0.0 if self.schema.classes is not None else float(y.location[0]),
+            scale=unit,
+        )
+
+    # ------------------------------------------------------------------------------- storage
+    def save(self, path: str | Path) -> Path:
+        """Write parameters, certificate and covariance sums to an ``.npz`` file (no rows, no pickle).
+
+        Returns
+        -------
+        Path of the file, with its suffix
+        """
+        header = {
+            "model": _describe(self.model),
+            "schema": {
+                "features": list(self.schema.features),
+                "gate_features": list(self.schema.gate_features),
+                "responses": list(self.schema.responses),
+                "classes": None if self.schema.classes is None else list(self.schema.classes),
+            },
+            "certificate": self.certificate.to_dict(),
+            "entropy": self.entropy,
+            "starts": self._starts,
+            "trace": [[row.method, row.loglik, row.gradient] for row in self._trace],
+        }
+        places = {
+            f"{name}_{what}": getattr(affine, what)
+            for name, affine in vars(self.coordinates).items()
+            for what in ("location", "scale")
+        }
+        arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products, **places}
+        return storage.write(path, header, arrays)
+
+
+def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
+    """Read a fit written by `Results.save`; everything but the rows is there.
+
+    Parameters
+    ----------
+    path : str or Path
+    model : MixtureOfExperts, optional
+        Needed when the gate or an expert is not one of moestat's own.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, or of a model that is not known.
+    """
+    header, arrays = storage.read(path)
+    schema = header["schema"]
+    places = {
+        name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")
+    }
+    return Results(
+        model=_restore(header["model"]) if model is None else model,
+        schema=Schema(
+            tuple(schema["features"]),
+            tuple(schema["gate_features"]),
+            tuple(schema["responses"]),
+            None if schema["classes"] is None else tuple(schema["classes"]),
+        ),
+        coordinates=Coordinates(**places),
+        theta=arrays["theta"],
+        certificate=Certificate.from_dict(header["certificate"]),
+        entropy=header["entropy"],
+        _hessian=arrays["hessian"],
+        _outer=arrays["outer"],
+        _starts=header["starts"],
+        _trace=tuple(TraceRow(*row) for row in header["trace"]),
+    )
+
+
+# --------------------------------------------------------------------------------------- models as plain data
+def _describe(model: MixtureOfExperts) -> dict[str, Any]:
+    fixed = {path: np.asarray(value).tolist() for path, value in (model.fixed or {}).items()}
+    expert = model.expert
+    families = expert.families if isinstance(expert, Mixed) else (expert,)
+    return {
+        "gate": _component(model.gate),
+        "experts": [_component(family) for family in families],
+        "n_experts": model.n_experts,
+        "fixed": fixed,
+    }
+
+
+def _component(value: Any) -> Any:
+    if isinstance(value, Component):
+        settings = {name: _component(setting) for name, setting in value.settings().items()}
+        return {"component": value.name, "settings": settings}
+    return value
+
+
+def _restore(described: dict[str, Any]) -> MixtureOfExperts:
+    experts = [_revive(member, EXPERTS) for member in described["experts"]]
+    return MixtureOfExperts(
+        gate=_revive(described["gate"], GATES),
+        expert=experts[0] if len(experts) == 1 else tuple(experts),
+        n_experts=described["n_experts"],
+        fixed=described["fixed"] or None,
+    )
+
+
+def _revive(described: Any, registry: dict[str, Any]) -> Any:
+    if not (isinstance(described, dict) and "component" in described):
+        return described
+    name = described["component"]
+    if name not in registry:
+        raise InputError(f"the file holds a {name!r} component that moestat does not know; pass model=.")
+    return registry[name](**{key: _revive(value, registry) for key, value in described["settings"].items()})

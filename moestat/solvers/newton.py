@@ -1,0 +1,141 @@
+"""Trust-region Newton on the observed log-likelihood, with the exact Hessian.
+
+Steps live in the directions that change the density (declared invariances are set aside) and that
+held parameters and active bounds leave open. The trust-region problem is solved exactly by
+eigenvalues, so saddle points are left along their directions of ascent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from moestat.errors import InputError
+from moestat.solvers.loop import State, Stop
+from moestat.solvers.problem import Problem
+from moestat.typing import FloatArray
+
+#: Log-likelihood changes below this share of its size are round-off.
+ROUNDOFF = 4e-15
+
+
+@dataclass(frozen=True)
+class NewtonState(State):
+    """Newton's state: the radius of the trust region, and whether the last step found no ascent."""
+
+    radius: float = 1.0
+    exhausted: bool = False
+
+
+@dataclass(frozen=True)
+class TrustRegionNewton:
+    """Newton's method inside a trust region.
+
+    Parameters
+    ----------
+    max_iter : int
+        Largest number of steps.
+    gtol : float
+        Stop when the infinity norm of the projected score per row is at most ``gtol`` (working
+        coordinates).
+    radius, max_radius : float
+        First and largest trust-region radius, in working coordinates.
+    """
+
+    max_iter: int = 300
+    gtol: float = 1e-11
+    radius: float = 1.0
+    max_radius: float = 100.0
+
+    #: a stop at the limit of precision counts as converged below this gradient per row
+    ACCEPTABLE = 1e-8
+
+    def __post_init__(self) -> None:
+        if self.max_iter < 0 or not self.gtol >= 0 or not 0 < self.radius <= self.max_radius:
+            raise InputError(
+                f"TrustRegionNewton needs max_iter >= 0, gtol >= 0 and 0 < radius <= max_radius; got {self!r}."
+            )
+
+    def init(self, problem: Problem, theta: FloatArray) -> NewtonState:
+        """State at the start."""
+        sums = problem.passes.score(theta)
+        gradient = problem.gradient_norm(theta, sums.score)
+        return NewtonState(theta, sums.loglik, sums.score, gradient, 0, "newton", self.radius)
+
+    def step(self, problem: Problem, state: NewtonState) -> NewtonState:
+        """One accepted step; the radius shrinks until there is one."""
+        rows = problem.total_weight
+        basis = problem.complement(state.theta, problem.movable(state.theta, state.score))
+        hessian = problem.passes.hessian(state.theta).hessian / rows
+        curvature, vectors = np.linalg.eigh(-(basis.T @ hessian @ basis))
+        vectors = basis @ vectors
+        gradient = state.score / rows
+        slope = vectors.T @ gradient
+        roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
+        radius = state.radius
+        for _ in range(60):
+            step = problem.admit(state.theta + vectors @ trust_region_step(slope, curvature, radius)) - state.theta
+            length = float(np.sqrt(step @ step))
+            predicted = float(gradient @ step + 0.5 * step @ hessian @ step)
+            sums = problem.passes.score(state.theta + step)
+            gained = (sums.loglik - state.loglik) / rows
+            norm = problem.gradient_norm(state.theta + step, sums.score)
+            if abs(gained) <= roundoff and abs(predicted) <= roundoff:
+                # both are below round-off: the gradient decides
+                ratio = 1.0 if norm < state.gradient else -1.0
+            else:
+                ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
+            if ratio > 0.75 and length > 0.9 * radius:
+                radius = min(2.5 * radius, self.max_radius)
+            elif not ratio > 0.25:
+                radius = 0.25 * min(length, radius)
+            if ratio > 1e-4:
+                theta = state.theta + step
+                return NewtonState(theta, sums.loglik, sums.score, norm, state.iteration + 1, "newton", radius)
+            if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
+                break
+        return replace(state, iteration=state.iteration + 1, exhausted=True)
+
+    def finished(self, state: NewtonState) -> Stop | None:
+        """Gradient, precision or limit."""
+        if state.gradient <= self.gtol:
+            return Stop.GRADIENT
+        if state.exhausted:
+            return Stop.PRECISION if state.gradient <= self.ACCEPTABLE else Stop.STALLED
+        return Stop.LIMIT if state.iteration >= self.max_iter else None
+
+
+def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -> FloatArray:
+    """Maximiser of slope's - 1/2 sum curvature_i s_i^2 over |s| <= radius, in the eigenbasis.
+
+    curvature is sorted; where it is not positive, the step ends on the sphere (the hard case included).
+    """
+    if not slope.size:
+        return slope
+    scale = max(abs(curvature[-1]), abs(curvature[0]), 1e-300)
+    if curvature[0] > 1e-14 * scale:
+        step = slope / curvature
+        if step @ step <= radius * radius:
+            return step
+    lowest = max(0.0, -curvature[0]) + 1e-13 * scale
+    shift = _shift_for_length(slope, curvature, radius, lowest)
+    step = slope / (curvature + shift)
+    short = radius * radius - step @ step
+    if short > 0.19 * radius * radius and curvature[0] < 0:
+        # hard case: the gradient has no part along the direction of ascent; go there anyway
+        step[0] += np.copysign(np.sqrt(short), slope[0] if slope[0] != 0 else 1.0)
+    return step
+
+
+def _shift_for_length(slope: FloatArray, curvature: FloatArray, radius: float, lowest: float) -> float:
+    """Shift mu >= lowest with |slope / (curvature + mu)| close to the radius, by bisection."""
+    low, high = lowest, lowest + float(np.sqrt(slope @ slope)) / radius + 1e-300
+    for _ in range(100):
+        middle = 0.5 * (low + high)
+        step = slope / (curvature + middle)
+        length = float(np.sqrt(step @ step))
+        if abs(length - radius) < 0.01 * radius:
+            return middle
+        low, high = (middle, high) if length > radius else (low, middle)
+    return high

@@ -1,0 +1,87 @@
+"""Maximise the log-likelihood: the passes, the box, what is held and what leaves the density unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moestat.data import BlockSource
+from moestat.directions import complement, supported_directions
+from moestat.model import MixtureOfExperts
+from moestat.params import Layout
+from moestat.passes import Passes
+from moestat.typing import BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model on a prepared source, in unconstrained parameters and working coordinates.
+
+    Parameters
+    ----------
+    passes : Passes
+    layout : Layout
+    lower, upper : ndarray (P,)
+        Box of the unconstrained parameters (infinite where there is none).
+    free : ndarray of bool (P,)
+        False where the model holds a parameter.
+    held : ndarray (P,)
+        Values of the held parameters.
+    """
+
+    passes: Passes
+    layout: Layout
+    lower: FloatArray
+    upper: FloatArray
+    free: BoolArray
+    held: FloatArray
+
+    @staticmethod
+    def of(model: MixtureOfExperts, source: BlockSource) -> Problem:
+        """The problem of fitting a model to a prepared source."""
+        schema, coordinates = source.schema, source.coordinates
+        terms = model.terms(schema)
+        holding = model.holding(schema, coordinates)
+        spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
+        lower = np.full(terms.size, -np.inf)
+        lower[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread)
+        lower[~holding.free] = -np.inf
+        return Problem(
+            Passes(terms, source), terms.layout, lower, np.full(terms.size, np.inf), holding.free, holding.values
+        )
+
+    @property
+    def total_weight(self) -> float:
+        """Sum of the sample weights, the number of rows."""
+        return self.passes.source.total_weight
+
+    def admit(self, theta: FloatArray) -> FloatArray:
+        """The nearest admissible point: inside the box, held entries at their values."""
+        return np.where(self.free, np.clip(theta, self.lower, self.upper), self.held)
+
+    def movable(self, theta: FloatArray, score: FloatArray) -> BoolArray:
+        """Parameters that an ascent may move: free, and not pushed against their bound."""
+        blocked = ((theta <= self.lower) & (score < 0)) | ((theta >= self.upper) & (score > 0))
+        return self.free & ~blocked
+
+    def projected(self, theta: FloatArray, score: FloatArray) -> FloatArray:
+        """Score per row along the admissible directions, zero for held parameters and active bounds."""
+        return np.where(self.movable(theta, score), score, 0.0) / self.total_weight
+
+    def gradient_norm(self, theta: FloatArray, score: FloatArray) -> float:
+        """Infinity norm of the projected score per row."""
+        return float(np.abs(self.projected(theta, score)).max(initial=0.0))
+
+    def active(self, theta: FloatArray) -> BoolArray:
+        """Parameters at a bound."""
+        return self.free & ((theta <= self.lower) | (theta >= self.upper))
+
+    def invariances(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
+        """Orthonormal directions (r, P) among the movable parameters that leave the density unchanged."""
+        return supported_directions(self.passes.terms.invariances(theta), movable)
+
+    def complement(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
+        """Orthonormal basis (P, m) of the movable directions that change the density, as far as declared."""
+        return complement(self.invariances(theta, movable), movable)
+
