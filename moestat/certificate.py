@@ -228,7 +228,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     largest = max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
     is_flat = np.abs(eigenvalues) < FLAT_TOLERANCE * largest
     gradient = problem.gradient_norm(theta, sums.score)
-    masses = problem.passes.loglik(theta).mass
+    masses = problem.passes.shares(theta).mass
     n_gate = problem.passes.terms.n_gate
     optimum = Optimum(
         status=_status(gradient, eigenvalues, is_flat, on_floor),

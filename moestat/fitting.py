@@ -246,7 +246,7 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     Left alone where that would move a held parameter, or where experts cannot be relabelled.
     """
     terms = problem.passes.terms
-    mass = problem.passes.loglik(theta).mass
+    mass = problem.passes.shares(theta).mass
     ordered = theta
     if terms.gate.exchangeable and terms.expert.exchangeable:
         ordered = problem.layout.permute(theta, np.argsort(-mass, kind="stable"))

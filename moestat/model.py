@@ -204,7 +204,7 @@ class MixtureOfExperts:
     def source_loglik(self, params: MoEParams, source: BlockSource) -> float:
         """Log-likelihood of a prepared source, in the units of the raw response."""
         theta = self.to_theta(params, source.schema, source.coordinates)
-        total = Passes(self.terms(source.schema), source).loglik(theta).loglik
+        total = Passes(self.terms(source.schema), source).loglik(theta)
         return total + log_jacobian(source)
 
     def evaluate(self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None) -> Tile:

@@ -7,8 +7,8 @@ visiting the tiles; partial sums are always added in tile order. Nothing of size
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from math import fsum
 from typing import Protocol, TypeVar
 
@@ -19,6 +19,20 @@ from moestat.data import Block, BlockSource
 from moestat.kernels import information, linear, rows
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
+
+
+class Buffers:
+    """Scratch arrays of one thread, kept between passes: fresh pages cost more than the arithmetic on them."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, FloatArray] = {}
+
+    def get(self, name: str, *shape: int) -> FloatArray:
+        """An array of this shape with whatever it holds; zero when it is new."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = self._arrays[name] = np.zeros(shape)
+        return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class Tile:
     D: FloatArray
     row: FloatArray
     loglik: float
+    buffers: Buffers
 
 
 class Sums(Protocol):
@@ -98,20 +113,19 @@ class Terms:
         out[:, : self.n_gate] = directions
         return out
 
-    def tiles(self, theta: FloatArray, blocks: Iterator[Block]) -> Iterator[Tile]:
+    def tiles(self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None) -> Iterator[Tile]:
         """E-step on block after block."""
         gate, expert, K = self.gate, self.expert, self.n_experts
         local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
-        B = -1
+        buffers = Buffers() if buffers is None else buffers
         for block in blocks:
-            if block.weight.size != B:
-                B = block.weight.size
-                H, E, PI, R, D = np.empty((5, K, B))
-                row, scratch = np.empty(B), np.empty((3, B))
+            B = block.weight.size
+            H, E, PI, R, D = buffers.get("rows", 5, K, B)
+            row, scratch = buffers.get("row", B), buffers.get("scratch", 3, B)
             gate.value(local_gate, block, H)
             expert.value(local_expert, block, E)
             loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)
-            yield Tile(block, H, E, PI, R, D, row, loglik)
+            yield Tile(block, H, E, PI, R, D, row, loglik, buffers)
 
     def scatter(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
         """Add local vectors (K, q) at their places in a flat vector."""
@@ -122,23 +136,35 @@ class Terms:
         np.add.at(out, (columns[:, :, None], columns[:, None, :]), values)
 
 
+#: Numbers that the buffers of one tile may hold: half a megabyte of cache.
+CACHE_DOUBLES = 2**16
+
+
 # --------------------------------------------------------------------------------------- records
 class LoglikSums:
-    """Log-likelihood, entropy of the responsibilities (nats) and mass of each expert (rows)."""
+    """Log-likelihood."""
 
-    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+    def __init__(self) -> None:
         self._parts: list[float] = []
-        self._entropy: list[float] = []
-        self.mass = np.zeros(terms.n_experts)
 
     def add(self, tile: Tile) -> None:
         self._parts.append(tile.loglik)
-        self._entropy.append(rows.entropy(tile.R, tile.block.weight))
-        self.mass += tile.R.sum(axis=1)
 
     @property
     def loglik(self) -> float:
         return fsum(self._parts)
+
+
+class ShareSums:
+    """Mass of each expert (rows) and entropy of the responsibilities (nats)."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._entropy: list[float] = []
+        self.mass = np.zeros(terms.n_experts)
+
+    def add(self, tile: Tile) -> None:
+        self._entropy.append(rows.entropy(tile.R, tile.block.weight))
+        self.mass += tile.R.sum(axis=1)
 
     @property
     def entropy(self) -> float:
@@ -187,10 +213,11 @@ class GateInformation:
     def add(self, tile: Tile) -> None:
         terms, weight = self._terms, tile.block.weight
         K, q = self._local.shape
-        J = np.empty((1 if terms.gate.known_features else K, q, weight.size))
+        B = weight.size
+        J = tile.buffers.get("gate_jac", 1 if terms.gate.known_features else K, q, B)
         terms.gate.jac(self._local, tile.block, tile.H, J)
-        U = np.empty((self._mean.shape[0], weight.size))
-        X, W = np.zeros((2, self._products.shape[1], weight.size))
+        U = tile.buffers.get("gate_mean", self._mean.shape[0], B)
+        X, W = tile.buffers.get("gate_local", 2, self._products.shape[1], B)
         information.add_weighted_outer(
             terms.gate_columns, tile.PI, weight, J, U, X, W, self._mean, self._products
         )
@@ -212,22 +239,22 @@ class LinearGateInformation:
         self._terms = terms
         self._local = theta[terms.gate_columns]
         K, q = self._local.shape
-        self._sums = np.zeros((_up4(K * (K + 1) // 2), _up4(q * (q + 1) // 2)))
+        self._sums = np.zeros((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
 
     def add(self, tile: Tile) -> None:
-        B = tile.block.weight.size
-        F = np.empty((1, self._local.shape[1], B))
+        F = tile.buffers.get("gate_jac", 1, self._local.shape[1], tile.block.weight.size)
         self._terms.gate.jac(self._local, tile.block, tile.H, F)
-        products, W = np.zeros((self._sums.shape[1], B)), np.zeros((self._sums.shape[0], B))
-        information.add_softmax_information(tile.PI, tile.block.weight, F[0], products, W, self._sums)
+        information.add_softmax_information(tile.PI, tile.block.weight, F[0], self._sums)
 
     @property
     def matrix(self) -> FloatArray:
         columns = self._terms.gate_columns
         K, q = columns.shape
-        pairs, entries = _lower_index(K), _lower_index(q)
+        below = np.zeros((K, K, q, q))
+        below[np.tril_indices(K, -1)] = self._sums[: K * (K - 1) // 2][:, _lower_index(q)]
+        blocks = below + below.transpose(1, 0, 2, 3)
+        blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
         out = np.zeros((self._terms.n_gate,) * 2)
-        blocks = self._sums[pairs][:, :, entries]  # (K, K, q, q)
         np.add.at(out, (columns[:, None, :, None], columns[None, :, None, :]), blocks)
         return out
 
@@ -298,24 +325,19 @@ class _Derivatives:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self.local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
-        self._size = -1
 
     def of(self, tile: Tile) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        terms, B = self._terms, tile.block.weight.size
-        if self._size != B:
-            self._size = B
-            K = terms.n_experts
-            self._Jg = np.empty((1 if terms.gate.known_features else K, self.local_gate.shape[1], B))
-            self._Je = np.empty((1 if terms.expert.known_features else K, self.local_expert.shape[1], B))
-            self._A, self._U = np.empty((_up4(terms.size), B)), np.empty((_up4(terms.n_gate), B))
-            self._scratch = np.empty((2, B))
-        terms.gate.jac(self.local_gate, tile.block, tile.H, self._Jg)
-        terms.expert.jac(self.local_expert, tile.block, tile.E, self._Je)
+        terms, weight, get = self._terms, tile.block.weight, tile.buffers.get
+        K, B = terms.n_experts, weight.size
+        Jg = get("gate_jac", 1 if terms.gate.known_features else K, self.local_gate.shape[1], B)
+        Je = get("expert_jac", 1 if terms.expert.known_features else K, self.local_expert.shape[1], B)
+        A, U = get("mean", _up4(terms.size), B), get("gate_mean", _up4(terms.n_gate), B)
+        terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
+        terms.expert.jac(self.local_expert, tile.block, tile.E, Je)
         information.mean_derivatives(
-            terms.gate_columns, terms.expert_columns, tile.PI, tile.R, tile.block.weight,
-            self._Jg, self._Je, self._A, self._U, self._scratch,
-        )  # fmt: skip
-        return self._A, self._U, self._Jg, self._Je
+            terms.gate_columns, terms.expert_columns, tile.PI, tile.R, weight, Jg, Je, A, U, get("roots", 2, B)
+        )
+        return A, U, Jg, Je
 
 
 class HessianSums:
@@ -334,18 +356,16 @@ class HessianSums:
         self._local = np.zeros((K, self._width, self._width))
         self._gate_curvature = np.zeros((K, self._qg, self._qg))
         self._expert_curvature = np.zeros((K, self._qe, self._qe))
-        self._X = self._W = np.zeros((0, 0))
 
     def add(self, tile: Tile) -> None:
         terms, block, d = self._terms, tile.block, self._derivatives
         A, U, Jg, Je = d.of(tile)
-        if self._X.shape[1] != block.weight.size:
-            self._X, self._W = np.zeros((2, self._width, block.weight.size))
+        X, W = tile.buffers.get("local", 2, self._width, block.weight.size)
         self._parts.append(tile.loglik)
         information.add_scores(A, U[: terms.n_gate], block.weight, self.score)
         linear.add_lower_products(A, A, self._outer)
         linear.add_lower_products(U, U, self._gate_outer)
-        information.add_local_products(tile.D, tile.R, Jg, Je, self._X, self._W, self._local)
+        information.add_local_products(tile.D, tile.R, Jg, Je, X, W, self._local)
         terms.gate.curv(d.local_gate, block, tile.H, tile.D, self._gate_curvature)
         terms.expert.curv(d.local_expert, block, tile.E, tile.R, self._expert_curvature)
 
@@ -430,15 +450,32 @@ class Passes:
 
     terms: Terms
     source: BlockSource
+    buffers: Buffers = field(default_factory=Buffers, repr=False)
 
-    def reduce(self, record: S, theta: FloatArray) -> S:
-        """Add every tile of the source to a record, in order."""
-        for tile in self.terms.tiles(theta, self.source.blocks()):
+    def reduce(self, record: S, theta: FloatArray, height: int | None = None) -> S:
+        """Add every tile of the source to a record, in order.
+
+        ``height`` is how many numbers per row the pass keeps; it narrows the tiles to what the cache holds.
+        """
+        height = 6 * self.terms.n_experts if height is None else height
+        rows_at_once = max(64, CACHE_DOUBLES // height // 64 * 64)
+        blocks = _split(self.source.blocks(), rows_at_once)
+        for tile in self.terms.tiles(theta, blocks, self.buffers):
             record.add(tile)
         return record
 
-    def loglik(self, theta: FloatArray) -> LoglikSums:
-        return self.reduce(LoglikSums(self.terms, theta), theta)
+    @property
+    def _second_order_height(self) -> int:
+        """Derivatives of all parameters, and the experts' own."""
+        local = self.terms.gate_columns.shape[1] + self.terms.expert_columns.shape[1]
+        return self.terms.size + self.terms.n_experts * local
+
+    def loglik(self, theta: FloatArray) -> float:
+        """Log-likelihood at theta, a sum in nats and in working units of the response."""
+        return self.reduce(LoglikSums(), theta).loglik
+
+    def shares(self, theta: FloatArray) -> ShareSums:
+        return self.reduce(ShareSums(self.terms), theta)
 
     def score(self, theta: FloatArray) -> ScoreSums:
         return self.reduce(ScoreSums(self.terms, theta), theta)
@@ -447,10 +484,10 @@ class Passes:
         return self.reduce(EMSums(self.terms, theta), theta)
 
     def hessian(self, theta: FloatArray) -> HessianSums:
-        return self.reduce(HessianSums(self.terms, theta), theta)
+        return self.reduce(HessianSums(self.terms, theta), theta, self._second_order_height)
 
     def outer_products(self, theta: FloatArray) -> OuterProductSums:
-        return self.reduce(OuterProductSums(self.terms, theta), theta)
+        return self.reduce(OuterProductSums(self.terms, theta), theta, self._second_order_height)
 
     def expert_information(self, theta: FloatArray) -> ExpertInformation:
         return self.reduce(ExpertInformation(self.terms, theta), theta)
@@ -463,6 +500,21 @@ def _part(layout: Layout, name: str) -> Layout:
     part = dict(layout.entries)[name]
     assert isinstance(part, Layout)
     return part
+
+
+def _split(blocks: Iterable[Block], width: int) -> Iterator[Block]:
+    """The same rows in narrower blocks, copied so that they are contiguous."""
+    for block in blocks:
+        pieces = -(-block.weight.size // width)
+        if pieces == 1:
+            yield block
+            continue
+        even = -(-block.weight.size // (8 * pieces)) * 8
+        for first in range(0, block.weight.size, even):
+            part = slice(first, first + even)
+            X = np.ascontiguousarray(block.X[:, part])
+            Z = X if block.Z is block.X else np.ascontiguousarray(block.Z[:, part])
+            yield Block(X, Z, np.ascontiguousarray(block.Y[:, part]), block.offset[part], block.weight[part])
 
 
 def _up4(n: int) -> int:

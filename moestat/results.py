@@ -84,7 +84,7 @@ class Results:
             coordinates=source.coordinates,
             theta=theta,
             certificate=certificate,
-            entropy=problem.passes.loglik(theta).entropy,
+            entropy=problem.passes.shares(theta).entropy,
             _hessian=sums.hessian,
             _outer=None,
             _starts=starts,

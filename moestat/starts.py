@@ -14,7 +14,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from moestat.data import Block
-from moestat.passes import ExpertInformation, Terms, Tile
+from moestat.passes import Buffers, ExpertInformation, Terms, Tile
 from moestat.solvers.em import newton_move
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray, IntArray
@@ -146,7 +146,7 @@ def _polish(problem: Problem, sketch: Block, resp: FloatArray, theta: FloatArray
         flat = np.zeros(terms.size)
         terms.scatter(terms.expert_columns, score, flat)
         information = ExpertInformation(terms, theta)
-        information.add(Tile(sketch, value, value, value, resp, resp, sketch.weight, 0.0))
+        information.add(Tile(sketch, value, value, value, resp, resp, sketch.weight, 0.0, Buffers()))
         move = newton_move(information.matrix, flat[n:], problem.free[n:])
         theta = problem.admit(np.concatenate([theta[:n], theta[n:] + move]))
     return best

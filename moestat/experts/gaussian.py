@@ -18,7 +18,7 @@ from moestat.component import Dims, Expert
 from moestat.data import Affine, Block, Schema
 from moestat.errors import InputError
 from moestat.kernels import jit
-from moestat.kernels.linear import add_products, feature_products, linear_predictor, row_dots, weighted_gram
+from moestat.kernels.linear import STRIP, add_products, feature_products, linear_predictor, row_dots, strip_dots, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
 
@@ -38,8 +38,8 @@ START_VARIANCE = 1e-3
 class GaussianParams:
     """slopes a (K, d), intercepts b (K,), variances sigma^2 (K,): variances, never standard deviations."""
 
-    slopes: FloatArray = axes("expert", "feature")
     intercepts: FloatArray = axes("expert", label="const")
+    slopes: FloatArray = axes("expert", "feature")
     variances: FloatArray = axes("expert", support=POSITIVE, label="variance")
 
 
@@ -47,8 +47,8 @@ class GaussianParams:
 class CommonVarianceParams:
     """slopes a (K, d), intercepts b (K,) and one variance sigma^2 for all experts."""
 
-    slopes: FloatArray = axes("expert", "feature")
     intercepts: FloatArray = axes("expert", label="const")
+    slopes: FloatArray = axes("expert", "feature")
     variance: FloatArray = axes(support=POSITIVE, label="variance")
 
 
@@ -135,7 +135,7 @@ class Gaussian(Expert):
         rows = np.empty((K, p + 1, block.weight.size))
         for k in range(K):
             rows[k, :p] = block.X
-            _residuals(local[k], block.X, block.Y[0], block.offset, rows[k, p])
+            _residuals(local[k], block.X, block.Y[0], block.offset, 0, block.offset.size, rows[k, p])
         return rows
 
     def m_step(
@@ -231,30 +231,35 @@ def _equilibrate(gram: FloatArray) -> FloatArray:
 
 
 @jit
-def _residuals(coef: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
-    """out = y - offset - coef' X for one expert; coef holds p = len(X) coefficients, then whatever."""
-    p, B = X.shape
+def _residuals(
+    coef: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, first: int, last: int, out: FloatArray
+) -> None:
+    """out = y - offset - coef' X of one expert over the columns first to last; coef starts with p = len(X) entries."""
+    p = X.shape[0]
+    size = last - first
     b = coef[0]
-    for j in range(B):
-        out[j] = y[j] - offset[j] - b
+    z = y[first:last]
+    known = offset[first:last]
+    for j in range(size):
+        out[j] = z[j] - known[j] - b
     u = 1
     while u + 4 <= p:
-        x0 = X[u]
-        x1 = X[u + 1]
-        x2 = X[u + 2]
-        x3 = X[u + 3]
+        x0 = X[u, first:last]
+        x1 = X[u + 1, first:last]
+        x2 = X[u + 2, first:last]
+        x3 = X[u + 3, first:last]
         c0 = coef[u]
         c1 = coef[u + 1]
         c2 = coef[u + 2]
         c3 = coef[u + 3]
-        for j in range(B):
+        for j in range(size):
             out[j] -= c0 * x0[j] + c1 * x1[j] + c2 * x2[j] + c3 * x3[j]
         u += 4
     while u < p:
-        x = X[u]
+        x0 = X[u, first:last]
         c0 = coef[u]
-        for j in range(B):
-            out[j] -= c0 * x[j]
+        for j in range(size):
+            out[j] -= c0 * x0[j]
         u += 1
 
 
@@ -263,7 +268,7 @@ def _value(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, 
     p = X.shape[0]
     for k in range(V.shape[0]):
         v = V[k]
-        _residuals(local[k], X, Y[0], offset, v)
+        _residuals(local[k], X, Y[0], offset, 0, offset.size, v)
         top = -0.5 * (local[k, p] + LOG_2PI)
         half = 0.5 * exp(-local[k, p])
         for j in range(v.size):
@@ -277,7 +282,7 @@ def _jac(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, J:
         e = J[k, 0]
         s = J[k, p]
         unit = exp(-local[k, p])
-        _residuals(local[k], X, Y[0], offset, e)
+        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
         for j in range(B):
             s[j] = 0.5 * (e[j] * e[j] * unit - 1.0)
             e[j] *= unit
@@ -295,7 +300,7 @@ def _curv(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
     for k in range(local.shape[0]):
         unit = exp(-local[k, p])
         ck = c[k]
-        _residuals(local[k], X, Y[0], offset, e)
+        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
         weighted_gram(ck, X, -unit, 0, out[k])
         square = 0.0
         for j in range(B):
@@ -319,7 +324,7 @@ def _pull(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
     for k in range(local.shape[0]):
         unit = exp(-local[k, p])
         ck = c[k]
-        _residuals(local[k], X, Y[0], offset, e)
+        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
         square = 0.0
         mass = 0.0
         for j in range(B):
@@ -342,25 +347,30 @@ def _moments(
     p, B = X.shape
     K = resp.shape[0]
     n = p * (p + 1) // 2
-    products = np.zeros(((n + 3) // 4 * 4, B))
-    weights = np.zeros(((K + 3) // 4 * 4, B))
+    width = min(B, STRIP)
+    products = np.zeros(((n + 3) // 4 * 4, width))
+    weights = np.zeros(((K + 3) // 4 * 4, width))
     gram = np.zeros((weights.shape[0], products.shape[0]))
-    e = np.empty(B)
-    for k in range(K):
-        r = resp[k]
-        w = weights[k]
-        _residuals(local[k], X, Y[0], offset, e)
-        square = 0.0
-        for j in range(B):
-            t = r[j] * e[j]
-            square += t * e[j]
-            e[j] = t
-            w[j] = r[j]
-        row_dots(e, X, out[k, n : n + p])
-        out[k, n + p] += square
-    feature_products(X, products)
-    add_products(weights, products, gram)
+    e = np.empty(width)
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        feature_products(X, first, last, products)
+        for k in range(K):
+            r = resp[k, first:last]
+            w = weights[k]
+            _residuals(local[k], X, Y[0], offset, first, last, e)
+            square = 0.0
+            for j in range(r.size):
+                t = r[j] * e[j]
+                square += t * e[j]
+                e[j] = t
+            for j in range(r.size):
+                w[j] = r[j]
+            for j in range(r.size, width):  # the last strip may be short
+                w[j] = 0.0
+            strip_dots(e, X, first, last, out[k, n : n + p])
+            out[k, n + p] += square
+        add_products(weights, products, gram)
     for k in range(K):
         for i in range(n):
             out[k, i] += gram[k, i]
-

@@ -25,8 +25,8 @@ from moestat.typing import FloatArray, IntArray
 class MultinomialParams:
     """slopes (K, C - 1, d) and intercepts (K, C - 1): log odds of classes 1, ..., C - 1 against class 0."""
 
-    slopes: FloatArray = axes("expert", "class", "feature")
     intercepts: FloatArray = axes("expert", "class", label="const")
+    slopes: FloatArray = axes("expert", "class", "feature")
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ class SoftmaxParams:
     slopes (K, d) are beta_1 and intercepts (K,) beta_0, both in logits per unit of the covariates.
     """
 
-    slopes: FloatArray = axes("expert", "feature")
     intercepts: FloatArray = axes("expert", label="const")
+    slopes: FloatArray = axes("expert", "feature")
 
 
 @dataclass(frozen=True)

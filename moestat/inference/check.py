@@ -97,6 +97,6 @@ def numerical_score(passes: Passes, theta: FloatArray, step: float = 1e-3) -> Fl
 
 
 def _central(passes: Passes, theta: FloatArray, unit: FloatArray, step: float) -> float:
-    up = passes.loglik(theta + step * unit).loglik
-    down = passes.loglik(theta - step * unit).loglik
+    up = passes.loglik(theta + step * unit)
+    down = passes.loglik(theta - step * unit)
     return (up - down) / (2 * step)

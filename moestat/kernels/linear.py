@@ -5,6 +5,9 @@ from __future__ import annotations
 from moestat.kernels.compile import jit
 from moestat.typing import FloatArray
 
+#: Columns of a strip in the tiled products: its rows stay in the level-1 cache.
+STRIP = 256
+
 
 @jit
 def linear_predictor(coef: FloatArray, F: FloatArray, out: FloatArray) -> None:
@@ -41,18 +44,25 @@ def linear_predictor(coef: FloatArray, F: FloatArray, out: FloatArray) -> None:
 @jit
 def row_dots(w: FloatArray, F: FloatArray, out: FloatArray) -> None:
     """out[u] += sum_j w[j] F[u, j].   w (B,), F (p, B), out (p,)."""
-    p, B = F.shape
+    strip_dots(w, F, 0, w.size, out)
+
+
+@jit
+def strip_dots(w: FloatArray, F: FloatArray, first: int, last: int, out: FloatArray) -> None:
+    """out[u] += sum_j w[j] F[u, first + j] over the columns first to last; w starts at column ``first``."""
+    p = F.shape[0]
+    size = last - first
     u = 0
     while u + 4 <= p:
-        x0 = F[u]
-        x1 = F[u + 1]
-        x2 = F[u + 2]
-        x3 = F[u + 3]
+        x0 = F[u, first:last]
+        x1 = F[u + 1, first:last]
+        x2 = F[u + 2, first:last]
+        x3 = F[u + 3, first:last]
         s0 = 0.0
         s1 = 0.0
         s2 = 0.0
         s3 = 0.0
-        for j in range(B):
+        for j in range(size):
             t = w[j]
             s0 += t * x0[j]
             s1 += t * x1[j]
@@ -64,10 +74,10 @@ def row_dots(w: FloatArray, F: FloatArray, out: FloatArray) -> None:
         out[u + 3] += s3
         u += 4
     while u < p:
-        x = F[u]
+        x0 = F[u, first:last]
         s0 = 0.0
-        for j in range(B):
-            s0 += w[j] * x[j]
+        for j in range(size):
+            s0 += w[j] * x0[j]
         out[u] += s0
         u += 1
 
@@ -88,21 +98,21 @@ def contract(weights: FloatArray, J: FloatArray, out: FloatArray) -> None:
 
 
 @jit
-def _tile(A: FloatArray, C: FloatArray, i: int, l: int, out: FloatArray) -> None:
-    """out[i:i+4, l:l+4] += A[i:i+4] C[l:l+4]', sixteen sums held in registers."""
-    a0 = A[i]
-    a1 = A[i + 1]
-    a2 = A[i + 2]
-    a3 = A[i + 3]
-    c0 = C[l]
-    c1 = C[l + 1]
-    c2 = C[l + 2]
-    c3 = C[l + 3]
+def _tile(A: FloatArray, C: FloatArray, i: int, l: int, first: int, last: int, out: FloatArray) -> None:
+    """out[i:i+4, l:l+4] += A[i:i+4] C[l:l+4]' over columns first to last, sixteen sums held in registers."""
+    a0 = A[i, first:last]
+    a1 = A[i + 1, first:last]
+    a2 = A[i + 2, first:last]
+    a3 = A[i + 3, first:last]
+    c0 = C[l, first:last]
+    c1 = C[l + 1, first:last]
+    c2 = C[l + 2, first:last]
+    c3 = C[l + 3, first:last]
     s00 = s01 = s02 = s03 = 0.0
     s10 = s11 = s12 = s13 = 0.0
     s20 = s21 = s22 = s23 = 0.0
     s30 = s31 = s32 = s33 = 0.0
-    for j in range(A.shape[1]):
+    for j in range(last - first):
         x0 = a0[j]
         x1 = a1[j]
         x2 = a2[j]
@@ -148,30 +158,36 @@ def _tile(A: FloatArray, C: FloatArray, i: int, l: int, out: FloatArray) -> None
 @jit
 def add_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
     """out += A C' by 4 x 4 tiles.   A (a, B), C (c, B), out (a, c); a and c multiples of 4."""
-    for i in range(0, A.shape[0], 4):
-        for l in range(0, C.shape[0], 4):
-            _tile(A, C, i, l, out)
+    for first in range(0, A.shape[1], STRIP):
+        last = min(first + STRIP, A.shape[1])
+        for i in range(0, A.shape[0], 4):
+            for l in range(0, C.shape[0], 4):
+                _tile(A, C, i, l, first, last, out)
 
 
 @jit
 def add_lower_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
     """As `add_products` for A and C with equally many rows, only tiles on and below the diagonal."""
-    for i in range(0, A.shape[0], 4):
-        for l in range(0, i + 4, 4):
-            _tile(A, C, i, l, out)
+    for first in range(0, A.shape[1], STRIP):
+        last = min(first + STRIP, A.shape[1])
+        for i in range(0, A.shape[0], 4):
+            for l in range(0, i + 4, 4):
+                _tile(A, C, i, l, first, last, out)
 
 
 @jit
-def feature_products(F: FloatArray, out: FloatArray) -> None:
-    """out rows: F[u] F[v] for v <= u, in the order (0,0), (1,0), (1,1), (2,0), ...; F (p, B)."""
-    p, B = F.shape
+def feature_products(F: FloatArray, first: int, last: int, out: FloatArray) -> None:
+    """out rows: F[u] F[v] for v <= u over the columns first to last; F (p, B).
+
+    Rows follow the order (0,0), (1,0), (1,1), (2,0), ...; out is at least (p (p + 1) / 2, last - first).
+    """
     row = 0
-    for u in range(p):
-        x = F[u]
+    for u in range(F.shape[0]):
+        x = F[u, first:last]
         for v in range(u + 1):
-            y = F[v]
+            y = F[v, first:last]
             o = out[row]
-            for j in range(B):
+            for j in range(x.size):
                 o[j] = x[j] * y[j]
             row += 1
 

@@ -26,17 +26,25 @@ def combine(
     LSE(h) and sets PI to zero. scratch is (3, B). Returns sum weight * log p. Logits may be -inf as
     long as one of each row is finite. Padding rows (weight 0) must hold finite values.
     """
+    # short loops over few arrays: LLVM vectorises only what it can prove, or check, to be disjoint
     K, B = H.shape
     top = scratch[0]
     top_gate = scratch[1]
     total_gate = scratch[2]
     total = row
+    h = H[0]
+    e = E[0]
+    r = R[0]
     for j in range(B):
-        top[j] = -1e300
-        top_gate[j] = -1e300
-        total[j] = 0.0
+        t = e[j] + h[j]
+        r[j] = t
+        top[j] = t
+    for j in range(B):
+        top_gate[j] = h[j]
         total_gate[j] = 0.0
-    for k in range(K):
+    for j in range(B):
+        total[j] = 0.0
+    for k in range(1, K):
         h = H[k]
         e = E[k]
         r = R[k]
@@ -44,6 +52,7 @@ def combine(
             t = e[j] + h[j]
             r[j] = t
             top[j] = max(top[j], t)
+        for j in range(B):
             top_gate[j] = max(top_gate[j], h[j])
     for k in range(K):
         h = H[k]
@@ -60,28 +69,36 @@ def combine(
     loglik = 0.0
     if normalised:
         for j in range(B):
-            s = total[j]
-            g = total_gate[j]
-            l = top[j] - top_gate[j] + vlog(s) - vlog(g)
-            loglik += weight[j] * l
-            top[j] = weight[j] / s
-            top_gate[j] = 1.0 / g
-            row[j] = l
+            top[j] -= top_gate[j]
+        for j in range(B):
+            t = 1.0 / (total[j] * total_gate[j])  # one division for both reciprocals
+            top_gate[j] = t * total_gate[j]
+            total_gate[j] = t * total[j]
     else:
         for j in range(B):
-            s = total[j]
-            l = top[j] + vlog(s)
-            loglik += weight[j] * l
-            top[j] = weight[j] / s
-            top_gate[j] = 0.0
-            row[j] = l
+            top_gate[j] = 1.0 / total[j]
+        for j in range(B):
+            total_gate[j] = 0.0
+    share = top_gate
+    if normalised:
+        for j in range(B):
+            row[j] = top[j] + vlog(total[j] * total_gate[j])
+    else:
+        for j in range(B):
+            row[j] = top[j] + vlog(total[j])
+    for j in range(B):
+        share[j] *= weight[j]
+    for j in range(B):
+        loglik += weight[j] * row[j]
     for k in range(K):
         p = PI[k]
         r = R[k]
         d = D[k]
         for j in range(B):
-            p[j] *= top_gate[j]
-            r[j] *= top[j]
+            p[j] *= total_gate[j]
+        for j in range(B):
+            r[j] *= share[j]
+        for j in range(B):
             d[j] = r[j] - weight[j] * p[j]
     return loglik
 

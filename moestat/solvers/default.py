@@ -40,7 +40,5 @@ class EMThenNewton:
         return self.newton.step(problem, self.newton.init(problem, state.theta))
 
     def finished(self, state: EMState | NewtonState) -> Stop | None:
-        """Newton decides; a gradient below Newton's tolerance ends EM as well."""
-        if isinstance(state, NewtonState):
-            return self.newton.finished(state)
-        return Stop.GRADIENT if state.gradient <= self.newton.gtol else None
+        """Newton decides: it also sees whether a point with zero gradient is a saddle."""
+        return self.newton.finished(state) if isinstance(state, NewtonState) else None

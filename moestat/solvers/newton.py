@@ -19,10 +19,13 @@ from moestat.typing import FloatArray
 #: Log-likelihood changes below this share of its size are round-off.
 ROUNDOFF = 4e-15
 
+#: Negative curvature below this share of the largest is round-off.
+SADDLE = 1e-10
+
 
 @dataclass(frozen=True)
 class NewtonState(State):
-    """Newton's state: the radius of the trust region, and whether the last step found no ascent."""
+    """Newton's state: the radius of the trust region, and whether the last step found no way up."""
 
     radius: float = 1.0
     exhausted: bool = False
@@ -72,6 +75,8 @@ class TrustRegionNewton:
         vectors = basis @ vectors
         gradient = state.score / rows
         slope = vectors.T @ gradient
+        if state.gradient <= self.gtol and not _leads_up(curvature):
+            return replace(state, iteration=state.iteration + 1, exhausted=True)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
         radius = state.radius
         for _ in range(60):
@@ -98,12 +103,17 @@ class TrustRegionNewton:
         return replace(state, iteration=state.iteration + 1, exhausted=True)
 
     def finished(self, state: NewtonState) -> Stop | None:
-        """Gradient, precision or limit."""
-        if state.gradient <= self.gtol:
-            return Stop.GRADIENT
+        """Gradient (once no direction leads up), precision or limit."""
         if state.exhausted:
+            if state.gradient <= self.gtol:
+                return Stop.GRADIENT
             return Stop.PRECISION if state.gradient <= self.ACCEPTABLE else Stop.STALLED
         return Stop.LIMIT if state.iteration >= self.max_iter else None
+
+
+def _leads_up(curvature: FloatArray) -> bool:
+    """Whether a stationary point has a direction of ascent beyond round-off (it is a saddle)."""
+    return bool(curvature.size and curvature[0] < -SADDLE * max(abs(curvature[-1]), 1e-300))
 
 
 def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -> FloatArray:
