@@ -18,11 +18,11 @@ GRADIENT_TOLERANCE = 1e-8
 #: Eigenvalues of the information below this share of the largest count as flat.
 FLAT_TOLERANCE = 1e-10
 
+#: A Newton step this long (working coordinates) where the gradient is zero leads along a ray to infinity.
+RUNAWAY_STEP = 1e-2
+
 #: An expert with fewer rows than this is said to have almost no mass.
 SMALL_MASS = 1.0
-
-#: Gate parameters beyond this, in logits per standardised unit, are said to diverge.
-STEEP_GATE = 100.0
 
 
 class Status(Enum):
@@ -30,6 +30,7 @@ class Status(Enum):
 
     STRICT_MAXIMUM = "strict interior maximum"
     FLAT_MAXIMUM = "maximum with flat directions"
+    RUNAWAY = "supremum at infinity"
     AT_FLOOR = "maximum on the variance floor (a spike)"
     SADDLE = "saddle point"
     NOT_CONVERGED = "not converged"
@@ -58,14 +59,16 @@ class Optimum:
         Number of declared invariances set aside.
     flat : tuple of str
         Flat directions beyond the declared ones, in words.
+    runaway : tuple of str
+        Directions along which the log-likelihood rises for ever towards its supremum, in words.
+    lost : ndarray (f, P)
+        Both kinds of directions, orthonormal, in working coordinates.
     floors : tuple of str
         Names of parameters on their floor.
     empty : tuple of int
         Experts (from 1) with almost no mass.
     masses : ndarray (K,)
         Expected number of rows of each expert.
-    steep : bool
-        Whether the gate's parameters have left every reasonable range.
     movable : ndarray of bool (P,)
         Parameters that are neither held nor on a floor.
     """
@@ -76,16 +79,17 @@ class Optimum:
     eigenvalues: FloatArray
     invariances: int
     flat: tuple[str, ...]
+    runaway: tuple[str, ...]
+    lost: FloatArray = field(repr=False)
     floors: tuple[str, ...]
     empty: tuple[int, ...]
     masses: FloatArray
-    steep: bool
     movable: BoolArray = field(repr=False)
 
     @property
     def n_identified(self) -> int:
         """Number of parameters that the data determine: the rank of the information, floors included."""
-        return self.eigenvalues.size - len(self.flat) + len(self.floors)
+        return self.eigenvalues.size - len(self.lost) + len(self.floors)
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,8 @@ class Certificate:
             "floors": list(o.floors),
             "empty": list(o.empty),
             "masses": o.masses.tolist(),
-            "steep": o.steep,
+            "runaway": list(o.runaway),
+            "lost": o.lost.tolist(),
             "movable": o.movable.tolist(),
             "n_starts": self.n_starts,
             "n_finished": self.n_finished,
@@ -194,7 +199,8 @@ class Certificate:
             floors=tuple(values["floors"]),
             empty=tuple(values["empty"]),
             masses=np.array(values["masses"], dtype=np.float64),
-            steep=values["steep"],
+            runaway=tuple(values["runaway"]),
+            lost=np.array(values["lost"], dtype=np.float64).reshape(-1, len(values["movable"])),
             movable=np.array(values["movable"], dtype=bool),
         )
         rivals = tuple(Rival(Status[name], loglik, count) for name, loglik, count in values["rivals"])
@@ -225,41 +231,42 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     on_floor = problem.active(theta) & ~movable
     basis = problem.complement(theta, movable)
     eigenvalues, vectors = np.linalg.eigh(-(basis.T @ sums.hessian @ basis) / rows)
-    largest = max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
-    is_flat = np.abs(eigenvalues) < FLAT_TOLERANCE * largest
+    directions = basis @ vectors
+    is_flat = np.abs(eigenvalues) < FLAT_TOLERANCE * max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
+    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
+    slope = np.abs(directions.T @ problem.projected(theta, sums.score))
+    is_runaway = ~is_flat & (eigenvalues > 0) & (slope > RUNAWAY_STEP * np.abs(eigenvalues))
     gradient = problem.gradient_norm(theta, sums.score)
     masses = problem.passes.shares(theta).mass
-    n_gate = problem.passes.terms.n_gate
     optimum = Optimum(
-        status=_status(gradient, eigenvalues, is_flat, on_floor),
+        status=_status(gradient, eigenvalues, is_flat, is_runaway, on_floor),
         loglik=sums.loglik + log_jacobian,
         gradient=gradient,
         eigenvalues=eigenvalues,
         invariances=len(problem.invariances(theta, movable)),
-        flat=tuple(_in_words(basis @ vector, names) for vector in vectors.T[is_flat]),
+        flat=tuple(_in_words(direction, names) for direction in directions.T[is_flat]),
+        runaway=tuple(_in_words(direction, names) for direction in directions.T[is_runaway]),
+        lost=directions.T[is_flat | is_runaway],
         floors=tuple(name for name, active in zip(names, on_floor, strict=True) if active),
         empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS)),
         masses=masses,
-        steep=bool(np.abs(_gate_contrast(problem, theta)[:n_gate]).max(initial=0.0) > STEEP_GATE),
         movable=movable,
     )
     return optimum, sums
 
 
-def _status(gradient: float, eigenvalues: FloatArray, is_flat: BoolArray, on_floor: BoolArray) -> Status:
+def _status(
+    gradient: float, eigenvalues: FloatArray, is_flat: BoolArray, is_runaway: BoolArray, on_floor: BoolArray
+) -> Status:
     if not gradient <= GRADIENT_TOLERANCE:
         return Status.NOT_CONVERGED
     if (eigenvalues[~is_flat] < 0).any():
         return Status.SADDLE
     if on_floor.any():
         return Status.AT_FLOOR
+    if is_runaway.any():
+        return Status.RUNAWAY
     return Status.FLAT_MAXIMUM if is_flat.any() else Status.STRICT_MAXIMUM
-
-
-def _gate_contrast(problem: Problem, theta: FloatArray) -> FloatArray:
-    """Gate parameters with the part along the invariances removed."""
-    directions = problem.invariances(theta, problem.free)
-    return theta - directions.T @ (directions @ theta)
 
 
 def _in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
@@ -278,13 +285,14 @@ def _verdict(c: Certificate) -> list[str]:
     lines.append(f"  gradient           {o.gradient:.1e} per row in standardised units: {zero} (limit 1e-8)")
     lines.append(f"  information        {_information(o)}")
     lines += [f"    flat             {words}" for words in o.flat]
+    lines += [f"    running away     {words}" for words in o.runaway]
     floors = ", ".join(o.floors) if o.floors else "none active"
     lines.append(f"  variance floor     {floors}")
     lines.append(f"  experts            {_masses(o)}")
-    if o.steep:
-        lines.append("  gate               parameters are running away: the gate separates the rows")
     lines.append(f"  starts             {_starts(c)}")
-    lines += [f"    {_rival(c, rival)}" for rival in c.rivals]
+    lines += [f"    {text}" for text in _rivals(c)]
+    if c.n_reached == 1 and c.n_finished > 1:
+        lines.append("    seen once only: a better solution may exist; raise n_starts")
     lines.append(f"  solver             stopped because {c.stop}")
     return lines
 
@@ -293,6 +301,7 @@ def _headline(o: Optimum) -> str:
     return {
         Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
         Status.FLAT_MAXIMUM: "a maximum with flat directions: not every parameter is identified.",
+        Status.RUNAWAY: "no finite maximum: the likelihood rises towards its supremum along a ray (separation).",
         Status.AT_FLOOR: "a spike: a variance sits on its floor, the likelihood has no finite maximum there.",
         Status.SADDLE: "a saddle point: the gradient is zero, but some direction still leads up.",
         Status.NOT_CONVERGED: "not converged: the gradient is not zero; do not use these estimates.",
@@ -325,7 +334,23 @@ def _starts(c: Certificate) -> str:
     return f"{c.n_reached} of {tried} reached this solution"
 
 
+#: Rivals of one kind that are listed one by one; more are summed up.
+LISTED_RIVALS = 3
+
+
+def _rivals(c: Certificate) -> list[str]:
+    """What the other starts reached, kind by kind."""
+    lines = []
+    for status in Status:
+        rivals = [r for r in c.rivals if r.status is status]
+        lines += [_rival(c, rival) for rival in rivals[:LISTED_RIVALS]]
+        if rest := rivals[LISTED_RIVALS:]:
+            lowest = min(r.loglik for r in rest)
+            lines.append(f"{sum(r.n_starts for r in rest)} more down to {lowest:.6g}: {status.value}")
+    return lines
+
+
 def _rival(c: Certificate, rival: Rival) -> str:
     gap = rival.loglik - c.loglik
-    count = f"{rival.n_starts} ended at" if rival.n_starts > 1 else "1 ended at"
-    return f"{count} {rival.loglik:.6g} ({gap:+.4g}): {rival.status.value}"
+    kind = f"another {rival.status.value}" if rival.status is c.status else rival.status.value
+    return f"{rival.n_starts} ended at {rival.loglik:.6g} ({gap:+.4g}): {kind}"

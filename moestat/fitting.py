@@ -263,6 +263,7 @@ def _holds(problem: Problem, theta: FloatArray) -> bool:
 def _warning(certificate: Certificate) -> str:
     advice = {
         Status.FLAT_MAXIMUM: "Estimates along the flat directions mean nothing; try fewer experts or covariates.",
+        Status.RUNAWAY: "The gate or an expert separates the rows; use fewer covariates or experts, or more rows.",
         Status.AT_FLOOR: "No interior maximum was found; raise n_starts, or try fewer experts or variance='common'.",
         Status.SADDLE: "Raise n_starts.",
         Status.NOT_CONVERGED: "Raise the solver's max_iter, or use the default solver.",

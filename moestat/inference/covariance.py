@@ -79,8 +79,8 @@ class Information:
 
     @cached_property
     def _basis(self) -> FloatArray:
-        """Orthonormal basis (P, m) of the movable directions that change the density."""
-        return complement(self._invariances, self.movable)
+        """Orthonormal basis (P, m) of the movable directions that the data determine."""
+        return complement(np.vstack([self._invariances, self.certificate.optimum.lost]), self.movable)
 
     @cached_property
     def _to_user(self) -> FloatArray:
@@ -153,22 +153,19 @@ class Information:
         """Covariance of theta (P, P) and the flat directions (f, P)."""
         if kind not in KINDS:
             raise InputError(f"the kind of covariance must be one of {list(KINDS)}; got {kind!r}.")
-        bread, lost = self._inverse(-(self._basis.T @ self.hessian @ self._basis))
-        if kind == "observed":
-            inner = bread
-        else:
-            meat = self._basis.T @ self.outer @ self._basis
-            if kind == "sandwich":
-                inner = bread @ meat @ bread
-            else:
-                inner, lost = self._inverse(meat)
+        lost = self.certificate.optimum.lost
+        meat = self._basis.T @ self.outer @ self._basis
+        if kind == "opg":
+            inner, more = self._inverse(meat)
+            return self._basis @ inner @ self._basis.T, np.vstack([lost, more])
+        bread = np.linalg.inv(-(self._basis.T @ self.hessian @ self._basis))
+        inner = bread if kind == "observed" else bread @ meat @ bread
         return self._basis @ inner @ self._basis.T, lost
 
     def _inverse(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Inverse on the part that the data determine, and the flat directions (f, P)."""
+        """Inverse on the part where the matrix has full rank, and the remaining directions (f, P)."""
         eigenvalues, vectors = np.linalg.eigh(matrix)
-        largest = max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
-        kept = eigenvalues > FLAT_TOLERANCE * largest
+        kept = eigenvalues > FLAT_TOLERANCE * max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
         inverse = (vectors[:, kept] / eigenvalues[kept]) @ vectors[:, kept].T
         return inverse, (self._basis @ vectors[:, ~kept]).T
 

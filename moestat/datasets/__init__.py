@@ -1,0 +1,137 @@
+"""Small real data sets with their sources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from moestat.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: its rows, what they are, where they were published.
+
+    Parameters
+    ----------
+    name, description, source : str
+    response : str
+    covariates, gate_covariates : tuple of str
+        Columns of a model to start with.
+    """
+
+    name: str
+    description: str
+    source: str
+    response: str
+    covariates: tuple[str, ...]
+    gate_covariates: tuple[str, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows."""
+        import pandas as pd
+
+        if self.name == "anes96":
+            return _anes96()
+        with (files("moestat.datasets") / f"{self.name}.csv").open() as stream:
+            return pd.read_csv(stream)
+
+    @property
+    def X(self) -> pd.DataFrame:
+        """Covariates of the experts."""
+        return self.frame[list(self.covariates)]
+
+    @property
+    def y(self) -> pd.Series:  # type: ignore[type-arg]
+        """Response."""
+        return self.frame[self.response]
+
+    @property
+    def Z(self) -> pd.DataFrame:
+        """Covariates of the gate."""
+        return self.frame[list(self.gate_covariates)]
+
+
+def _anes96() -> pd.DataFrame:
+    import numpy as np
+    from statsmodels.datasets import anes96
+
+    frame = anes96.load_pandas().data
+    # seven-point party identification: 0-1 Democrat, 2-4 independent (leaners included), 5-6 Republican
+    frame["party"] = np.select([frame["PID"] <= 1, frame["PID"] <= 4], ["Democrat", "Independent"], "Republican")
+    return frame
+
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(
+            name="tone",
+            description=(
+                "Perception of tones: a musician tunes an adjustable tone (tuned) to the octave above a fundamental "
+                "whose overtones are stretched by a known factor (stretchratio); 150 trials."
+            ),
+            source="Cohen, E. A. (1980), Inharmonic tone perception, PhD thesis, Stanford University.",
+            response="tuned",
+            covariates=("stretchratio",),
+            gate_covariates=("stretchratio",),
+        ),
+        Dataset(
+            name="co2",
+            description=(
+                "Gross national product per capita (GNP, thousands of US dollars) and carbon dioxide emission per "
+                "capita (CO2, tonnes) of 28 countries in 1996."
+            ),
+            source=(
+                "Hurn, M., Justel, A. and Robert, C. P. (2003), Estimating mixtures of regressions, "
+                "Journal of Computational and Graphical Statistics 12, 55-79."
+            ),
+            response="CO2",
+            covariates=("GNP",),
+            gate_covariates=("GNP",),
+        ),
+        Dataset(
+            name="ethanol",
+            description=(
+                "Exhaust of a single-cylinder engine burning ethanol: nitric oxides (NO, micrograms per joule) and "
+                "equivalence ratio of air and fuel (Equivalence); 88 runs."
+            ),
+            source="Brinkman, N. D. (1981), Ethanol fuel, SAE Transactions 90, 1410-1424.",
+            response="Equivalence",
+            covariates=("NO",),
+            gate_covariates=("NO",),
+        ),
+        Dataset(
+            name="anes96",
+            description=(
+                "American National Election Study 1996, 944 respondents: party identification in three classes "
+                "(party), place on a scale from liberal (1) to conservative (7) (selfLR), income class (income), ..."
+            ),
+            source="American National Election Studies (1996), as distributed with statsmodels.",
+            response="party",
+            covariates=("selfLR",),
+            gate_covariates=("income",),
+        ),
+    )
+}
+
+
+def load(name: str) -> Dataset:
+    """A data set by name; see `DATASETS` for the names.
+
+    Raises
+    ------
+    InputError
+        When there is no such data set.
+    """
+    if name not in DATASETS:
+        raise InputError(f"name must be one of {sorted(DATASETS)}; got {name!r}.")
+    return DATASETS[name]
+
+
+__all__ = ["DATASETS", "Dataset", "load"]
