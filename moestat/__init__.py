@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from moestat import datasets, experts, gates, plotting, solvers
     from moestat.certificate import Certificate, Status
     from moestat.data import BlockSource, Data
-    from moestat.errors import ConvergenceWarning, InputError, MoestatError, MoestatWarning, NotIdentifiedError
+    from moestat.errors import (
+        ConvergenceWarning,
+        InputError,
+        MoestatError,
+        MoestatWarning,
+        NotIdentifiedError,
+    )
     from moestat.fitting import fit
     from moestat.model import MixtureOfExperts, MoEParams
     from moestat.results import Results, load

@@ -85,9 +85,10 @@ class Component(ABC):
 
     def settings(self) -> dict[str, Any]:
         """The component's settings by name."""
-        if not dataclasses.is_dataclass(self):
+        described: Any = self
+        if not dataclasses.is_dataclass(described):
             return {}
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(described) if f.compare}
 
 
 class Gate(Component):
@@ -141,7 +142,9 @@ class Expert(Component):
                 "Fit one column at a time."
             )
         if source.uses_exposure and not self.accepts_exposure:
-            raise InputError(f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate.")
+            raise InputError(
+                f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate."
+            )
         if source.uses_offset and not self.accepts_offset:
             raise InputError(f"the {self.name} expert takes no offset. Enter the term as a covariate.")
 

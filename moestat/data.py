@@ -223,8 +223,8 @@ class Data:
             rows = np.sort(rng.choice(self.n_rows, size=limit, replace=False))
         tile, place = np.divmod(rows, self._weight.shape[1])
         # advanced indices on both sides of a slice put the rows first: (rows, features)
-        parts = (np.ascontiguousarray(a[tile, :, place].T) for a in (self._X, self._Z, self._Y))
-        return Block(*parts, self._offset[tile, place], self._weight[tile, place])
+        X, Z, Y = (np.ascontiguousarray(a[tile, :, place].T) for a in (self._X, self._Z, self._Y))
+        return Block(X, Z, Y, self._offset[tile, place], self._weight[tile, place])
 
     def distinct_rows(self, limit: int) -> int:
         """Number of distinct rows, counted up to ``limit``."""

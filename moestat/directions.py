@@ -20,8 +20,9 @@ def supported_directions(directions: FloatArray, movable: BoolArray) -> FloatArr
     inside = combos @ directions
     if not len(inside):
         return inside
-    u, s, vt = np.linalg.svd(inside, full_matrices=False)
-    return vt[s > 1e-12 * s[0]]
+    _, s, vt = np.linalg.svd(inside, full_matrices=False)
+    kept: FloatArray = vt[s > 1e-12 * s[0]]
+    return kept
 
 
 def complement(inside: FloatArray, movable: BoolArray) -> FloatArray:

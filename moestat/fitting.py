@@ -133,9 +133,7 @@ def _check_counts(model: MixtureOfExperts, source: BlockSource, n_starts: Any, s
 
 
 # --------------------------------------------------------------------------------------- the runs
-def _run(
-    model: MixtureOfExperts, problem: Problem, starts: Sequence[Start], solver: Solver | None
-) -> list[Outcome]:
+def _run(model: MixtureOfExperts, problem: Problem, starts: Sequence[Start], solver: Solver | None) -> list[Outcome]:
     """Short EM from every start, then the solver from the most promising, best first."""
     finisher = EMThenNewton() if solver is None else solver
     if len(starts) == 1 or solver is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class Holding:
         return np.where(self.free, theta, self.values)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class MixtureOfExperts:
     """Conditional density ``p(y | x) = sum_k pi_k(z) f_k(y | x)``.
 
@@ -60,17 +60,25 @@ class MixtureOfExperts:
     >>> model = ms.MixtureOfExperts(gate=ms.gates.Softmax(), expert=ms.experts.Gaussian(), n_experts=2)
     """
 
-    gate: Gate | str = field(default="softmax", kw_only=True)
-    expert: Expert | str | tuple[Expert | str, ...] = field(default="gaussian", kw_only=True)
-    n_experts: int = field(default=2, kw_only=True)
-    fixed: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    gate: Gate
+    expert: Expert
+    n_experts: int
+    fixed: Mapping[str, Any] | None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.n_experts, bool) or not isinstance(self.n_experts, int | np.integer) or self.n_experts < 1:
-            raise InputError(f"n_experts must be a whole number of at least 1; got {self.n_experts!r}.")
-        object.__setattr__(self, "gate", _named(self.gate, "gate", GATES, Gate))
-        object.__setattr__(self, "expert", _one_expert(self.expert, self.n_experts))
-        object.__setattr__(self, "n_experts", int(self.n_experts))
+    def __init__(
+        self,
+        *,
+        gate: Gate | str = "softmax",
+        expert: Expert | str | tuple[Expert | str, ...] = "gaussian",
+        n_experts: int = 2,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
+        if isinstance(n_experts, bool) or not isinstance(n_experts, int | np.integer) or n_experts < 1:
+            raise InputError(f"n_experts must be a whole number of at least 1; got {n_experts!r}.")
+        object.__setattr__(self, "gate", _named(gate, "gate", GATES, Gate))
+        object.__setattr__(self, "expert", _one_expert(expert, int(n_experts)))
+        object.__setattr__(self, "n_experts", int(n_experts))
+        object.__setattr__(self, "fixed", fixed)
 
     # ------------------------------------------------------------------------------- structure
     def dims(self, schema: Schema) -> tuple[Dims, Dims]:
@@ -84,21 +92,11 @@ class MixtureOfExperts:
         return self._layout(*self.dims(schema))
 
     def _layout(self, gate_dims: Dims, expert_dims: Dims) -> Layout:
-        return Layout(MoEParams, (("gate", self._gate.layout(gate_dims)), ("expert", self._expert.layout(expert_dims))))
-
-    @property
-    def _gate(self) -> Gate:
-        assert isinstance(self.gate, Gate)
-        return self.gate
-
-    @property
-    def _expert(self) -> Expert:
-        assert isinstance(self.expert, Expert)
-        return self.expert
+        return Layout(MoEParams, (("gate", self.gate.layout(gate_dims)), ("expert", self.expert.layout(expert_dims))))
 
     def terms(self, schema: Schema) -> Terms:
         """Gate and experts bound to their places in the flat vector."""
-        return Terms.of(self._gate, self._expert, self.layout(schema))
+        return Terms.of(self.gate, self.expert, self.layout(schema))
 
     def names(self, schema: Schema) -> list[str]:
         """Names of the parameters in the order of the flat vector; experts count from 1."""
@@ -124,8 +122,8 @@ class MixtureOfExperts:
         -------
         MoEParams
         """
-        gate_dims = _infer_dims(self._gate, self.n_experts, gate)
-        expert_dims = _infer_dims(self._expert, self.n_experts, expert)
+        gate_dims = _infer_dims(self.gate, self.n_experts, gate)
+        expert_dims = _infer_dims(self.expert, self.n_experts, expert)
         layout = self._layout(gate_dims, expert_dims)
         record = _build(layout, {"gate": gate, "expert": expert})
         layout.pack(record)
@@ -134,8 +132,8 @@ class MixtureOfExperts:
     def to_theta(self, params: MoEParams, schema: Schema, coordinates: Coordinates) -> FloatArray:
         """Unconstrained vector, in working coordinates, of parameters in the user's units."""
         moved = MoEParams(
-            gate=_rescaled_gate(self._gate, params.gate, coordinates.Z),
-            expert=_rescaled_expert(self._expert, params.expert, coordinates.X, coordinates.y),
+            gate=_rescaled_gate(self.gate, params.gate, coordinates.Z),
+            expert=_rescaled_expert(self.expert, params.expert, coordinates.X, coordinates.y),
         )
         return self.layout(schema).pack(moved)
 
@@ -143,10 +141,8 @@ class MixtureOfExperts:
         """Parameters in the user's units of an unconstrained vector in working coordinates."""
         params = self.layout(schema).unpack(theta)
         return MoEParams(
-            gate=_rescaled_gate(self._gate, params.gate, coordinates.Z.inverse()),
-            expert=_rescaled_expert(
-                self._expert, params.expert, coordinates.X.inverse(), coordinates.y.inverse()
-            ),
+            gate=_rescaled_gate(self.gate, params.gate, coordinates.Z.inverse()),
+            expert=_rescaled_expert(self.expert, params.expert, coordinates.X.inverse(), coordinates.y.inverse()),
         )
 
     def holding(self, schema: Schema, coordinates: Coordinates) -> Holding:
@@ -162,26 +158,43 @@ class MixtureOfExperts:
         return Holding(free, self.to_theta(record, schema, coordinates))
 
     # ------------------------------------------------------------------------------- data
-    def data(self, X: Any, y: Any, Z: Any = None, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> Data:
+    def data(
+        self,
+        X: Any,
+        y: Any,
+        Z: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
+    ) -> Data:
         """Data for this model: categorical or not, in the coordinates its components can use."""
-        rows = Data(X, y, Z, sample_weight, offset=offset, exposure=exposure, categorical=self._expert.categorical)
+        rows = Data(X, y, Z, sample_weight, offset=offset, exposure=exposure, categorical=self.expert.categorical)
         return self.prepare(rows)  # type: ignore[return-value]
 
     def prepare(self, source: BlockSource) -> BlockSource:
         """The source in coordinates that gate, experts and held fields allow, after the experts' checks."""
-        self._expert.check(source)
+        self.expert.check(source)
         moments, schema = source.moments, source.schema
         held = {path.split(".")[0] for path in (self.fixed or {})}
         for path in self.fixed or {}:
             self.layout(schema).index(path)  # an unknown field is an error before any work
-        Z = _allowed(moments.Z, self._gate.equivariant, "gate" in held)
-        X = _allowed(moments.X, self._expert.equivariant, "expert" in held)
-        y = _allowed(moments.y, self._expert.scales_response, "expert" in held)
+        Z = _allowed(moments.Z, self.gate.equivariant, "gate" in held)
+        X = _allowed(moments.X, self.expert.equivariant, "expert" in held)
+        y = _allowed(moments.y, self.expert.scales_response, "expert" in held)
         return source.in_coordinates(Coordinates(X, Z, y))
 
     # ------------------------------------------------------------------------------- fronts over passes
     def loglik(
-        self, params: MoEParams, X: Any, y: Any, Z: Any = None, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None
+        self,
+        params: MoEParams,
+        X: Any,
+        y: Any,
+        Z: Any = None,
+        sample_weight: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
     ) -> float:
         """Log-likelihood: the sum over rows of ``sample_weight * log p(y | x)``, in nats.
 
@@ -235,7 +248,9 @@ class MixtureOfExperts:
         block = query_block(schema, _raw_coordinates(schema), X, Z, offset=offset)
         return mixture_mean(self.terms(schema), self.layout(schema).pack(params), block)
 
-    def sample(self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def sample(
+        self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
+    ) -> FloatArray:
         """One response per row drawn from p(y | x).
 
         Parameters
@@ -256,12 +271,12 @@ class MixtureOfExperts:
 
     def _schema(self, params: MoEParams) -> Schema:
         """Columns implied by the shapes of the parameters."""
-        gate = _infer_dims(self._gate, self.n_experts, params.gate)
-        expert = _infer_dims(self._expert, self.n_experts, params.expert)
+        gate = _infer_dims(self.gate, self.n_experts, params.gate)
+        expert = _infer_dims(self.expert, self.n_experts, params.expert)
         features = tuple(f"x{i + 1}" for i in range(expert.n_features))
         same = gate.n_features == expert.n_features
         gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))
-        classes = tuple(range(expert.n_classes)) if self._expert.categorical else None
+        classes = tuple(range(expert.n_classes)) if self.expert.categorical else None
         return Schema(features, gate_features, ("y",), classes)
 
 
@@ -304,9 +319,7 @@ def _one_expert(value: Any, n_experts: int) -> Expert:
     if not isinstance(value, tuple | list):
         return _named(value, "expert", EXPERTS, Expert)  # type: ignore[no-any-return]
     if len(value) != n_experts:
-        raise InputError(
-            f"expert must be one family or a tuple of n_experts={n_experts} families; got {len(value)}."
-        )
+        raise InputError(f"expert must be one family or a tuple of n_experts={n_experts} families; got {len(value)}.")
     return Mixed(tuple(_named(member, "expert", EXPERTS, Expert) for member in value))
 
 

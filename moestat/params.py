@@ -80,7 +80,7 @@ def _freeze_arrays(self: Any) -> None:
             object.__setattr__(self, f.name, array)
 
 
-def _records_equal(self: Any, other: object) -> bool:
+def _records_equal(self: Any, other: Any) -> bool:
     if type(self) is not type(other):
         return False
     pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in dataclasses.fields(self))
@@ -91,7 +91,7 @@ def _records_equal(self: Any, other: object) -> bool:
 def parameters(cls: type[T]) -> type[T]:
     """Make a class a parameter record: frozen, keyword-only, with read-only float64 arrays."""
     cls.__post_init__ = _freeze_arrays  # type: ignore[attr-defined]
-    cls.__eq__ = _records_equal  # type: ignore[assignment, method-assign]
+    cls.__eq__ = _records_equal  # type: ignore[method-assign]
     cls.__hash__ = None  # type: ignore[assignment]
     return dataclass(frozen=True, kw_only=True, eq=False)(cls)
 

@@ -90,7 +90,7 @@ class Terms:
 
     @property
     def n_experts(self) -> int:
-        return self.expert_columns.shape[0]
+        return int(self.expert_columns.shape[0])
 
     @property
     def size(self) -> int:
@@ -218,9 +218,7 @@ class GateInformation:
         terms.gate.jac(self._local, tile.block, tile.H, J)
         U = tile.buffers.get("gate_mean", self._mean.shape[0], B)
         X, W = tile.buffers.get("gate_local", 2, self._products.shape[1], B)
-        information.add_weighted_outer(
-            terms.gate_columns, tile.PI, weight, J, U, X, W, self._mean, self._products
-        )
+        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J, U, X, W, self._mean, self._products)
         terms.gate.curv(self._local, tile.block, tile.H, tile.D, self._curvature)
 
     @property
@@ -335,7 +333,16 @@ class _Derivatives:
         terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
         terms.expert.jac(self.local_expert, tile.block, tile.E, Je)
         information.mean_derivatives(
-            terms.gate_columns, terms.expert_columns, tile.PI, tile.R, weight, Jg, Je, A, U, get("roots", 2, B)
+            terms.gate_columns,
+            terms.expert_columns,
+            tile.PI,
+            tile.R,
+            weight,
+            Jg,
+            Je,
+            A,
+            U,
+            get("roots", 2, B),
         )
         return A, U, Jg, Je
 
@@ -468,7 +475,7 @@ class Passes:
     def _second_order_height(self) -> int:
         """Derivatives of all parameters, and the experts' own."""
         local = self.terms.gate_columns.shape[1] + self.terms.expert_columns.shape[1]
-        return self.terms.size + self.terms.n_experts * local
+        return int(self.terms.size + self.terms.n_experts * local)
 
     def loglik(self, theta: FloatArray) -> float:
         """Log-likelihood at theta, a sum in nats and in working units of the response."""

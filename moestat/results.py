@@ -93,7 +93,7 @@ class Results:
         )
 
     def __repr__(self) -> str:
-        gate, expert = self.model.gate.name, self.model.expert.name  # type: ignore[union-attr]
+        gate, expert = self.model.gate.name, self.model.expert.name
         return (
             f"Results({gate} gate, {self.model.n_experts} x {expert}, llf={self.llf:.6g}, "
             f"{self.certificate.status.value})"
@@ -197,7 +197,13 @@ class Results:
     @cached_property
     def _information(self) -> Information:
         return Information(
-            self.model, self.schema, self.coordinates, self.theta, self._hessian, self._outer_products, self.certificate
+            self.model,
+            self.schema,
+            self.coordinates,
+            self.theta,
+            self._hessian,
+            self._outer_products,
+            self.certificate,
         )
 
     @cached_property
@@ -250,9 +256,7 @@ class Results:
         """Two-sided p-values of the normal approximation (for variances they test nothing of interest)."""
         return 2 * self.tvalues.abs().map(lambda z: ndtr(-z))
 
-    def conf_int(
-        self, alpha: float = 0.05, *, kind: str = "observed", allow_singular: bool = False
-    ) -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, *, kind: str = "observed", allow_singular: bool = False) -> pd.DataFrame:
         """Confidence limits at level 1 - alpha; those of positive parameters are made on the log scale.
 
         Returns
@@ -381,9 +385,7 @@ class Results:
     def _over_rows(self, pick: Any) -> FloatArray:
         """One matrix (n, K) over the training rows; rows of weight 0 were dropped."""
         source = self._training()
-        parts = [
-            pick(tile)[:, tile.block.weight > 0].T for tile in self._terms.tiles(self.theta, source.blocks())
-        ]
+        parts = [pick(tile)[:, tile.block.weight > 0].T for tile in self._terms.tiles(self.theta, source.blocks())]
         return np.ascontiguousarray(np.concatenate(parts))
 
     def predict(self, X: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
@@ -446,7 +448,13 @@ class Results:
         return np.exp(self.log_density(X, y, Z, offset=offset))
 
     def sample(
-        self, X: Any, Z: Any = None, *, rng: np.random.Generator | None = None, seed: int = 0, offset: Any = None
+        self,
+        X: Any,
+        Z: Any = None,
+        *,
+        rng: np.random.Generator | None = None,
+        seed: int = 0,
+        offset: Any = None,
     ) -> AnyArray:
         """Draw one response per row from the fitted model: (n,), class labels for categorical experts."""
         generator = np.random.default_rng(seed) if rng is None else rng
@@ -527,9 +535,7 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
     """
     header, arrays = storage.read(path)
     schema = header["schema"]
-    places = {
-        name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")
-    }
+    places = {name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")}
     return Results(
         model=_restore(header["model"]) if model is None else model,
         schema=Schema(

@@ -109,7 +109,9 @@ def _real(name: str, value: Any) -> FloatArray:
     except ValueError as error:
         raise InputError(f"{name} must be a rectangular array of numbers; got rows of unequal length.") from error
     if np.issubdtype(array.dtype, np.complexfloating):
-        raise InputError(f"{name} must be real; got complex numbers. Pass the real part, or real and imaginary columns.")
+        raise InputError(
+            f"{name} must be real; got complex numbers. Pass the real part, or real and imaginary columns."
+        )
     if array.dtype.kind not in "fiub" and array.dtype != object:
         raise InputError(
             f"{name} must be numeric; got dtype {array.dtype}. Encode categories as numbers, or use the formula interface."

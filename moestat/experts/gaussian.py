@@ -18,7 +18,15 @@ from moestat.component import Dims, Expert
 from moestat.data import Affine, Block, Schema
 from moestat.errors import InputError
 from moestat.kernels import jit
-from moestat.kernels.linear import STRIP, add_products, feature_products, linear_predictor, row_dots, strip_dots, weighted_gram
+from moestat.kernels.linear import (
+    STRIP,
+    add_products,
+    feature_products,
+    linear_predictor,
+    row_dots,
+    strip_dots,
+    weighted_gram,
+)
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
 
@@ -151,9 +159,9 @@ class Gaussian(Expert):
             mass[k] = gram[0, 0]
             if factors is None:
                 step = _solve_moments(gram, cross)
-                rss[k] = max(square - step @ cross, 0.0)
+                rss[k] = max(float(square - step @ cross), 0.0)
             else:
-                step = np.linalg.lstsq(factors[k, :p, :p], factors[k, :p, p], rcond=1e-14)[0]
+                step = np.asarray(np.linalg.lstsq(factors[k, :p, :p], factors[k, :p, p], rcond=1e-14)[0])
                 rss[k] = factors[k, p, p] ** 2
             new[k, :p] += step
         if self.variance == "common":
@@ -193,7 +201,7 @@ class Gaussian(Expert):
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         mean = np.take_along_axis(self.mean(local, block), chosen[None], axis=0)
         sd = np.exp(0.5 * local[chosen, -1])
-        return mean + sd * rng.standard_normal(chosen.size)
+        return np.asarray(mean + sd * rng.standard_normal(chosen.size))
 
 
 def _unpack(row: FloatArray, p: int) -> tuple[FloatArray, FloatArray, float]:

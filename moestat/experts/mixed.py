@@ -96,8 +96,7 @@ class Mixed(Expert):
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> MixedParams:
         starts = (
-            family.start(part, block, resp[k : k + 1], schema)
-            for k, (family, part) in enumerate(self._parts(layout))
+            family.start(part, block, resp[k : k + 1], schema) for k, (family, part) in enumerate(self._parts(layout))
         )
         return MixedParams(tuple(starts))
 

@@ -90,12 +90,13 @@ class Multinomial(Expert):
         delta = (classes[None, :] == classes[1:, None])[None, :, :, None]
         by_logit = probabilities[:, None] * (delta - other[:, :, None])
         K, C, B = probabilities.shape
-        return np.einsum("ktsb,ub->ktusb", by_logit, block.X).reshape(K, -1, C, B)
+        return np.asarray(np.einsum("ktsb,ub->ktusb", by_logit, block.X)).reshape(K, -1, C, B)
 
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         rows = np.arange(chosen.size)
         cumulative = np.cumsum(self.mean(local, block)[chosen, :, rows], axis=1)
-        return (rng.random(chosen.size)[:, None] > cumulative[:, :-1]).sum(axis=1)[None].astype(np.float64)
+        codes = (rng.random(chosen.size)[:, None] > cumulative[:, :-1]).sum(axis=1)
+        return np.asarray(codes[None], dtype=np.float64)
 
 
 # --------------------------------------------------------------------------------------- kernels

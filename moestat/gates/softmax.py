@@ -81,7 +81,8 @@ class Softmax(Gate):
         return directions, ("common shift of the gate's intercepts", *slopes)
 
     def pinned(self, layout: Layout) -> IntArray:
-        return self.columns(layout)[-1]
+        last: IntArray = self.columns(layout)[-1]
+        return last
 
     def rescale(self, params: SoftmaxParams, covariates: Affine) -> SoftmaxParams:
         return SoftmaxParams(

@@ -38,8 +38,8 @@ def _heading(results: Results, kind: str) -> Any:
     model, schema = results.model, results.schema
     left = [
         ("Response:", ", ".join(schema.responses)),
-        ("Gate:", model.gate.name),  # type: ignore[union-attr]
-        ("Experts:", f"{model.n_experts} x {model.expert.name}"),  # type: ignore[union-attr]
+        ("Gate:", model.gate.name if model.n_experts > 1 else "none (one expert)"),
+        ("Experts:", f"{model.n_experts} x {model.expert.name}"),
         ("Observations:", f"{results.nobs:g}"),
         ("Identified parameters:", f"{results.df_model}"),
     ]

@@ -63,7 +63,7 @@ def vexp(x: float) -> float:
     q1 = (C4 + r * C5) + r2 * (C6 + r * C7)
     q2 = (C8 + r * C9) + r2 * (C10 + r * C11)
     p = q0 + r4 * (q1 + r4 * q2)
-    scaled = _float(_bits(p) + (_bits(shifted) << 52))
+    scaled: float = _float(_bits(p) + (_bits(shifted) << 52))
     return 0.0 if x < -708.0 else scaled
 
 
@@ -92,4 +92,5 @@ def vlog(x: float) -> float:
     even = w * (L2 + w * (L4 + w * L6))
     odd = z * (L1 + w * (L3 + w * (L5 + w * L7)))
     half = 0.5 * f * f
-    return exponent * LN2_HIGH - ((half - (s * (half + even + odd) + exponent * LN2_LOW)) - f)
+    result: float = exponent * LN2_HIGH - ((half - (s * (half + even + odd) + exponent * LN2_LOW)) - f)
+    return result

@@ -4,8 +4,8 @@ A solver has ``init(problem, theta) -> state``, ``step(problem, state) -> state`
 ``finished(state) -> Stop or None``; `solve` owns the loop and the trace.
 """
 
-from moestat.solvers.em import EM
 from moestat.solvers.default import EMThenNewton
+from moestat.solvers.em import EM
 from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, solve
 from moestat.solvers.newton import TrustRegionNewton
 from moestat.solvers.problem import Problem

@@ -48,7 +48,12 @@ class Problem:
         lower[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread)
         lower[~holding.free] = -np.inf
         return Problem(
-            Passes(terms, source), terms.layout, lower, np.full(terms.size, np.inf), holding.free, holding.values
+            Passes(terms, source),
+            terms.layout,
+            lower,
+            np.full(terms.size, np.inf),
+            holding.free,
+            holding.values,
         )
 
     @property
@@ -84,4 +89,3 @@ class Problem:
     def complement(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
         """Orthonormal basis (P, m) of the movable directions that change the density, as far as declared."""
         return complement(self.invariances(theta, movable), movable)
-
