@@ -215,7 +215,8 @@ def _solutions(finished: list[Outcome]) -> list[list[Outcome]]:
 
 
 def _same(a: Outcome, b: Outcome) -> bool:
-    assert a.optimum is not None and b.optimum is not None
+    assert a.optimum is not None
+    assert b.optimum is not None
     near = abs(a.optimum.loglik - b.optimum.loglik) <= SAME_LOGLIK * (1.0 + abs(a.optimum.loglik)) + 1e-7
     return a.optimum.status is b.optimum.status and near
 

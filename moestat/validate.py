@@ -114,7 +114,8 @@ def _real(name: str, value: Any) -> FloatArray:
         )
     if array.dtype.kind not in "fiub" and array.dtype != object:
         raise InputError(
-            f"{name} must be numeric; got dtype {array.dtype}. Encode categories as numbers, or use the formula interface."
+            f"{name} must be numeric; got dtype {array.dtype}. "
+            "Encode categories as numbers, one indicator column per level."
         )
     try:
         return np.asarray(array, dtype=np.float64)
@@ -122,7 +123,7 @@ def _real(name: str, value: Any) -> FloatArray:
         bad = _first_non_number(array)
         raise InputError(
             f"{name} must be numeric; got {bad[1]!r} at position {bad[0]}. "
-            "Encode categories as numbers, or use the formula interface."
+            "Encode categories as numbers, one indicator column per level."
         ) from error
 
 

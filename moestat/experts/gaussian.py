@@ -18,15 +18,7 @@ from moestat.component import Dims, Expert
 from moestat.data import Affine, Block, Schema
 from moestat.errors import InputError
 from moestat.kernels import jit
-from moestat.kernels.linear import (
-    STRIP,
-    add_products,
-    feature_products,
-    linear_predictor,
-    row_dots,
-    strip_dots,
-    weighted_gram,
-)
+from moestat.kernels.linear import linear_predictor, row_dots, weighted_feature_products, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
 
@@ -143,7 +135,7 @@ class Gaussian(Expert):
         rows = np.empty((K, p + 1, block.weight.size))
         for k in range(K):
             rows[k, :p] = block.X
-            _residuals(local[k], block.X, block.Y[0], block.offset, 0, block.offset.size, rows[k, p])
+            _residuals(local[k], block.X, block.Y[0], block.offset, rows[k, p])
         return rows
 
     def m_step(
@@ -239,34 +231,29 @@ def _equilibrate(gram: FloatArray) -> FloatArray:
 
 
 @jit
-def _residuals(
-    coef: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, first: int, last: int, out: FloatArray
-) -> None:
-    """out = y - offset - coef' X of one expert over the columns first to last; coef starts with p = len(X) entries."""
-    p = X.shape[0]
-    size = last - first
+def _residuals(coef: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out = y - offset - coef' X of one expert; coef starts with p = len(X) entries."""
+    p, B = X.shape
     b = coef[0]
-    z = y[first:last]
-    known = offset[first:last]
-    for j in range(size):
-        out[j] = z[j] - known[j] - b
+    for j in range(B):
+        out[j] = y[j] - offset[j] - b
     u = 1
     while u + 4 <= p:
-        x0 = X[u, first:last]
-        x1 = X[u + 1, first:last]
-        x2 = X[u + 2, first:last]
-        x3 = X[u + 3, first:last]
+        x0 = X[u]
+        x1 = X[u + 1]
+        x2 = X[u + 2]
+        x3 = X[u + 3]
         c0 = coef[u]
         c1 = coef[u + 1]
         c2 = coef[u + 2]
         c3 = coef[u + 3]
-        for j in range(size):
+        for j in range(B):
             out[j] -= c0 * x0[j] + c1 * x1[j] + c2 * x2[j] + c3 * x3[j]
         u += 4
     while u < p:
-        x0 = X[u, first:last]
+        x0 = X[u]
         c0 = coef[u]
-        for j in range(size):
+        for j in range(B):
             out[j] -= c0 * x0[j]
         u += 1
 
@@ -276,7 +263,7 @@ def _value(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, 
     p = X.shape[0]
     for k in range(V.shape[0]):
         v = V[k]
-        _residuals(local[k], X, Y[0], offset, 0, offset.size, v)
+        _residuals(local[k], X, Y[0], offset, v)
         top = -0.5 * (local[k, p] + LOG_2PI)
         half = 0.5 * exp(-local[k, p])
         for j in range(v.size):
@@ -290,7 +277,7 @@ def _jac(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, J:
         e = J[k, 0]
         s = J[k, p]
         unit = exp(-local[k, p])
-        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
+        _residuals(local[k], X, Y[0], offset, e)
         for j in range(B):
             s[j] = 0.5 * (e[j] * e[j] * unit - 1.0)
             e[j] *= unit
@@ -308,7 +295,7 @@ def _curv(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
     for k in range(local.shape[0]):
         unit = exp(-local[k, p])
         ck = c[k]
-        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
+        _residuals(local[k], X, Y[0], offset, e)
         weighted_gram(ck, X, -unit, 0, out[k])
         square = 0.0
         for j in range(B):
@@ -332,7 +319,7 @@ def _pull(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
     for k in range(local.shape[0]):
         unit = exp(-local[k, p])
         ck = c[k]
-        _residuals(local[k], X, Y[0], offset, 0, offset.size, e)
+        _residuals(local[k], X, Y[0], offset, e)
         square = 0.0
         mass = 0.0
         for j in range(B):
@@ -355,30 +342,19 @@ def _moments(
     p, B = X.shape
     K = resp.shape[0]
     n = p * (p + 1) // 2
-    width = min(B, STRIP)
-    products = np.zeros(((n + 3) // 4 * 4, width))
-    weights = np.zeros(((K + 3) // 4 * 4, width))
-    gram = np.zeros((weights.shape[0], products.shape[0]))
-    e = np.empty(width)
-    for first in range(0, B, STRIP):
-        last = min(first + STRIP, B)
-        feature_products(X, first, last, products)
-        for k in range(K):
-            r = resp[k, first:last]
-            w = weights[k]
-            _residuals(local[k], X, Y[0], offset, first, last, e)
-            square = 0.0
-            for j in range(r.size):
-                t = r[j] * e[j]
-                square += t * e[j]
-                e[j] = t
-            for j in range(r.size):
-                w[j] = r[j]
-            for j in range(r.size, width):  # the last strip may be short
-                w[j] = 0.0
-            strip_dots(e, X, first, last, out[k, n : n + p])
-            out[k, n + p] += square
-        add_products(weights, products, gram)
+    e = np.empty(B)
+    for k in range(K):
+        r = resp[k]
+        _residuals(local[k], X, Y[0], offset, e)
+        square = 0.0
+        for j in range(B):
+            t = r[j] * e[j]
+            square += t * e[j]
+            e[j] = t
+        row_dots(e, X, out[k, n : n + p])
+        out[k, n + p] += square
+    gram = np.zeros(((K + 3) // 4 * 4, (n + 3) // 4 * 4))
+    weighted_feature_products(resp, X, gram)
     for k in range(K):
         for i in range(n):
             out[k, i] += gram[k, i]

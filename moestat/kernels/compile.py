@@ -35,6 +35,8 @@ def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             numba.config.CACHE_DIR = str(cache_folder())
         try:
             return numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function)
+        except RuntimeError:  # a function typed at a prompt has no file to be cached by
+            return numba.njit(error_model="numpy", nogil=True, **options)(function)
         finally:
             numba.config.CACHE_DIR = kept
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from moestat.kernels.compile import jit
 from moestat.typing import FloatArray
 
@@ -44,25 +46,18 @@ def linear_predictor(coef: FloatArray, F: FloatArray, out: FloatArray) -> None:
 @jit
 def row_dots(w: FloatArray, F: FloatArray, out: FloatArray) -> None:
     """out[u] += sum_j w[j] F[u, j].   w (B,), F (p, B), out (p,)."""
-    strip_dots(w, F, 0, w.size, out)
-
-
-@jit
-def strip_dots(w: FloatArray, F: FloatArray, first: int, last: int, out: FloatArray) -> None:
-    """out[u] += sum_j w[j] F[u, first + j] over the columns first to last; w starts at column ``first``."""
-    p = F.shape[0]
-    size = last - first
+    p, B = F.shape
     u = 0
     while u + 4 <= p:
-        x0 = F[u, first:last]
-        x1 = F[u + 1, first:last]
-        x2 = F[u + 2, first:last]
-        x3 = F[u + 3, first:last]
+        x0 = F[u]
+        x1 = F[u + 1]
+        x2 = F[u + 2]
+        x3 = F[u + 3]
         s0 = 0.0
         s1 = 0.0
         s2 = 0.0
         s3 = 0.0
-        for j in range(size):
+        for j in range(B):
             t = w[j]
             s0 += t * x0[j]
             s1 += t * x1[j]
@@ -74,9 +69,9 @@ def strip_dots(w: FloatArray, F: FloatArray, first: int, last: int, out: FloatAr
         out[u + 3] += s3
         u += 4
     while u < p:
-        x0 = F[u, first:last]
+        x0 = F[u]
         s0 = 0.0
-        for j in range(size):
+        for j in range(B):
             s0 += w[j] * x0[j]
         out[u] += s0
         u += 1
@@ -190,6 +185,29 @@ def feature_products(F: FloatArray, first: int, last: int, out: FloatArray) -> N
             for j in range(x.size):
                 o[j] = x[j] * y[j]
             row += 1
+
+
+@jit
+def weighted_feature_products(weights: FloatArray, F: FloatArray, out: FloatArray) -> None:
+    """out[k, (u, v)] += sum_j weights[k, j] F[u, j] F[v, j] for v <= u.
+
+    weights (K, B), F (p, B); out has K rows and p (p + 1) / 2 columns, both padded to multiples of four.
+    """
+    K, B = weights.shape
+    width = min(B, STRIP)
+    products = np.zeros((out.shape[1], width))
+    rows = np.zeros((out.shape[0], width))
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        feature_products(F, first, last, products)
+        for k in range(K):
+            w = weights[k, first:last]
+            o = rows[k]
+            for j in range(w.size):
+                o[j] = w[j]
+            for j in range(w.size, width):  # the last strip may be short
+                o[j] = 0.0
+        add_products(rows, products, out)
 
 
 @jit
