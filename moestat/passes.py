@@ -34,6 +34,11 @@ class Buffers:
             array = self._arrays[name] = np.zeros(shape)
         return array
 
+    def jacobian(self, name: str, experts: int, q: int, B: int) -> tuple[FloatArray, FloatArray]:
+        """A Jacobian (experts, q, B), and the same rows one expert after the other with `PADDING` more."""
+        rows = self.get(name, experts * q + information.PADDING, B)
+        return rows[: experts * q].reshape(experts, q, B), rows
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -214,18 +219,20 @@ class GateInformation:
         terms, weight = self._terms, tile.block.weight
         K, q = self._local.shape
         B = weight.size
-        J = tile.buffers.get("gate_jac", 1 if terms.gate.known_features else K, q, B)
+        J, J_rows = tile.buffers.jacobian("gate_jac", 1 if terms.gate.known_features else K, q, B)
         terms.gate.jac(self._local, tile.block, tile.H, J)
         U = tile.buffers.get("gate_mean", self._mean.shape[0], B)
-        X, W = tile.buffers.get("gate_local", 2, self._products.shape[1], B)
-        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J, U, X, W, self._mean, self._products)
+        W = tile.buffers.get("gate_local", self._products.shape[1], B)
+        information.add_weighted_outer(
+            terms.gate_columns, tile.PI, weight, J_rows, U, W, self._mean, self._products
+        )
         terms.gate.curv(self._local, tile.block, tile.H, tile.D, self._curvature)
 
     @property
     def matrix(self) -> FloatArray:
         n, q = self._terms.n_gate, self._local.shape[1]
         out = -_symmetric(self._mean)[:n, :n]
-        local = _symmetric(self._products)[:, :q, :q] - self._curvature
+        local = self._products[:, :q, :q] - self._curvature
         self._terms.scatter_matrix(self._terms.gate_columns, local, out)
         return out
 
@@ -240,7 +247,7 @@ class LinearGateInformation:
         self._sums = np.zeros((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
 
     def add(self, tile: Tile) -> None:
-        F = tile.buffers.get("gate_jac", 1, self._local.shape[1], tile.block.weight.size)
+        F, _ = tile.buffers.jacobian("gate_jac", 1, self._local.shape[1], tile.block.weight.size)
         self._terms.gate.jac(self._local, tile.block, tile.H, F)
         information.add_softmax_information(tile.PI, tile.block.weight, F[0], self._sums)
 
@@ -325,26 +332,19 @@ class _Derivatives:
         self.local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
 
     def of(self, tile: Tile) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        terms, weight, get = self._terms, tile.block.weight, tile.buffers.get
+        """A and U, and the rows of both Jacobians."""
+        terms, weight, buffers = self._terms, tile.block.weight, tile.buffers
         K, B = terms.n_experts, weight.size
-        Jg = get("gate_jac", 1 if terms.gate.known_features else K, self.local_gate.shape[1], B)
-        Je = get("expert_jac", 1 if terms.expert.known_features else K, self.local_expert.shape[1], B)
-        A, U = get("mean", _up4(terms.size), B), get("gate_mean", _up4(terms.n_gate), B)
+        experts = 1 if terms.gate.known_features else K
+        Jg, gate_rows = buffers.jacobian("gate_jac", experts, self.local_gate.shape[1], B)
+        Je, expert_rows = buffers.jacobian("expert_jac", K, self.local_expert.shape[1], B)
+        A, U = buffers.get("mean", _up4(terms.size), B), buffers.get("gate_mean", _up4(terms.n_gate), B)
         terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
         terms.expert.jac(self.local_expert, tile.block, tile.E, Je)
         information.mean_derivatives(
-            terms.gate_columns,
-            terms.expert_columns,
-            tile.PI,
-            tile.R,
-            weight,
-            Jg,
-            Je,
-            A,
-            U,
-            get("roots", 2, B),
+            terms.gate_columns, terms.expert_columns, tile.PI, tile.R, weight, Jg, Je, A, U, buffers.get("roots", 2, B)
         )
-        return A, U, Jg, Je
+        return A, U, gate_rows, expert_rows
 
 
 class HessianSums:
@@ -354,25 +354,29 @@ class HessianSums:
         self._terms = terms
         self._derivatives = _Derivatives(terms, theta)
         self._qg, self._qe = terms.gate_columns.shape[1], terms.expert_columns.shape[1]
-        self._width = _up4(self._qg + self._qe)
+        gate, expert = _up4(self._qg), _up4(self._qe)
         K, P = terms.n_experts, terms.size
         self._parts: list[float] = []
         self.score = np.zeros(P)
         self._outer = np.zeros((_up4(P),) * 2)
         self._gate_outer = np.zeros((_up4(terms.n_gate),) * 2)
-        self._local = np.zeros((K, self._width, self._width))
+        self._gate = np.zeros((K, gate, gate))
+        self._cross = np.zeros((K, expert, gate))
+        self._expert = np.zeros((K, expert, expert))
         self._gate_curvature = np.zeros((K, self._qg, self._qg))
         self._expert_curvature = np.zeros((K, self._qe, self._qe))
 
     def add(self, tile: Tile) -> None:
         terms, block, d = self._terms, tile.block, self._derivatives
-        A, U, Jg, Je = d.of(tile)
-        X, W = tile.buffers.get("local", 2, self._width, block.weight.size)
+        A, U, gate_rows, expert_rows = d.of(tile)
+        W = tile.buffers.get("local", max(self._gate.shape[1], self._expert.shape[1]), block.weight.size)
         self._parts.append(tile.loglik)
         information.add_scores(A, U[: terms.n_gate], block.weight, self.score)
         linear.add_lower_products(A, A, self._outer)
         linear.add_lower_products(U, U, self._gate_outer)
-        information.add_local_products(tile.D, tile.R, Jg, Je, X, W, self._local)
+        information.add_local_products(
+            tile.D, tile.R, gate_rows, expert_rows, terms.gate.known_features, W, self._gate, self._cross, self._expert
+        )
         terms.gate.curv(d.local_gate, block, tile.H, tile.D, self._gate_curvature)
         terms.expert.curv(d.local_expert, block, tile.E, tile.R, self._expert_curvature)
 
@@ -383,16 +387,16 @@ class HessianSums:
     @property
     def hessian(self) -> FloatArray:
         """Second derivatives of the log-likelihood (P, P), a sum over rows."""
-        terms = self._terms
+        terms, qg, qe = self._terms, self._qg, self._qe
         P, n = terms.size, terms.n_gate
         out = -_symmetric(self._outer)[:P, :P]
         out[:n, :n] += _symmetric(self._gate_outer)[:n, :n]
-        q = self._qg + self._qe
-        local = _symmetric(self._local)[:, :q, :q]
-        local[:, : self._qg, : self._qg] += self._gate_curvature
-        local[:, self._qg :, self._qg :] += self._expert_curvature
-        columns = np.concatenate([terms.gate_columns, terms.expert_columns], axis=1)
-        terms.scatter_matrix(columns, local, out)
+        terms.scatter_matrix(terms.gate_columns, self._gate[:, :qg, :qg] + self._gate_curvature, out)
+        terms.scatter_matrix(terms.expert_columns, self._expert[:, :qe, :qe] + self._expert_curvature, out)
+        cross = np.zeros((P, P))
+        at = terms.expert_columns[:, :, None], terms.gate_columns[:, None, :]
+        np.add.at(cross, at, self._cross[:, :qe, :qg])
+        out += cross + cross.T
         return 0.5 * (out + out.T)
 
 

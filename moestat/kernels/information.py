@@ -12,8 +12,18 @@ from math import sqrt
 import numpy as np
 
 from moestat.kernels.compile import jit
-from moestat.kernels.linear import STRIP, add_lower_products, add_products, feature_products, row_dots
-from moestat.typing import FloatArray, IntArray
+from moestat.kernels.linear import (
+    STRIP,
+    add_lower_products,
+    add_products,
+    add_row_products,
+    feature_products,
+    row_dots,
+)
+from moestat.typing import BoolArray, FloatArray, IntArray
+
+#: Rows that a Jacobian's buffer has beyond its own, so that tiles of four may start at any row.
+PADDING = 3
 
 
 @jit
@@ -31,7 +41,7 @@ def mean_derivatives(
 ) -> None:
     """Rows sqrt(weight) * A (P, B) and sqrt(weight) * U (Pg, B), scattered through the columns.
 
-    The rows above Pg + Pe and Pg that pad A and U to multiples of four are left alone. scratch is (2, B).
+    Rows that pad A and U to multiples of four are set to zero. scratch is (2, B).
     """
     K, B = R.shape
     up = scratch[0]
@@ -40,38 +50,47 @@ def mean_derivatives(
         up[j] = sqrt(weight[j])
     for j in range(B):
         down[j] = 1.0 / up[j] if weight[j] > 0.0 else 0.0
-    _clear(A)
-    _clear(U)
+    filled_A = np.zeros(A.shape[0], np.bool_)
+    filled_U = np.zeros(U.shape[0], np.bool_)
     r = np.empty(B)
     p = np.empty(B)
     for k in range(K):
-        resp = R[k]
-        pi = PI[k]
-        for j in range(B):
-            r[j] = resp[j] * down[j]
-        for j in range(B):
-            p[j] = pi[j] * up[j]
+        _scale(down, R[k], r)
+        _scale(up, PI[k], p)
         gate = Jg[0 if Jg.shape[0] == 1 else k]
         expert = Je[0 if Je.shape[0] == 1 else k]
         for a in range(gate_columns.shape[1]):
-            _add_scaled(r, gate[a], A[gate_columns[k, a]])
-            _add_scaled(p, gate[a], U[gate_columns[k, a]])
+            at = gate_columns[k, a]
+            _put(r, gate[a], A[at], filled_A[at])
+            _put(p, gate[a], U[at], filled_U[at])
+            filled_A[at] = True
+            filled_U[at] = True
         for a in range(expert_columns.shape[1]):
-            _add_scaled(r, expert[a], A[expert_columns[k, a]])
+            at = expert_columns[k, a]
+            _put(r, expert[a], A[at], filled_A[at])
+            filled_A[at] = True
+    _clear(A, filled_A)
+    _clear(U, filled_U)
 
 
 @jit
-def _clear(rows: FloatArray) -> None:
+def _put(w: FloatArray, x: FloatArray, out: FloatArray, add: bool) -> None:
+    """out = w x, or out += w x."""
+    if add:
+        for j in range(out.size):
+            out[j] += w[j] * x[j]
+    else:
+        for j in range(out.size):
+            out[j] = w[j] * x[j]
+
+
+@jit
+def _clear(rows: FloatArray, filled: BoolArray) -> None:
     for i in range(rows.shape[0]):
-        o = rows[i]
-        for j in range(o.size):
-            o[j] = 0.0
-
-
-@jit
-def _add_scaled(w: FloatArray, x: FloatArray, out: FloatArray) -> None:
-    for j in range(out.size):
-        out[j] += w[j] * x[j]
+        if not filled[i]:
+            o = rows[i]
+            for j in range(o.size):
+                o[j] = 0.0
 
 
 @jit
@@ -107,29 +126,33 @@ def subtract_gate(A: FloatArray, U: FloatArray) -> None:
 def add_local_products(
     D: FloatArray,
     R: FloatArray,
-    Jg: FloatArray,
-    Je: FloatArray,
-    X: FloatArray,
+    gate: FloatArray,
+    expert: FloatArray,
+    shared: bool,
     W: FloatArray,
-    out: FloatArray,
+    out_gate: FloatArray,
+    out_cross: FloatArray,
+    out_expert: FloatArray,
 ) -> None:
-    """out[k] += [u; db]' diag(D or R) [u; db], lower tiles: rows of the gate carry D, rows of the expert R.
+    """Local products of each expert: u D u', db R u' and db R db'.
 
-    X, W are scratch (q, B) and out is (K, q, q) with q = qg + qe padded to a multiple of four.
+    gate and expert hold the rows of Jg and Je one expert after the other, with at least three rows more:
+    tiles of four may read past an expert's last row, and what they then add to the padding of the outputs
+    means nothing. ``shared`` says that all experts have the gate's first rows. W (q, B) is scratch, and the
+    outputs are (K, qg, qg), (K, qe, qg) and (K, qe, qe), all sizes padded to multiples of four.
     """
     K = R.shape[0]
-    qg = Jg.shape[1]
-    qe = Je.shape[1]
+    qg = (gate.shape[0] - PADDING) // (1 if shared else K)
+    qe = (expert.shape[0] - PADDING) // K
     for k in range(K):
-        gate = Jg[0 if Jg.shape[0] == 1 else k]
-        expert = Je[0 if Je.shape[0] == 1 else k]
+        row = 0 if shared else k * qg
         for a in range(qg):
-            X[a] = gate[a]
-            _scale(D[k], gate[a], W[a])
+            _scale(D[k], gate[row + a], W[a])
+        add_row_products(W, gate, row, out_gate[k])
         for a in range(qe):
-            X[qg + a] = expert[a]
-            _scale(R[k], expert[a], W[qg + a])
-        add_lower_products(W, X, out[k])
+            _scale(R[k], expert[k * qe + a], W[a])
+        add_row_products(W, gate, row, out_cross[k])
+        add_row_products(W, expert, k * qe, out_expert[k])
 
 
 @jit
@@ -139,31 +162,35 @@ def add_weighted_outer(
     weight: FloatArray,
     J: FloatArray,
     U: FloatArray,
-    X: FloatArray,
     W: FloatArray,
     out_mean: FloatArray,
     out_local: FloatArray,
 ) -> None:
-    """Sums for a gate's M-step information: out_mean += w U U' and out_local[k] += w pi_k u u' (lower tiles).
+    """Sums for a gate's M-step information: out_mean += w U U' (lower tiles) and out_local[k] += w pi_k u u'.
 
-    U (Pg, B), X, W (q, B) are scratch with rows padded to multiples of four.
+    J holds the rows of the gate's Jacobian as in `add_local_products`, K q of them or q when shared.
+    U (Pg, B) and W (q, B) are scratch with rows padded to multiples of four.
     """
     K, B = PI.shape
+    q = columns.shape[1]
+    shared = J.shape[0] - PADDING == q
     p = np.empty(B)
     root = np.empty(B)
     for j in range(B):
         root[j] = sqrt(weight[j])
-    _clear(U)
+    filled = np.zeros(U.shape[0], np.bool_)
     for k in range(K):
-        rows = J[0 if J.shape[0] == 1 else k]
+        row = 0 if shared else k * q
         _scale(root, PI[k], p)
-        for a in range(columns.shape[1]):
-            _add_scaled(p, rows[a], U[columns[k, a]])
+        for a in range(q):
+            at = columns[k, a]
+            _put(p, J[row + a], U[at], filled[at])
+            filled[at] = True
         _scale(weight, PI[k], p)
-        for a in range(columns.shape[1]):
-            X[a] = rows[a]
-            _scale(p, rows[a], W[a])
-        add_lower_products(W, X, out_local[k])
+        for a in range(q):
+            _scale(p, J[row + a], W[a])
+        add_row_products(W, J, row, out_local[k])
+    _clear(U, filled)
     add_lower_products(U, U, out_mean)
 
 

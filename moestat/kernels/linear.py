@@ -93,16 +93,18 @@ def contract(weights: FloatArray, J: FloatArray, out: FloatArray) -> None:
 
 
 @jit
-def _tile(A: FloatArray, C: FloatArray, i: int, l: int, first: int, last: int, out: FloatArray) -> None:
-    """out[i:i+4, l:l+4] += A[i:i+4] C[l:l+4]' over columns first to last, sixteen sums held in registers."""
-    a0 = A[i, first:last]
-    a1 = A[i + 1, first:last]
-    a2 = A[i + 2, first:last]
-    a3 = A[i + 3, first:last]
-    c0 = C[l, first:last]
-    c1 = C[l + 1, first:last]
-    c2 = C[l + 2, first:last]
-    c3 = C[l + 3, first:last]
+def _tile(
+    A: FloatArray, a: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray, i: int, l: int
+) -> None:
+    """out[i:i+4, l:l+4] += A[a:a+4] C[c:c+4]' over columns first to last, sixteen sums held in registers."""
+    a0 = A[a, first:last]
+    a1 = A[a + 1, first:last]
+    a2 = A[a + 2, first:last]
+    a3 = A[a + 3, first:last]
+    c0 = C[c, first:last]
+    c1 = C[c + 1, first:last]
+    c2 = C[c + 2, first:last]
+    c3 = C[c + 3, first:last]
     s00 = s01 = s02 = s03 = 0.0
     s10 = s11 = s12 = s13 = 0.0
     s20 = s21 = s22 = s23 = 0.0
@@ -153,11 +155,17 @@ def _tile(A: FloatArray, C: FloatArray, i: int, l: int, first: int, last: int, o
 @jit
 def add_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
     """out += A C' by 4 x 4 tiles.   A (a, B), C (c, B), out (a, c); a and c multiples of 4."""
+    add_row_products(A, C, 0, out)
+
+
+@jit
+def add_row_products(A: FloatArray, C: FloatArray, row: int, out: FloatArray) -> None:
+    """out += A C[row:row+c]' by 4 x 4 tiles, where out is (a, c), both multiples of 4; C needs row + c rows."""
     for first in range(0, A.shape[1], STRIP):
         last = min(first + STRIP, A.shape[1])
-        for i in range(0, A.shape[0], 4):
-            for l in range(0, C.shape[0], 4):
-                _tile(A, C, i, l, first, last, out)
+        for i in range(0, out.shape[0], 4):
+            for l in range(0, out.shape[1], 4):
+                _tile(A, i, C, row + l, first, last, out, i, l)
 
 
 @jit
@@ -167,7 +175,7 @@ def add_lower_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
         last = min(first + STRIP, A.shape[1])
         for i in range(0, A.shape[0], 4):
             for l in range(0, i + 4, 4):
-                _tile(A, C, i, l, first, last, out)
+                _tile(A, i, C, l, first, last, out, i, l)
 
 
 @jit
