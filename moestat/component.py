@@ -25,7 +25,7 @@ import numpy as np
 
 from moestat.data import Affine, Block, BlockSource, Schema
 from moestat.errors import InputError
-from moestat.kernels.linear import contract
+from moestat.kernels.linear import contract, pull_linear
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -44,7 +44,7 @@ class Component(ABC):
     """What gates and experts have in common; see the module's text."""
 
     name: ClassVar[str]
-    #: jac does not depend on the parameters and is the same for every expert: V is linear in known features
+    #: V is linear in known features, the same for every expert: `features` stands for jac and pull
     known_features: ClassVar[bool] = False
     #: covariates may be shifted and scaled, and `rescale` carries the parameters
     equivariant: ClassVar[bool] = False
@@ -65,19 +65,25 @@ class Component(ABC):
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         """Write V (K, B)."""
 
-    @abstractmethod
+    def features(self, block: Block) -> FloatArray:
+        """Known features (q, B): of a gate, what its logits are linear in; of a closed-form expert, its regressors."""
+        raise InputError(f"the {self.name} component is not linear in known features.")
+
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
         """Write J (K, q, B), or (1, q, B) with known features; ``value`` is what `value` wrote."""
+        out[0] = self.features(block)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add sum_i weights[k, i] d2 V_ki to out (K, q, q). Nothing to do for maps linear in their parameters."""
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add sum_i weights[k, i] d V_ki to out (K, q). Override when it can be had without J."""
-        rows = 1 if self.known_features else local.shape[0]
-        J = np.empty((rows, local.shape[1], block.weight.size))
-        self.jac(local, block, value, J)
-        contract(weights, J, out)
+        if self.known_features:
+            pull_linear(weights, self.features(block), out)
+        else:
+            J = np.empty((*local.shape, block.weight.size))
+            self.jac(local, block, value, J)
+            contract(weights, J, out)
 
     @abstractmethod
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
@@ -176,12 +182,13 @@ class Expert(Component):
         """Parameters with the same densities for covariates and response in the given coordinates."""
         raise InputError(f"the {self.name} expert is not equivariant; it keeps raw covariates.")
 
-    def moments_shape(self, local: FloatArray) -> tuple[int, int]:
-        """Shape of the moments of all experts, (K, length)."""
-        raise InputError(f"the {self.name} expert has no closed-form M-step.")
+    def residual_moments(self, local: FloatArray, block: Block, resp: FloatArray, out: FloatArray) -> None:
+        """Add responsibility-weighted sums of features times residuals (q) and of squared residuals (1).
 
-    def moments(self, local: FloatArray, block: Block, value: FloatArray, resp: FloatArray, out: FloatArray) -> None:
-        """Add responsibility-weighted moments of known features to out (K, length)."""
+        They go to the last columns of out (K, q (q + 1) / 2 + q + 1), whose first columns hold the weighted
+        products of the features in the order (0,0), (1,0), (1,1), (2,0), ...
+        """
+        raise InputError(f"the {self.name} expert has no closed-form M-step.")
 
     def ill_conditioned(self, local: FloatArray, moments: FloatArray) -> bool:
         """Whether the moments are too poorly conditioned to solve with; then factors are computed."""

@@ -18,7 +18,7 @@ from moestat.errors import InputError
 from moestat.typing import FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names
 
-BLOCK_ROWS = 4096  # few calls per row; passes narrow the tiles where their buffers would leave the cache
+BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +194,9 @@ class Data:
 
     def blocks(self) -> Iterator[Block]:
         """Tiles of rows in working coordinates, in the order of the rows."""
-        for tile in zip(self._X, self._Z, self._Y, self._offset, self._weight, strict=True):
-            yield Block(*tile)
+        one = self._Z is self._X  # then blocks say so too: passes share work on identical features
+        for X, Z, Y, offset, weight in zip(self._X, self._Z, self._Y, self._offset, self._weight, strict=True):
+            yield Block(X, X if one else Z, Y, offset, weight)
 
     def in_coordinates(self, coordinates: Coordinates) -> Data:
         """The same rows in other working coordinates; what does not change is shared, not copied."""

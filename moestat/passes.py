@@ -242,26 +242,90 @@ class LinearGateInformation:
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
-        self._local = theta[terms.gate_columns]
-        K, q = self._local.shape
-        self._sums = np.zeros((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
+        K, q = terms.gate_columns.shape
+        self._pairs = np.zeros((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
 
     def add(self, tile: Tile) -> None:
-        F, _ = tile.buffers.jacobian("gate_jac", 1, self._local.shape[1], tile.block.weight.size)
-        self._terms.gate.jac(self._local, tile.block, tile.H, F)
-        information.add_softmax_information(tile.PI, tile.block.weight, F[0], self._sums)
+        F = self._terms.gate.features(tile.block)
+        information.add_feature_products(tile.R, tile.PI, tile.block.weight, F, False, True, self._pairs)
 
     @property
     def matrix(self) -> FloatArray:
-        columns = self._terms.gate_columns
-        K, q = columns.shape
-        below = np.zeros((K, K, q, q))
-        below[np.tril_indices(K, -1)] = self._sums[: K * (K - 1) // 2][:, _lower_index(q)]
-        blocks = below + below.transpose(1, 0, 2, 3)
-        blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
-        out = np.zeros((self._terms.n_gate,) * 2)
-        np.add.at(out, (columns[:, None, :, None], columns[None, :, None, :]), blocks)
+        return _information_of_pairs(self._terms, self._pairs)
+
+
+def _information_of_pairs(terms: Terms, pairs: FloatArray) -> FloatArray:
+    """Gate information (Pg, Pg) from its off-diagonal blocks; see `kernels.information.add_feature_products`."""
+    columns = terms.gate_columns
+    K, q = columns.shape
+    below = np.zeros((K, K, q, q))
+    below[np.tril_indices(K, -1)] = pairs[: K * (K - 1) // 2][:, _lower_index(q)]
+    blocks = below + below.transpose(1, 0, 2, 3)
+    blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
+    out = np.zeros((terms.n_gate,) * 2)
+    np.add.at(out, (columns[:, None, :, None], columns[None, :, None, :]), blocks)
+    return out
+
+
+class ExpertInformation:
+    """Minus the Hessian of the experts' part of Q (Pe, Pe)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.expert_columns]
+        self._curvature = np.zeros((*self._local.shape, self._local.shape[1]))
+
+    def add(self, tile: Tile) -> None:
+        self._terms.expert.curv(self._local, tile.block, tile.E, tile.R, self._curvature)
+
+    @property
+    def matrix(self) -> FloatArray:
+        terms = self._terms
+        out = np.zeros((terms.size - terms.n_gate,) * 2)
+        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
         return out
+
+
+class ExpertMoments:
+    """Weighted moments of the experts' features and residuals, for a closed-form M-step.
+
+    With gate logits linear in the very same features, the gate's information comes out of the same product.
+    """
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.expert_columns]
+        self._residuals = self._products = np.zeros((0, 0))
+        self._n_products = 0
+        self.shared = False
+
+    def add(self, tile: Tile) -> None:
+        terms, block = self._terms, tile.block
+        F = terms.expert.features(block)
+        if not self._products.size:
+            self._allocate(tile, F)
+        information.add_feature_products(tile.R, tile.PI, block.weight, F, True, self.shared, self._products)
+        terms.expert.residual_moments(self._local, block, tile.R, self._residuals)
+
+    def _allocate(self, tile: Tile, F: FloatArray) -> None:
+        gate, K, q = self._terms.gate, self._terms.n_experts, F.shape[0]
+        self.shared = gate.known_features and gate.features(tile.block) is F
+        self._n_products = q * (q + 1) // 2
+        rows = K + (K * (K - 1) // 2 if self.shared else 0)
+        self._products = np.zeros((_up4(rows), _up4(self._n_products)))
+        self._residuals = np.zeros((K, self._n_products + q + 1))
+
+    @property
+    def moments(self) -> FloatArray:
+        """(K, q (q + 1) / 2 + q + 1): products of features, features times residuals, squared residuals."""
+        out = self._residuals.copy()
+        n = self._n_products
+        out[:, :n] = self._products[: len(out), :n]
+        return out
+
+    @property
+    def gate_information(self) -> FloatArray:
+        return _information_of_pairs(self._terms, self._products[self._terms.n_experts :])
 
 
 class EMSums:
@@ -270,24 +334,24 @@ class EMSums:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
-        linear_gate = terms.gate.known_features
-        self._information = (LinearGateInformation if linear_gate else GateInformation)(terms, theta)
+        self._information = (LinearGateInformation if terms.gate.known_features else GateInformation)(terms, theta)
         self._gate = np.zeros_like(self._local_gate)
         self._expert = np.zeros_like(self.local_expert)
-        self._expert_curvature = ExpertInformation(terms, theta)
-        self.moments = np.zeros(terms.expert.moments_shape(self.local_expert) if terms.expert.closed_form else (0, 0))
+        self._curvature = ExpertInformation(terms, theta)
+        self._moments = ExpertMoments(terms, theta)
         self._parts: list[float] = []
 
     def add(self, tile: Tile) -> None:
         terms, block = self._terms, tile.block
         self._parts.append(tile.loglik)
         terms.gate.pull(self._local_gate, block, tile.H, tile.D, self._gate)
-        self._information.add(tile)
         if terms.expert.closed_form:
-            terms.expert.moments(self.local_expert, block, tile.E, tile.R, self.moments)
+            self._moments.add(tile)
         else:
             terms.expert.pull(self.local_expert, block, tile.E, tile.R, self._expert)
-            self._expert_curvature.add(tile)
+            self._curvature.add(tile)
+        if not self._moments.shared:
+            self._information.add(tile)
 
     @property
     def loglik(self) -> float:
@@ -301,7 +365,13 @@ class EMSums:
 
     @property
     def gate_information(self) -> FloatArray:
-        return self._information.matrix
+        """Minus the Hessian of the gate's part of Q (Pg, Pg)."""
+        return self._moments.gate_information if self._moments.shared else self._information.matrix
+
+    @property
+    def moments(self) -> FloatArray:
+        """Moments for the experts' closed-form M-step; see `ExpertMoments`."""
+        return self._moments.moments
 
     @property
     def expert_score(self) -> FloatArray:
@@ -321,7 +391,7 @@ class EMSums:
     @property
     def expert_information(self) -> FloatArray:
         """Minus the Hessian of the experts' part of Q, (Pe, Pe); only without a closed form."""
-        return self._expert_curvature.matrix
+        return self._curvature.matrix
 
 
 class _Derivatives:
@@ -416,25 +486,6 @@ class OuterProductSums:
     @property
     def matrix(self) -> FloatArray:
         return _symmetric(self._outer)[: self._terms.size, : self._terms.size]
-
-
-class ExpertInformation:
-    """Minus the Hessian of the experts' part of Q (Pe, Pe)."""
-
-    def __init__(self, terms: Terms, theta: FloatArray) -> None:
-        self._terms = terms
-        self._local = theta[terms.expert_columns]
-        self._curvature = np.zeros((*self._local.shape, self._local.shape[1]))
-
-    def add(self, tile: Tile) -> None:
-        self._terms.expert.curv(self._local, tile.block, tile.E, tile.R, self._curvature)
-
-    @property
-    def matrix(self) -> FloatArray:
-        terms = self._terms
-        out = np.zeros((terms.size - terms.n_gate,) * 2)
-        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
-        return out
 
 
 class FactorSums:

@@ -18,7 +18,7 @@ from moestat.component import Dims, Expert
 from moestat.data import Affine, Block, Schema
 from moestat.errors import InputError
 from moestat.kernels import jit
-from moestat.kernels.linear import linear_predictor, row_dots, weighted_feature_products, weighted_gram
+from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
 
@@ -118,12 +118,11 @@ class Gaussian(Expert):
         _pull(local, block.X, block.Y, block.offset, weights, out)
 
     # ------------------------------------------------------------------------------- M-step
-    def moments_shape(self, local: FloatArray) -> tuple[int, int]:
-        K, p = local.shape[0], local.shape[1] - 1
-        return K, p * (p + 1) // 2 + p + 1
+    def features(self, block: Block) -> FloatArray:
+        return block.X
 
-    def moments(self, local: FloatArray, block: Block, value: FloatArray, resp: FloatArray, out: FloatArray) -> None:
-        _moments(local, block.X, block.Y, block.offset, resp, out)
+    def residual_moments(self, local: FloatArray, block: Block, resp: FloatArray, out: FloatArray) -> None:
+        _residual_moments(local, block.X, block.Y, block.offset, resp, out)
 
     def ill_conditioned(self, local: FloatArray, moments: FloatArray) -> bool:
         p = local.shape[1] - 1
@@ -332,18 +331,17 @@ def _pull(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
 
 
 @jit
-def _moments(
+def _residual_moments(
     local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, resp: FloatArray, out: FloatArray
 ) -> None:
-    """out[k] += r-weighted sums of vech(x x'), x e and e^2, where e are the residuals at ``local``.
+    """Last p + 1 columns of out (K, n + p + 1): r-weighted sums of x e and e^2, e the residuals at ``local``.
 
     Moments of residuals, not of y: score and M-step come out of them without cancellation.
     """
     p, B = X.shape
-    K = resp.shape[0]
     n = p * (p + 1) // 2
     e = np.empty(B)
-    for k in range(K):
+    for k in range(resp.shape[0]):
         r = resp[k]
         _residuals(local[k], X, Y[0], offset, e)
         square = 0.0
@@ -353,8 +351,3 @@ def _moments(
             e[j] = t
         row_dots(e, X, out[k, n : n + p])
         out[k, n + p] += square
-    gram = np.zeros(((K + 3) // 4 * 4, (n + 3) // 4 * 4))
-    weighted_feature_products(resp, X, gram)
-    for k in range(K):
-        for i in range(n):
-            out[k, i] += gram[k, i]

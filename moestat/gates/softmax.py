@@ -14,7 +14,7 @@ import numpy as np
 
 from moestat.component import Dims, Gate
 from moestat.data import Affine, Block, Schema
-from moestat.kernels.linear import linear_predictor, pull_linear
+from moestat.kernels.linear import linear_predictor
 from moestat.params import Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
 
@@ -52,11 +52,8 @@ class Softmax(Gate):
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         linear_predictor(local, block.Z, out)
 
-    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        out[0] = block.Z
-
-    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        pull_linear(weights, block.Z, out)
+    def features(self, block: Block) -> FloatArray:
+        return block.Z
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> SoftmaxParams:
         # flat gates are safe starts: exact gate steps from hard labels separate at once

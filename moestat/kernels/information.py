@@ -195,34 +195,46 @@ def add_weighted_outer(
 
 
 @jit
-def add_softmax_information(PI: FloatArray, weight: FloatArray, F: FloatArray, out: FloatArray) -> None:
-    """out[(k, l)] -= sum_j w pi_k pi_l F[u] F[v] for l < k and v <= u.   PI (K, B), F (q, B).
+def add_feature_products(
+    R: FloatArray, PI: FloatArray, weight: FloatArray, F: FloatArray, experts: bool, pairs: bool, out: FloatArray
+) -> None:
+    """Weighted sums of F[u] F[v], v <= u, for everything an EM step asks of one set of features.
 
-    The off-diagonal blocks of the gate's information when logits are linear in known features F. A
-    diagonal block is minus the sum of the others in its row, because the weights sum to one. out has
-    K (K - 1) / 2 rows and q (q + 1) / 2 columns, both padded to multiples of four.
+    The first K rows of ``out`` (with ``experts``) are weighted by R (K, B); the next K (K - 1) / 2 rows (with
+    ``pairs``), in the order (1, 0), (2, 0), (2, 1), ..., by -weight pi_k pi_l. These are the off-diagonal
+    blocks of the gate's information when logits are linear in F; a diagonal block is minus the sum of the
+    others in its row, because the weights sum to one. F is (q, B); out has q (q + 1) / 2 columns; its rows
+    and columns are padded to multiples of four.
     """
     K, B = PI.shape
     width = min(B, STRIP)
     products = np.zeros((out.shape[1], width))
-    pairs = np.zeros((out.shape[0], width))
+    rows = np.zeros((out.shape[0], width))
     scaled = np.zeros(width)
     for first in range(0, B, STRIP):
         last = min(first + STRIP, B)
         size = last - first
+        if size < width:  # the last strip may be short
+            rows[:, size:] = 0.0
         feature_products(F, first, last, products)
-        w = weight[first:last]
         row = 0
-        for k in range(1, K):
-            p = PI[k, first:last]
-            for j in range(size):
-                scaled[j] = -w[j] * p[j]
-            for l in range(k):
-                q = PI[l, first:last]
-                o = pairs[row]
+        if experts:
+            for k in range(K):
+                r = R[k, first:last]
+                o = rows[row]
                 for j in range(size):
-                    o[j] = scaled[j] * q[j]
-                for j in range(size, width):  # the last strip may be short
-                    o[j] = 0.0
+                    o[j] = r[j]
                 row += 1
-        add_products(pairs, products, out)
+        if pairs:
+            w = weight[first:last]
+            for k in range(1, K):
+                p = PI[k, first:last]
+                for j in range(size):
+                    scaled[j] = -w[j] * p[j]
+                for l in range(k):
+                    q = PI[l, first:last]
+                    o = rows[row]
+                    for j in range(size):
+                        o[j] = scaled[j] * q[j]
+                    row += 1
+        add_products(rows, products, out)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from moestat.kernels.compile import jit
 from moestat.typing import FloatArray
 
@@ -193,29 +191,6 @@ def feature_products(F: FloatArray, first: int, last: int, out: FloatArray) -> N
             for j in range(x.size):
                 o[j] = x[j] * y[j]
             row += 1
-
-
-@jit
-def weighted_feature_products(weights: FloatArray, F: FloatArray, out: FloatArray) -> None:
-    """out[k, (u, v)] += sum_j weights[k, j] F[u, j] F[v, j] for v <= u.
-
-    weights (K, B), F (p, B); out has K rows and p (p + 1) / 2 columns, both padded to multiples of four.
-    """
-    K, B = weights.shape
-    width = min(B, STRIP)
-    products = np.zeros((out.shape[1], width))
-    rows = np.zeros((out.shape[0], width))
-    for first in range(0, B, STRIP):
-        last = min(first + STRIP, B)
-        feature_products(F, first, last, products)
-        for k in range(K):
-            w = weights[k, first:last]
-            o = rows[k]
-            for j in range(w.size):
-                o[j] = w[j]
-            for j in range(w.size, width):  # the last strip may be short
-                o[j] = 0.0
-        add_products(rows, products, out)
 
 
 @jit
