@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from moestat.directions import complement, readable
 from moestat.passes import HessianSums
 from moestat.solvers.problem import Problem
 from moestat.typing import BoolArray, FloatArray
@@ -15,8 +16,11 @@ from moestat.typing import BoolArray, FloatArray
 #: A score below this per row, in standardised coordinates, counts as zero.
 GRADIENT_TOLERANCE = 1e-8
 
-#: Eigenvalues of the information below this share of the largest count as flat.
+#: Eigenvalues of the information below this share of the largest, or of what their coordinates have, count as flat.
 FLAT_TOLERANCE = 1e-10
+
+#: Information per row below this is round-off, whatever the largest is.
+NO_INFORMATION = 1e-15
 
 #: A Newton step this long (working coordinates) where the gradient is zero leads along a ray to infinity.
 RUNAWAY_STEP = 1e-2
@@ -51,7 +55,9 @@ class Optimum:
     loglik : float
         Sum over rows, in nats and in the units of the raw response.
     gradient : float
-        Infinity norm of the projected score per row, working coordinates.
+        Infinity norm of the projected score per row. Here and below parameters are in working
+        coordinates, in finer units where a row tells more than one about them: the round-off of a score
+        grows with the information.
     eigenvalues : ndarray
         Of the observed information per row, modulo the declared invariances, held parameters and active
         floors; ascending.
@@ -62,7 +68,7 @@ class Optimum:
     runaway : tuple of str
         Directions along which the log-likelihood rises for ever towards its supremum, in words.
     lost : ndarray (f, P)
-        Both kinds of directions, orthonormal, in working coordinates.
+        Both kinds of directions, of length one, in working coordinates.
     floors : tuple of str
         Names of parameters on their floor.
     empty : tuple of int
@@ -145,7 +151,7 @@ class Certificate:
 
     @property
     def grad_norm(self) -> float:
-        """Infinity norm of the score per row, in standardised coordinates."""
+        """Infinity norm of the score per row, in standardised units."""
         return self.optimum.gradient
 
     @property
@@ -225,28 +231,20 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     -------
     Optimum, HessianSums
     """
-    rows = problem.total_weight
     sums = problem.passes.hessian(theta)
     movable = problem.movable(theta, sums.score)
     on_floor = problem.active(theta) & ~movable
-    basis = problem.complement(theta, movable)
-    eigenvalues, vectors = np.linalg.eigh(-(basis.T @ sums.hessian @ basis) / rows)
-    directions = basis @ vectors
-    is_flat = np.abs(eigenvalues) < FLAT_TOLERANCE * max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
-    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
-    slope = np.abs(directions.T @ problem.projected(theta, sums.score))
-    is_runaway = ~is_flat & (eigenvalues > 0) & (slope > RUNAWAY_STEP * np.abs(eigenvalues))
-    gradient = problem.gradient_norm(theta, sums.score)
+    around = _look_around(problem, theta, sums, movable)
     masses = problem.passes.shares(theta).mass
     optimum = Optimum(
-        status=_status(gradient, eigenvalues, is_flat, is_runaway, on_floor),
+        status=_status(around, on_floor),
         loglik=sums.loglik + log_jacobian,
-        gradient=gradient,
-        eigenvalues=eigenvalues,
+        gradient=around.gradient,
+        eigenvalues=around.eigenvalues,
         invariances=len(problem.invariances(theta, movable)),
-        flat=tuple(_in_words(direction, names) for direction in directions.T[is_flat]),
-        runaway=tuple(_in_words(direction, names) for direction in directions.T[is_runaway]),
-        lost=directions.T[is_flat | is_runaway],
+        flat=tuple(_in_words(direction, names) for direction in around.flat),
+        runaway=tuple(_in_words(direction, names) for direction in around.runaway),
+        lost=np.vstack([around.flat, around.runaway]),
         floors=tuple(name for name, active in zip(names, on_floor, strict=True) if active),
         empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS)),
         masses=masses,
@@ -255,18 +253,54 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     return optimum, sums
 
 
-def _status(
-    gradient: float, eigenvalues: FloatArray, is_flat: BoolArray, is_runaway: BoolArray, on_floor: BoolArray
-) -> Status:
-    if not gradient <= GRADIENT_TOLERANCE:
+@dataclass(frozen=True)
+class _Surroundings:
+    """Gradient and eigenvalues of the information, and directions (f, P) that lead nowhere or for ever up."""
+
+    gradient: float
+    eigenvalues: FloatArray
+    leads_up: bool
+    flat: FloatArray
+    runaway: FloatArray
+
+
+def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray) -> _Surroundings:
+    information = -sums.hessian / problem.total_weight
+    unit = 1.0 / np.sqrt(np.maximum(np.diag(information), 1.0))
+    information *= np.outer(unit, unit)
+    score = unit * problem.projected(theta, sums.score)
+    gradient = float(np.abs(score).max(initial=0.0))
+    basis = complement(problem.invariances(theta, movable) / unit, movable)
+    eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
+    directions = (basis @ vectors).T
+    size = np.abs(eigenvalues)
+    # nothing is seen along a direction whose coordinates cancel, or that no row tells anything about
+    unseen = size < np.maximum(FLAT_TOLERANCE * directions**2 @ np.diag(information), NO_INFORMATION)
+    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
+    runaway = ~unseen & (eigenvalues > 0) & (np.abs(directions @ score) > RUNAWAY_STEP * eigenvalues)
+    runaway &= gradient <= GRADIENT_TOLERANCE
+    flat = ~runaway & (unseen | (size < FLAT_TOLERANCE * size.max(initial=0.0)))
+    directions *= unit
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    return _Surroundings(
+        gradient=gradient,
+        eigenvalues=eigenvalues,
+        leads_up=bool((eigenvalues[~flat] < 0).any()),
+        flat=readable(directions[flat]),
+        runaway=directions[runaway],
+    )
+
+
+def _status(around: _Surroundings, on_floor: BoolArray) -> Status:
+    if not around.gradient <= GRADIENT_TOLERANCE:
         return Status.NOT_CONVERGED
-    if (eigenvalues[~is_flat] < 0).any():
+    if around.leads_up:
         return Status.SADDLE
     if on_floor.any():
         return Status.AT_FLOOR
-    if is_runaway.any():
+    if len(around.runaway):
         return Status.RUNAWAY
-    return Status.FLAT_MAXIMUM if is_flat.any() else Status.STRICT_MAXIMUM
+    return Status.FLAT_MAXIMUM if len(around.flat) else Status.STRICT_MAXIMUM
 
 
 def _in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:

@@ -11,7 +11,11 @@ A component is a function of a row, value and derivatives, written for blocks of
 vector; sharing is the same position in several rows. Every function receives ``local = theta[columns]``.
 Likelihood, EM, exact Hessian, standard errors, sampling and prediction are written once on top.
 
-Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy.
+Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy. A few rules follow from how
+they are used. V may be -inf where an expert is switched off; J is written in full and finite all the same,
+and a wrapper that masks values computes its inner values again where it needs them. Positions repeated
+within a row of ``columns`` are padding, with derivative zero. A gate whose weights couple the experts lists
+all its parameters in every row.
 """
 
 from __future__ import annotations
@@ -110,11 +114,14 @@ class Gate(Component):
         return theta
 
     def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        """Directions (r, P) that leave the weights unchanged at these parameters, and their names in words."""
+        """Directions (r, P) in which the weights do not change at these parameters, and their names in words.
+
+        They are tangents: a curve of equal weights may bend (a temperature's ray does).
+        """
         return np.zeros((0, layout.size)), ()
 
     def pinned(self, layout: Layout) -> IntArray:
-        """Flat positions that `canonical` holds at a constant, one per invariance."""
+        """Flat positions that `canonical` holds at a constant (zero, say), one per invariance."""
         return np.zeros(0, dtype=np.int64)
 
     def rescale(self, params: Any, covariates: Affine) -> Any:

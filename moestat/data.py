@@ -232,7 +232,7 @@ class Data:
         seen: set[bytes] = set()
         for block in self.blocks():
             real = block.weight > 0
-            rows = np.concatenate([block.X, block.Z, block.Y])[:, real].T
+            rows = np.concatenate([block.X, block.Z, block.Y])[:, real].T + 0.0  # no minus zeros: bytes are compared
             for row in np.ascontiguousarray(rows):
                 seen.add(row.tobytes())
                 if len(seen) >= limit:
@@ -252,15 +252,19 @@ class _Rows:
 
 
 def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure: Any, categorical: bool) -> _Rows:
-    classes: tuple[Any, ...] | None = None
     covariates = None if X is None else as_matrix("X", X)
-    n = None if covariates is None else len(covariates)
+    given = y if covariates is None else covariates
+    n = np.shape(given)[0] if np.ndim(given) else 0
+    weight = np.ones(n) if sample_weight is None else as_weights(sample_weight, n)
+    keep = weight > 0
+    classes: tuple[Any, ...] | None = None
     if categorical:
-        codes, classes = as_classes(y, n)
+        codes, classes = as_classes(y, n, keep)
         response = codes[:, None].astype(np.float64)
     else:
         response = as_matrix("y", y, n)
-    n = len(response)
+        if response.shape[1] == 0:
+            raise InputError("y must have at least one column; got none.")
     if covariates is None:
         covariates = np.empty((n, 0))
     gate = covariates if Z is None else as_matrix("Z", Z, n)
@@ -272,11 +276,9 @@ def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure
         responses=_response_names(y, response.shape[1]),
         classes=classes,
     )
-    weight = np.ones(n) if sample_weight is None else as_weights(sample_weight, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
     if exposure is not None:
         known = known + np.log(_positive_exposure(exposure, n))
-    keep = weight > 0
     if keep.all():
         return _Rows(covariates, gate, response, weight, known, schema)
     kept = covariates[keep]
@@ -310,19 +312,21 @@ def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
         if (column == column[0]).all():
             location[i] = column[0]
             continue
-        unit = 2.0 ** np.frexp(np.abs(column).max())[1]  # squares stay within range
-        reduced = column / unit
+        exponent = int(np.frexp(np.abs(column).max())[1]) - 1
+        reduced = column / 2.0**exponent  # of size one at most: squares stay within range
         mean = reduced[0] + share @ (reduced - reduced[0])
-        sd = np.sqrt(share @ (reduced - mean) ** 2)
-        location[i] = mean * unit
-        scale[i] = unit * 2.0 ** np.round(np.log2(sd))
+        deviation = reduced - mean
+        # weights that differ beyond measure leave no variance: the range does as well
+        sd = np.sqrt(share @ deviation**2) or np.abs(deviation).max()
+        location[i] = mean * 2.0**exponent
+        scale[i] = 2.0 ** np.clip(exponent + np.round(np.log2(sd)), -1022, 1023)
     return Affine(location, scale)
 
 
 # ------------------------------------------------------------------------------------- tiles
 def _tile_rows(n: int, block_rows: int | None) -> int:
-    if block_rows is not None and block_rows < 1:
-        raise InputError(f"block_rows must be at least 1; got {block_rows}.")
+    if block_rows is not None and not (isinstance(block_rows, int | np.integer) and block_rows >= 1):
+        raise InputError(f"block_rows must be an integer, at least 1; got {block_rows!r}.")
     # even tiles of a multiple of eight rows: no tile is mostly padding
     tiles = -(-n // (block_rows or BLOCK_ROWS))
     return -(-n // (8 * tiles)) * 8
@@ -375,16 +379,17 @@ def query_block(
         gate = covariates
     elif e == 0 and n is not None:
         gate = np.empty((n, 0))
+    elif n is None:
+        raise InputError("X is needed to say how many rows there are: pass an array of shape (n, 0).")
     else:
         raise InputError(f"Z is needed: the gate has its own covariates, {list(schema.gate_features)}.")
-    assert n is not None
     if covariates is None:
         covariates = np.empty((n, 0))
     response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
     return Block(
-        X=np.vstack([np.ones(n), coordinates.X.apply(covariates).T]),
-        Z=np.vstack([np.ones(n), coordinates.Z.apply(gate).T]),
+        X=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.X.apply(covariates).T])),
+        Z=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.Z.apply(gate).T])),
         Y=np.ascontiguousarray(response),
         offset=known / coordinates.y.scale[0],
         weight=np.ones(n),
@@ -407,7 +412,10 @@ def _known_columns(name: str, value: Any, expected: tuple[str, ...], n: int | No
 
 def _known_response(schema: Schema, coordinates: Coordinates, y: Any, n: int) -> FloatArray:
     if schema.classes is None:
-        return coordinates.y.apply(as_matrix("y", y, n)).T
+        response = as_matrix("y", y, n)
+        if response.shape[1] != len(schema.responses):
+            raise InputError(f"y must have the columns of the fit, {list(schema.responses)}; got {response.shape[1]}.")
+        return coordinates.y.apply(response).T
     code = {label: i for i, label in enumerate(schema.classes)}
     labels = np.asarray(y).ravel().tolist()
     if len(labels) != n:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import qr
 
 from moestat.typing import BoolArray, FloatArray
 
@@ -33,3 +34,13 @@ def complement(inside: FloatArray, movable: BoolArray) -> FloatArray:
     basis = np.zeros((movable.size, index.size - len(rows)))
     basis[index] = orthogonal[:, len(rows) :]
     return basis
+
+
+def readable(directions: FloatArray) -> FloatArray:
+    """Rows of length one that span the same space, each with a parameter that no other row moves."""
+    if not len(directions):
+        return directions
+    own = qr(directions, mode="r", pivoting=True)[1][: len(directions)]
+    rows = np.linalg.solve(directions[:, own], directions)
+    unit: FloatArray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit

@@ -94,6 +94,10 @@ def fit(
     """
     if not isinstance(model, MixtureOfExperts):
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")
+    if start is not None and not isinstance(start, MoEParams):
+        raise InputError(f"start must be parameters made by model.params(...); got {type(start).__name__}.")
+    if solver is not None and not isinstance(solver, Solver):
+        raise InputError(f"solver must be one of moestat.solvers, such as EM(max_iter=100); got {solver!r}.")
     source = _source(model, X, y, Z, sample_weight, offset, exposure)
     problem = Problem.of(model, source)
     if start is None:

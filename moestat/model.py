@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,8 @@ class MixtureOfExperts:
     ) -> None:
         if isinstance(n_experts, bool) or not isinstance(n_experts, int | np.integer) or n_experts < 1:
             raise InputError(f"n_experts must be a whole number of at least 1; got {n_experts!r}.")
+        if fixed is not None and not isinstance(fixed, Mapping):
+            raise InputError(f"fixed must map parameter fields to values, as {{'gate.slopes': 0.0}}; got {fixed!r}.")
         object.__setattr__(self, "gate", _named(gate, "gate", GATES, Gate))
         object.__setattr__(self, "expert", _one_expert(expert, int(n_experts)))
         object.__setattr__(self, "n_experts", int(n_experts))
@@ -122,10 +124,10 @@ class MixtureOfExperts:
         -------
         MoEParams
         """
-        gate_dims = _infer_dims(self.gate, self.n_experts, gate)
-        expert_dims = _infer_dims(self.expert, self.n_experts, expert)
+        gate_dims = _infer_dims("gate", self.gate, self.n_experts, gate)
+        expert_dims = _infer_dims("expert", self.expert, self.n_experts, expert)
         layout = self._layout(gate_dims, expert_dims)
-        record = _build(layout, {"gate": gate, "expert": expert})
+        record = _build("params", layout, {"gate": gate, "expert": expert})
         layout.pack(record)
         return record  # type: ignore[no-any-return]
 
@@ -145,11 +147,11 @@ class MixtureOfExperts:
             expert=_rescaled_expert(self.expert, params.expert, coordinates.X.inverse(), coordinates.y.inverse()),
         )
 
-    def holding(self, schema: Schema, coordinates: Coordinates) -> Holding:
-        """The held parameters of ``fixed`` in working coordinates."""
+    def holding(self, schema: Schema, coordinates: Coordinates, rest: float = 0.0) -> Holding:
+        """The held parameters of ``fixed`` in working coordinates; all others are put at ``rest``."""
         layout = self.layout(schema)
         free = np.ones(layout.size, dtype=bool)
-        natural = layout.natural(np.zeros(layout.size))
+        natural = layout.natural(np.full(layout.size, rest))
         for path, value in (self.fixed or {}).items():
             index = layout.index(path)
             free[index] = False
@@ -176,13 +178,21 @@ class MixtureOfExperts:
         """The source in coordinates that gate, experts and held fields allow, after the experts' checks."""
         self.expert.check(source)
         moments, schema = source.moments, source.schema
-        held = {path.split(".")[0] for path in (self.fixed or {})}
-        for path in self.fixed or {}:
-            self.layout(schema).index(path)  # an unknown field is an error before any work
-        Z = _allowed(moments.Z, self.gate.equivariant, "gate" in held)
-        X = _allowed(moments.X, self.expert.equivariant, "expert" in held)
-        y = _allowed(moments.y, self.expert.scales_response, "expert" in held)
+        X = moments.X if self.expert.equivariant else Affine.identity(moments.X.scale.size)
+        Z = moments.Z if self.gate.equivariant else Affine.identity(moments.Z.scale.size)
+        y = moments.y if self.expert.scales_response else Affine.identity(moments.y.scale.size)
+        astray = self._astray(schema, Coordinates(X, Z, y))
+        if "gate" in astray:
+            Z = Z.without_location()
+        if "expert" in astray:
+            X, y = X.without_location(), y.without_location()
         return source.in_coordinates(Coordinates(X, Z, y))
+
+    def _astray(self, schema: Schema, coordinates: Coordinates) -> set[str]:
+        """Parts with a held field that would not stay put: a shift of the covariates mixes slopes into intercepts."""
+        one, other = (self.holding(schema, coordinates, rest) for rest in (0.0, 1.0))
+        moved = ~one.free & (one.values != other.values)
+        return {path.split(".")[0] for path in self.fixed or () if moved[self.layout(schema).index(path)].any()}
 
     # ------------------------------------------------------------------------------- fronts over passes
     def loglik(
@@ -271,8 +281,8 @@ class MixtureOfExperts:
 
     def _schema(self, params: MoEParams) -> Schema:
         """Columns implied by the shapes of the parameters."""
-        gate = _infer_dims(self.gate, self.n_experts, params.gate)
-        expert = _infer_dims(self.expert, self.n_experts, params.expert)
+        gate = _infer_dims("gate", self.gate, self.n_experts, params.gate)
+        expert = _infer_dims("expert", self.expert, self.n_experts, params.expert)
         features = tuple(f"x{i + 1}" for i in range(expert.n_features))
         same = gate.n_features == expert.n_features
         gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))
@@ -306,12 +316,10 @@ def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator
 
 # --------------------------------------------------------------------------------------- helpers
 def _named(value: Any, what: str, registry: Mapping[str, Any], kind: type) -> Any:
-    if isinstance(value, str):
-        if value not in registry:
-            raise InputError(f"{what} must be one of {sorted(registry)} or a {kind.__name__} object; got {value!r}.")
+    if isinstance(value, str) and value in registry:
         return registry[value]()
     if not isinstance(value, kind):
-        raise InputError(f"{what} must be a {kind.__name__} object or one of {sorted(registry)}; got {value!r}.")
+        raise InputError(f"{what} must be one of {sorted(registry)} or an instance of {kind.__name__}; got {value!r}.")
     return value
 
 
@@ -326,13 +334,6 @@ def _one_expert(value: Any, n_experts: int) -> Expert:
 def _raw_coordinates(schema: Schema) -> Coordinates:
     sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
     return Coordinates(*(Affine.identity(size) for size in sizes))
-
-
-def _allowed(moments: Affine, movable: bool, held: bool) -> Affine:
-    if not movable:
-        return Affine.identity(moments.scale.size)
-    # a shift mixes intercepts into slopes, so a held field would not stay put
-    return moments.without_location() if held else moments
 
 
 def _rescaled_gate(gate: Gate, params: Any, covariates: Affine) -> Any:
@@ -361,50 +362,57 @@ def _from_natural(layout: Layout, natural: FloatArray) -> Any:
     for path, slot, start in layout.leaves():
         chunk = natural[start : start + slot.size]
         if not slot.support.contains(chunk):
-            raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {chunk.min()!r}.")
+            bad = next(value for value in chunk.tolist() if not slot.support.contains(np.array(value)))
+            raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {bad}.")
         theta[start : start + slot.size] = slot.support.free(chunk)
     return layout.unpack(theta)
 
 
-def _build(layout: Layout, given: Any) -> Any:
+def _build(path: str, layout: Layout, given: Any) -> Any:
     """Record from nested mappings, sequences or records."""
     values: dict[str, Any] = {}
-    names = [name for name, _ in layout.entries]
-    if isinstance(given, Mapping):
-        unknown = sorted(set(given) - set(names))
-        if unknown:
-            raise InputError(f"unknown parameter fields {unknown}; the fields are {names}.")
-    for name, entry in layout.entries:
-        value = _get(given, name)
-        values[name] = value if isinstance(entry, Slot) else _build(entry, value)
+    for (name, entry), value in zip(layout.entries, _members(path, layout, given), strict=True):
+        values[name] = value if isinstance(entry, Slot) else _build(f"{path}.{name}", entry, value)
     return layout.build(**values)
 
 
-def _get(given: Any, name: str) -> Any:
+def _leaves(path: str, layout: Layout, given: Any) -> Iterator[tuple[str, Slot, Any]]:
+    """(path, slot, value) of every field in nested mappings, sequences or records."""
+    for (name, entry), value in zip(layout.entries, _members(path, layout, given), strict=True):
+        if isinstance(entry, Slot):
+            yield f"{path}.{name}", entry, value
+        else:
+            yield from _leaves(f"{path}.{name}", entry, value)
+
+
+def _members(path: str, layout: Layout, given: Any) -> list[Any]:
+    """The entries of a layout: fields by name, or one record per expert."""
+    names = [name for name, _ in layout.entries]
+    if names[0].isdigit():
+        given = getattr(given, "members", given)
+        if not isinstance(given, tuple | list) or len(given) != len(names):
+            raise InputError(f"{path} must be a tuple of {len(names)} records, one per expert; got {given!r}.")
+        return list(given)
     if isinstance(given, Mapping):
-        if name not in given:
-            raise InputError(f"parameter field {name!r} is missing; got {sorted(given)}.")
-        return given[name]
-    if name.isdigit():
-        members = getattr(given, "members", given)
-        return members[int(name)]
-    try:
-        return getattr(given, name)
-    except AttributeError:
-        raise InputError(f"a {type(given).__name__} has no field {name!r}, which this model needs.") from None
+        if set(given) != set(names):
+            raise InputError(f"{path} must have the fields {names}; got {list(given)}.")
+        return [given[name] for name in names]
+    missing = [name for name in names if not hasattr(given, name)]
+    if missing:
+        raise InputError(f"{path} must have the fields {names}; a {type(given).__name__} has no {missing}.")
+    return [getattr(given, name) for name in names]
 
 
-def _infer_dims(component: Component, n_experts: int, given: Any) -> Dims:
+def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> Dims:
     """Number of covariates and classes from the shapes of given parameters."""
     sizes = {"feature": 0, "class": 1}
-    probe = component.layout(Dims(n_experts, 1, 1, 2))
-    for path, slot, _ in probe.leaves():
-        value = given
-        for name in path.split("."):
-            value = _get(value, name)
-        shape = np.shape(value)
+    for leaf, slot, value in _leaves(path, component.layout(Dims(n_experts, 1, 1, 2)), given):
+        try:
+            shape = np.asarray(value, dtype=np.float64).shape
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{leaf} must be an array of numbers; got {value!r}.") from error
         if len(shape) != len(slot.shape):
-            raise InputError(f"{path} must have {len(slot.shape)} axes {slot.axes}; got an array of shape {shape}.")
+            raise InputError(f"{leaf} must have {len(slot.shape)} axes {slot.axes}; got an array of shape {shape}.")
         for axis, size in zip(slot.axes, shape, strict=True):
             if axis in sizes:
                 sizes[axis] = size

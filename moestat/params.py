@@ -141,8 +141,14 @@ class Layout:
                 yield path, entry, offset
             offset += entry.size
 
+    def part(self, name: str) -> Layout:
+        """Layout of a nested record."""
+        entry = dict(self.entries)[name]
+        assert isinstance(entry, Layout)
+        return entry
+
     def start_of(self, name: str) -> int:
-        """Offset of a direct entry in the flat vector."""
+        """Position of a direct entry in the flat vector."""
         offset = 0
         for entry_name, entry in self.entries:
             if entry_name == name:
@@ -202,6 +208,8 @@ class Layout:
         out = theta.copy()
         for _, slot, start in self.leaves():
             if slot.axes and slot.axes[0] == "expert":
+                if slot.shape[0] != len(order):
+                    raise InputError(f"order must name the {slot.shape[0]} experts of this layout; got {list(order)}.")
                 rows = theta[start : start + slot.size].reshape(slot.shape)
                 out[start : start + slot.size] = rows[np.asarray(order)].ravel()
         return out
@@ -232,8 +240,18 @@ def shared_columns(n_experts: int, index: IntArray) -> IntArray:
 
 
 def _member(record: Any, name: str) -> Any:
+    """Entry of a record, of a mapping, or of a sequence by its number."""
+    if isinstance(record, Mapping):
+        if name not in record:
+            raise InputError(f"parameter field {name!r} is missing; got {sorted(record)}.")
+        return record[name]
+    if name.isdigit():
+        members = getattr(record, "members", record)
+        if not isinstance(members, Sequence) or int(name) >= len(members):
+            raise InputError(f"a tuple with a member {name} is needed, one record per expert; got {members!r}.")
+        return members[int(name)]
     try:
-        return record.members[int(name)] if name.isdigit() else getattr(record, name)
+        return getattr(record, name)
     except AttributeError:
         raise InputError(f"a {type(record).__name__} has no field {name!r}, which this model needs.") from None
 
@@ -250,17 +268,18 @@ def _checked(path: str, value: Any, slot: Slot) -> FloatArray:
 
 
 def leaf_names(path: str, slot: Slot, labels: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``expert[1].b.x2``.
+    """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``gate.inner[1].x2``.
 
     Experts are numbered from 1. ``labels`` gives the entries of the other axes, ``feature`` and ``class``.
     """
-    part, *inner = path.split(".")
-    numbered = next((int(name) for name in inner if name.isdigit()), None)  # a tuple of families
+    head = ""
+    for name in path.split(".")[:-1]:
+        head += f"[{int(name) + 1}]" if name.isdigit() else f".{name}" if head else name
+    one_of_a_tuple = head.endswith("]") and slot.shape[:1] == (1,)  # a member with one expert needs no second number
     names = []
     for position in np.ndindex(*slot.shape):
         at = dict(zip(slot.axes, position, strict=True))
-        expert = numbered if numbered is not None else at.get("expert")
-        pieces = [part if expert is None else f"{part}[{expert + 1}]"]
-        pieces += [str(labels[axis][at[axis]]) for axis in slot.axes if axis not in ("expert",)]
+        number = f"[{at['expert'] + 1}]" if "expert" in at and not one_of_a_tuple else ""
+        pieces = [head + number, *(str(labels[axis][at[axis]]) for axis in slot.axes if axis != "expert")]
         names.append(".".join(pieces + ([slot.label] if slot.label else [])))
     return names

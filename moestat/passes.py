@@ -83,7 +83,7 @@ class Terms:
     @staticmethod
     def of(gate: Gate, expert: Expert, layout: Layout) -> Terms:
         """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``."""
-        gate_layout, expert_layout = _part(layout, "gate"), _part(layout, "expert")
+        gate_layout, expert_layout = layout.part("gate"), layout.part("expert")
         return Terms(
             gate=gate.bind(gate_layout),
             expert=expert.bind(expert_layout),
@@ -104,12 +104,12 @@ class Terms:
     @property
     def gate_layout(self) -> Layout:
         """Layout of the gate's parameters."""
-        return _part(self.layout, "gate")
+        return self.layout.part("gate")
 
     @property
     def expert_layout(self) -> Layout:
         """Layout of the experts' parameters."""
-        return _part(self.layout, "expert")
+        return self.layout.part("expert")
 
     def invariances(self, theta: FloatArray) -> FloatArray:
         """Declared directions (r, P) that leave the density unchanged at theta."""
@@ -223,9 +223,7 @@ class GateInformation:
         terms.gate.jac(self._local, tile.block, tile.H, J)
         U = tile.buffers.get("gate_mean", self._mean.shape[0], B)
         W = tile.buffers.get("gate_local", self._products.shape[1], B)
-        information.add_weighted_outer(
-            terms.gate_columns, tile.PI, weight, J_rows, U, W, self._mean, self._products
-        )
+        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J_rows, U, W, self._mean, self._products)
         terms.gate.curv(self._local, tile.block, tile.H, tile.D, self._curvature)
 
     @property
@@ -556,12 +554,6 @@ class Passes:
 
     def factors(self, theta: FloatArray) -> FactorSums:
         return self.reduce(FactorSums(self.terms, theta), theta)
-
-
-def _part(layout: Layout, name: str) -> Layout:
-    part = dict(layout.entries)[name]
-    assert isinstance(part, Layout)
-    return part
 
 
 def _split(blocks: Iterable[Block], width: int) -> Iterator[Block]:

@@ -27,6 +27,12 @@ DASHES: tuple[Any, ...] = (
     (0, (3, 1, 1, 1, 1, 1)),
 )
 
+#: What the marks of `plot_class` mean.
+CLASS_CAPTION = (
+    "Dots: the rows, above when in the class and below when not, coloured by responsibility.\n"
+    "Circles: observed share of the class among an expert's rows; the area follows their number."
+)
+
 #: Points along a curve.
 GRID = 200
 
@@ -66,7 +72,7 @@ def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, title: str = ""
             plot_experts(results, X, y, Z, ax=top)
             plot_gate(results, X, Z, ax=bottom)
         else:
-            figure = plt.figure(figsize=(3.4 * len(classes), 6.6))
+            figure = plt.figure(figsize=(max(3.4 * len(classes), 7), 6.8))
             grid = figure.add_gridspec(2, len(classes), height_ratios=(2.2, 1.3))
             first = None
             for c, label in enumerate(classes):
@@ -76,19 +82,23 @@ def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, title: str = ""
                     first.set_ylabel("")
                     first.tick_params(labelleft=False)
             plot_gate(results, X, Z, ax=figure.add_subplot(grid[1, :]))
-        figure.suptitle(title, x=0.02, ha="left")
+            figure.supxlabel(CLASS_CAPTION, x=0.02, ha="left", fontsize=9, color="0.3")
+        if title:
+            figure.suptitle(title, x=0.02, ha="left")
     return figure
 
 
 def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | None = None) -> Axes:
     """Expert means over the data with bands of two standard deviations; points mix the experts' colours."""
+    if results.schema.classes is not None:
+        raise InputError("plot_experts shows numerical responses; use plot_class for one class of this model.")
     with style():
         ax = plt.gca() if ax is None else ax
         K = results.model.n_experts
         x, grid, at = _along(X, results.schema.features)
         resp = results.responsibilities(X, y, Z)
         ax.scatter(x, np.asarray(y, dtype=float), c=_mixed(resp), s=26, edgecolor="0.3", linewidth=0.4, zorder=2)
-        means = results.expert_means(at, _at_means(Z, results, len(grid)))
+        means = results.expert_means(at, _at_means(Z, len(grid)))
         spread = _standard_deviations(results)
         for k, colour in enumerate(colours(K)):
             ax.plot(grid, means[:, k], color=colour, ls=DASHES[k % len(DASHES)], label=f"expert {k + 1}", zorder=3)
@@ -97,7 +107,7 @@ def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | 
                 ax.fill_between(grid, low, high, color=colour, alpha=0.12, lw=0, zorder=1)
         bands = ", bands: 2 standard deviations" if spread is not None else ""
         ax.set_title(f"Experts (points coloured by responsibility{bands})")
-        ax.set_xlabel(results.schema.features[0])
+        ax.set_xlabel(_axis_label(results.schema.features))
         ax.set_ylabel(results.schema.responses[0])
         _fit_to_points(ax, np.asarray(y, dtype=float))
         ax.legend()
@@ -107,7 +117,7 @@ def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | 
 def plot_class(results: Results, label: Any, X: Any, y: Any, Z: Any = None, *, ax: Axes | None = None) -> Axes:
     """Probability of one class under each expert, with the rows above (in the class) and below (not).
 
-    Discs are observed shares of the class among the rows of an expert, weighted by responsibility; their
+    Circles are observed shares of the class among the rows of an expert, weighted by responsibility; their
     area follows the weight.
     """
     with style():
@@ -123,17 +133,17 @@ def plot_class(results: Results, label: Any, X: Any, y: Any, Z: Any = None, *, a
         step = np.diff(np.unique(x)).min(initial=np.ptp(x) or 1.0)
         height = np.where(inside, 1.06, -0.06) + 0.035 * jitter[0]
         ax.scatter(x + 0.3 * step * jitter[1], height, c=_mixed(resp), s=5, lw=0, alpha=0.8, zorder=1)
-        probability = results.expert_means(at, _at_means(Z, results, len(grid)))
+        probability = results.expert_means(at, _at_means(Z, len(grid)))
         for k, colour in enumerate(colours(K)):
             ax.plot(grid, probability[:, k, c], color=colour, ls=DASHES[k % len(DASHES)], label=f"expert {k + 1}")
             for value, share, mass in _shares(x, inside, resp[:, k]):
                 ax.scatter(value, share, s=260 * mass, facecolor="none", edgecolor=colour, lw=1.2, zorder=3)
         ax.set_ylim(-0.12, 1.12)
-        ax.set_title(str(label))
-        ax.set_xlabel(results.schema.features[0])
+        ax.set_title(f"{results.schema.responses[0]}: {label}")
+        ax.set_xlabel(_axis_label(results.schema.features))
         ax.set_ylabel("probability under each expert")
         if c == 0:
-            ax.legend(loc="center right")
+            ax.legend()
     return ax
 
 
@@ -156,7 +166,7 @@ def plot_gate(results: Results, X: Any, Z: Any = None, *, ax: Axes | None = None
         for k, colour in enumerate(colours(K)):
             ax.plot(grid, weights[:, k], color=colour, ls=DASHES[k % len(DASHES)], label=f"expert {k + 1}")
         ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
-        ax.set_xlabel(names[0])
+        ax.set_xlabel(_axis_label(names))
     return ax
 
 
@@ -166,18 +176,26 @@ def _along(source: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray,
 
     if not names:
         raise InputError("a figure along a covariate needs one; this model has none.")
-    values = np.asarray(source, dtype=float).reshape(-1, len(names))
+    values = _columns(source)
     grid = np.linspace(values[:, 0].min(), values[:, 0].max(), GRID)
     at = np.tile(values.mean(axis=0), (GRID, 1))
     at[:, 0] = grid
     return values[:, 0], grid, pd.DataFrame(at, columns=list(names))
 
 
-def _at_means(Z: Any, results: Results, n: int) -> Any:
+def _at_means(Z: Any, n: int) -> Any:
     if Z is None:
         return None
-    values = np.asarray(Z, dtype=float).reshape(-1, len(results.schema.gate_features))
-    return np.tile(values.mean(axis=0), (n, 1))
+    return np.tile(_columns(Z).mean(axis=0), (n, 1))
+
+
+def _columns(source: Any) -> FloatArray:
+    """Rows by columns; a vector is one column."""
+    return np.asarray(source, dtype=float).reshape(len(source), -1)
+
+
+def _axis_label(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]}\n(curves: other covariates at their means)"
 
 
 def _mixed(resp: FloatArray) -> FloatArray:
@@ -187,12 +205,11 @@ def _mixed(resp: FloatArray) -> FloatArray:
 
 
 def _standard_deviations(results: Results) -> FloatArray | None:
-    expert = results.params.expert
-    if hasattr(expert, "variances"):
-        return np.asarray(np.sqrt(expert.variances))
-    if hasattr(expert, "variance"):
-        return np.full(results.model.n_experts, float(np.sqrt(expert.variance)))
-    return None
+    expert, K = results.params.expert, results.model.n_experts
+    members = getattr(expert, "members", (expert,))
+    known = [getattr(m, "variances", getattr(m, "variance", None)) for m in members]
+    variances = [v for v in known if v is not None]
+    return np.sqrt(np.broadcast_to(np.hstack(variances), K)) if len(variances) == len(known) else None
 
 
 def _fit_to_points(ax: Axes, y: FloatArray) -> None:

@@ -66,6 +66,10 @@ class Results:
     _trace: tuple[TraceRow, ...]
     source: BlockSource | None = None
 
+    def __post_init__(self) -> None:
+        for array in (self.theta, self._hessian):
+            array.setflags(write=False)
+
     @staticmethod
     def of(
         model: MixtureOfExperts,
@@ -419,8 +423,8 @@ class Results:
     def _raw_response(self, values: FloatArray) -> FloatArray:
         if self.schema.classes is not None:
             return values
-        y: Affine = self.coordinates.y
-        return values * y.scale[0] + y.location[0]
+        y = self.coordinates.y
+        return np.asarray(values * y.scale[0] + y.location[0])
 
     def gate_weights(self, X: Any = None, Z: Any = None) -> FloatArray:
         """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
@@ -430,13 +434,13 @@ class Results:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
         return np.ascontiguousarray(self._tile(self._block(X, Z)).PI.T)
 
-    def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None) -> FloatArray:
+    def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
         if X is None and y is None:
             return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
         if y is None:
             raise InputError("y is needed for responsibilities; gate_weights(X) needs no response.")
-        return np.ascontiguousarray(self._tile(self._block(X, Z, y)).R.T)
+        return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset)).R.T)
 
     def log_density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """log p(y | x) of new rows, in nats and raw units, (n,)."""
@@ -503,7 +507,7 @@ class Results:
                 "features": list(self.schema.features),
                 "gate_features": list(self.schema.gate_features),
                 "responses": list(self.schema.responses),
-                "classes": None if self.schema.classes is None else list(self.schema.classes),
+                "classes": None if self.schema.classes is None else _plain(self.schema.classes),
             },
             "certificate": self.certificate.to_dict(),
             "entropy": self.entropy,
@@ -534,16 +538,23 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
         When the file is missing, damaged, or of a model that is not known.
     """
     header, arrays = storage.read(path)
-    schema = header["schema"]
+    names = header["schema"]
+    schema = Schema(
+        tuple(names["features"]),
+        tuple(names["gate_features"]),
+        tuple(names["responses"]),
+        None if names["classes"] is None else tuple(names["classes"]),
+    )
+    known = _restore(header["model"]) if model is None else model
+    if known.layout(schema).size != arrays["theta"].size:
+        raise InputError(
+            f"model must be the model of the fit, with {arrays['theta'].size} parameters; "
+            f"this one has {known.layout(schema).size}."
+        )
     places = {name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")}
     return Results(
-        model=_restore(header["model"]) if model is None else model,
-        schema=Schema(
-            tuple(schema["features"]),
-            tuple(schema["gate_features"]),
-            tuple(schema["responses"]),
-            None if schema["classes"] is None else tuple(schema["classes"]),
-        ),
+        model=known,
+        schema=schema,
         coordinates=Coordinates(**places),
         theta=arrays["theta"],
         certificate=Certificate.from_dict(header["certificate"]),
@@ -559,13 +570,21 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
 def _describe(model: MixtureOfExperts) -> dict[str, Any]:
     fixed = {path: np.asarray(value).tolist() for path, value in (model.fixed or {}).items()}
     expert = model.expert
-    families = expert.families if isinstance(expert, Mixed) else (expert,)
+    families = [_component(family) for family in expert.families] if isinstance(expert, Mixed) else None
     return {
         "gate": _component(model.gate),
-        "experts": [_component(family) for family in families],
+        "expert": families or _component(expert),
         "n_experts": model.n_experts,
         "fixed": fixed,
     }
+
+
+def _plain(labels: tuple[Any, ...]) -> list[Any]:
+    """Class labels as Python's own strings and numbers."""
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    if not all(isinstance(label, str | int | float) for label in plain):
+        raise InputError(f"only results with classes of strings or numbers can be saved; got {plain}.")
+    return plain
 
 
 def _component(value: Any) -> Any:
@@ -576,10 +595,11 @@ def _component(value: Any) -> Any:
 
 
 def _restore(described: dict[str, Any]) -> MixtureOfExperts:
-    experts = [_revive(member, EXPERTS) for member in described["experts"]]
+    expert = described["expert"]
+    tuple_of_families = isinstance(expert, list)
     return MixtureOfExperts(
         gate=_revive(described["gate"], GATES),
-        expert=experts[0] if len(experts) == 1 else tuple(experts),
+        expert=tuple(_revive(e, EXPERTS) for e in expert) if tuple_of_families else _revive(expert, EXPERTS),
         n_experts=described["n_experts"],
         fixed=described["fixed"] or None,
     )

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
 
 from moestat.data import Block
 from moestat.passes import Buffers, ExpertInformation, Terms, Tile
@@ -21,6 +20,9 @@ from moestat.typing import FloatArray, IntArray
 
 #: Rows of the sketch that starts are made from.
 SKETCH_ROWS = 4096
+
+#: Steps of k-means: a start need not be the best partition.
+MEAN_STEPS = 10
 
 #: Responsibility of a row's own expert when a family proposes labels; the others share the rest.
 OWN_SHARE = 0.9
@@ -67,18 +69,20 @@ def hard_labels(sketch: Block, n_experts: int, rng: np.random.Generator) -> Floa
 
 
 def clusters(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
-    """k-means on covariates and response together."""
-    points = np.vstack([sketch.X[1:], sketch.Z[1:], sketch.Y]).T
-    labels = kmeans2(points, n_experts, minit="++", rng=rng, missing="warn")[1]
-    return _soften(np.asarray(labels), n_experts)
+    """k-means on covariates and response together, from random rows."""
+    points = np.vstack([sketch.X[1:], sketch.Z[1:], sketch.Y])
+    centres = _random_columns(points, n_experts, rng)
+    for _ in range(MEAN_STEPS):
+        share = (_nearest(points, centres) == np.arange(n_experts)[:, None]) * sketch.weight
+        mass = share.sum(axis=1)
+        centres = np.where(mass > 0, points @ share.T / np.where(mass > 0, mass, 1.0), centres)
+    return _soften(_nearest(points, centres), n_experts)
 
 
 def cells(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
     """Cells of the gate's covariates around random rows (of the response, where the gate has none)."""
     points = sketch.Z[1:] if sketch.Z.shape[0] > 1 else sketch.Y
-    centres = points[:, rng.choice(points.shape[1], size=n_experts, replace=points.shape[1] < n_experts)]
-    distance = ((points[:, :, None] - centres[:, None, :]) ** 2).sum(axis=0)
-    return _soften(distance.argmin(axis=1), n_experts)
+    return _soften(_nearest(points, _random_columns(points, n_experts, rng)), n_experts)
 
 
 FAMILIES: dict[str, Family] = {
@@ -125,7 +129,8 @@ def start_from(problem: Problem, sketch: Block, resp: FloatArray) -> FloatArray:
     gate = gate_layout.pack(terms.gate.start(gate_layout, sketch, resp, schema))
     expert = expert_layout.pack(terms.expert.start(expert_layout, sketch, resp, schema))
     theta = problem.admit(np.concatenate([gate, expert]))
-    return theta if terms.expert.closed_form else _polish(problem, sketch, resp, theta)
+    free = problem.free[terms.n_gate :].all()
+    return theta if terms.expert.closed_form and free else _polish(problem, sketch, resp, theta)
 
 
 def _polish(problem: Problem, sketch: Block, resp: FloatArray, theta: FloatArray, steps: int = 4) -> FloatArray:
@@ -150,6 +155,18 @@ def _polish(problem: Problem, sketch: Block, resp: FloatArray, theta: FloatArray
         move = newton_move(information.matrix, flat[n:], problem.free[n:])
         theta = problem.admit(np.concatenate([theta[:n], theta[n:] + move]))
     return best
+
+
+def _random_columns(points: FloatArray, n_experts: int, rng: np.random.Generator) -> FloatArray:
+    n = points.shape[1]
+    return points[:, rng.choice(n, size=n_experts, replace=n < n_experts)]
+
+
+def _nearest(points: FloatArray, centres: FloatArray) -> IntArray:
+    """Index of the centre (d, K) nearest to each point (d, n)."""
+    distance = 0.5 * (centres**2).sum(axis=0)[:, None] - centres.T @ points
+    nearest: IntArray = distance.argmin(axis=0)
+    return nearest
 
 
 def _nearest_line(sketch: Block, groups: list[IntArray]) -> FloatArray:

@@ -48,9 +48,9 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         with np.load(source, allow_pickle=False) as archive_:
             arrays = {name: archive_[name] for name in archive_.files}
         header = json.loads(arrays.pop("header").tobytes().decode())
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib, json and numpy each have their own, MemoryError among them
         raise InputError(f"{str(source)!r} is not a readable results file ({error}).") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise InputError(f"{str(source)!r} is not a file of fitted results.")

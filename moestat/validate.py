@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.typing import AnyArray, FloatArray, IntArray
+from moestat.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 
 def column_names(value: Any, prefix: str, count: int) -> tuple[str, ...]:
@@ -61,49 +61,76 @@ def as_weights(value: Any, n_rows: int) -> FloatArray:
     return weights
 
 
-def as_classes(value: Any, n_rows: int | None = None) -> tuple[IntArray, tuple[Any, ...]]:
-    """Class codes (n,) and the distinct labels, sorted (a pandas categorical keeps its order)."""
-    categories = getattr(getattr(value, "cat", None), "categories", None)
-    labels = np.asarray(value)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise InputError(f"y must be a vector of class labels; got an array of shape {labels.shape}.")
+def as_classes(value: Any, n_rows: int, keep: BoolArray) -> tuple[IntArray, tuple[Any, ...]]:
+    """Class codes (n,) and the distinct labels among the rows to keep, sorted.
+
+    A pandas categorical keeps its order. Codes of the other rows mean nothing.
+    """
+    if getattr(value, "ndim", 1) == 2 and hasattr(value, "iloc") and value.shape[1] == 1:
+        value = value.iloc[:, 0]
+    order = getattr(getattr(value, "dtype", None), "categories", None)
+    labels = _labels(value)
     _check_rows("y", labels.shape[0], n_rows)
     _check_labels(labels)
-    if categories is not None:
-        present = set(labels.tolist())
-        levels = [c for c in categories if c in present]
-        position = {level: code for code, level in enumerate(levels)}
-        codes = np.array([position[label] for label in labels.tolist()], dtype=np.int64)
+    if order is None:
+        try:
+            levels = np.unique(labels[keep]).tolist()
+        except TypeError:
+            kinds = sorted({type(label).__name__ for label in labels.tolist()})
+            raise InputError(f"y must hold labels that can be sorted; got types {kinds}.") from None
     else:
-        distinct, inverse = np.unique(labels, return_inverse=True)
-        levels, codes = distinct.tolist(), inverse.astype(np.int64)
+        present = set(labels[keep].tolist())
+        levels = [level for level in order if level in present]
     if len(levels) < 2:
         raise InputError(
             f"y must hold at least two classes for a categorical expert; got only one class: {levels[0]!r}."
         )
+    position = {level: code for code, level in enumerate(levels)}
+    codes = np.array([position.get(label, 0) for label in labels.tolist()], dtype=np.int64)
     return codes, tuple(levels)
 
 
+def _labels(value: Any) -> AnyArray:
+    """Vector of labels; a list is taken entry by entry, for NumPy would make strings of numbers beside strings."""
+    if hasattr(value, "dtype"):
+        labels = np.asarray(value)
+    else:
+        try:
+            shape = np.shape(value)
+        except ValueError:
+            raise InputError("y must be a vector of class labels; got rows of unequal length.") from None
+        labels = np.empty(shape, dtype=object)
+        labels[...] = np.array(value, dtype=object).reshape(shape)
+        if labels.size and len({type(label) for label in labels.ravel().tolist()}) == 1:
+            labels = np.asarray(value)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise InputError(f"y must be a vector of class labels; got an array of shape {labels.shape}.")
+    return labels
+
+
 def _check_labels(labels: AnyArray) -> None:
+    import pandas as pd
+
     if np.issubdtype(labels.dtype, np.complexfloating):
         raise InputError("y must hold class labels; got complex numbers.")
     if np.issubdtype(labels.dtype, np.floating):
         _check_finite("y", labels)
         return
-    if labels.dtype == object:
-        missing = [i for i, label in enumerate(labels.tolist()) if label is None or label != label]
-        if missing:
-            raise InputError(f"y holds {len(missing)} missing labels, the first in row {missing[0]}; drop those rows.")
-        kinds = {type(label).__name__ for label in labels.tolist()}
-        if len(kinds) > 1 and "str" in kinds:
-            raise InputError(f"y must hold labels of one type; got a mixture of {sorted(kinds)}.")
+    missing = np.flatnonzero(pd.isna(labels))
+    if missing.size:
+        raise InputError(f"y holds {missing.size} missing labels, the first in row {missing[0]}; drop those rows.")
+    kinds = {type(label).__name__ for label in labels.tolist()} if labels.dtype == object else set()
+    if len(kinds) > 1 and "str" in kinds:
+        raise InputError(f"y must hold labels of one type; got a mixture of {sorted(kinds)}.")
 
 
 def _real(name: str, value: Any) -> FloatArray:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise InputError(f"{name} must be dense; got a sparse {type(value).__name__}. Pass {name}.toarray().")
+    if np.ma.is_masked(value):
+        raise InputError(f"{name} holds {np.ma.count_masked(value)} masked entries; fill them or drop those rows.")
     try:
         array = np.asarray(value)
     except ValueError as error:

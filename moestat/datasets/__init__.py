@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moestat.errors import InputError
 
@@ -47,7 +47,7 @@ class Dataset:
         return self.frame[list(self.covariates)]
 
     @property
-    def y(self) -> pd.Series:  # type: ignore[type-arg]
+    def y(self) -> pd.Series[Any]:
         """Response."""
         return self.frame[self.response]
 
@@ -61,7 +61,7 @@ def _anes96() -> pd.DataFrame:
     import numpy as np
     from statsmodels.datasets import anes96
 
-    frame = anes96.load_pandas().data
+    frame: pd.DataFrame = anes96.load_pandas().data
     # seven-point party identification: 0-1 Democrat, 2-4 independent (leaners included), 5-6 Republican
     frame["party"] = np.select([frame["PID"] <= 1, frame["PID"] <= 4], ["Democrat", "Independent"], "Republican")
     return frame

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from moestat.certificate import GRADIENT_TOLERANCE
 from moestat.passes import Passes
 from moestat.solvers.loop import TraceRow
-from moestat.typing import FloatArray
+from moestat.typing import BoolArray, FloatArray
 
 #: Agreement asked of the analytic score and finite differences of the log-likelihood, per row.
 SCORE_TOLERANCE = 1e-7
@@ -72,13 +73,13 @@ class CheckReport:
         )
 
 
-def check(passes: Passes, theta: FloatArray, movable: FloatArray, trace: tuple[TraceRow, ...]) -> CheckReport:
+def check(passes: Passes, theta: FloatArray, movable: BoolArray, trace: tuple[TraceRow, ...]) -> CheckReport:
     """Finite-difference score at and near theta, and the monotone trace."""
     rows = passes.source.total_weight
     # away from the maximum the score is large enough to be compared
     near = theta + 1e-2 * np.cos(np.arange(theta.size))
     error = np.abs(passes.score(near).score - numerical_score(passes, near)).max() / rows
-    gradient = np.abs(numerical_score(passes, theta)[movable.astype(bool)]).max(initial=0.0) / rows
+    gradient = np.abs(numerical_score(passes, theta)[movable]).max(initial=0.0) / rows
     values = np.array([row.loglik for row in trace])
     fall = float(np.maximum(values[:-1] - values[1:], 0.0).max(initial=0.0))
     return CheckReport(float(error), float(gradient), fall, float(values[-1]))
@@ -91,7 +92,7 @@ def numerical_score(passes: Passes, theta: FloatArray, step: float = 1e-3) -> Fl
         unit = np.zeros_like(theta)
         unit[i] = 1.0
         central = [_central(passes, theta, unit, step * factor) for factor in (1.0, 0.5, 0.25)]
-        first = [(4 * b - a) / 3 for a, b in zip(central[:-1], central[1:], strict=True)]
+        first = [(4 * b - a) / 3 for a, b in pairwise(central)]
         out[i] = (16 * first[1] - first[0]) / 15
     return out
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from moestat.certificate import FLAT_TOLERANCE, Certificate
+from moestat.certificate import FLAT_TOLERANCE, Certificate, Status
 from moestat.data import Affine, Coordinates, Schema
 from moestat.directions import complement, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
@@ -79,8 +79,11 @@ class Information:
 
     @cached_property
     def _basis(self) -> FloatArray:
-        """Orthonormal basis (P, m) of the movable directions that the data determine."""
-        return complement(np.vstack([self._invariances, self.certificate.optimum.lost]), self.movable)
+        """Movable directions (P, m) that the data determine, in finer units where a row tells more than one."""
+        information = -np.diag(self.hessian) / self.certificate.n_rows
+        unit = 1.0 / np.sqrt(np.maximum(information, 1.0))
+        aside = np.vstack([self._invariances, self.certificate.optimum.lost])
+        return unit[:, None] * complement(aside / unit, self.movable)
 
     @cached_property
     def _to_user(self) -> FloatArray:
@@ -155,19 +158,19 @@ class Information:
             raise InputError(f"the kind of covariance must be one of {list(KINDS)}; got {kind!r}.")
         lost = self.certificate.optimum.lost
         meat = self._basis.T @ self.outer @ self._basis
-        if kind == "opg":
-            inner, more = self._inverse(meat)
-            return self._basis @ inner @ self._basis.T, np.vstack([lost, more])
-        bread = np.linalg.inv(-(self._basis.T @ self.hessian @ self._basis))
-        inner = bread if kind == "observed" else bread @ meat @ bread
-        return self._basis @ inner @ self._basis.T, lost
+        information = meat if kind == "opg" else -(self._basis.T @ self.hessian @ self._basis)
+        inner, more = self._inverse(information)
+        if kind == "sandwich":
+            inner = inner @ meat @ inner
+        return self._basis @ inner @ self._basis.T, np.vstack([lost, more])
 
     def _inverse(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Inverse on the part where the matrix has full rank, and the remaining directions (f, P)."""
+        """Inverse on the part where the matrix is positive definite, and the remaining directions (f, P)."""
         eigenvalues, vectors = np.linalg.eigh(matrix)
         kept = eigenvalues > FLAT_TOLERANCE * max(float(np.abs(eigenvalues).max(initial=0.0)), 1e-300)
         inverse = (vectors[:, kept] / eigenvalues[kept]) @ vectors[:, kept].T
-        return inverse, (self._basis @ vectors[:, ~kept]).T
+        rest = (self._basis @ vectors[:, ~kept]).T
+        return inverse, rest / np.linalg.norm(rest, axis=1, keepdims=True)
 
     def _affected(self, lost: FloatArray) -> BoolArray:
         """Parameters with a part along a flat direction, or on a floor."""
@@ -181,6 +184,8 @@ class Information:
     def _refuse(self, lost: FloatArray, kind: str) -> None:
         optimum = self.certificate.optimum
         reasons = []
+        if len(lost) > len(optimum.lost) and optimum.status in (Status.SADDLE, Status.NOT_CONVERGED):
+            reasons.append(f"the fit did not end at a maximum: {optimum.status.value}")
         if optimum.floors:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
         if len(lost):

@@ -87,7 +87,7 @@ class Prediction:
             middle = 0.5 * (low + high)
             under = below(middle) < level
             low, high = np.where(under, middle, low), np.where(under, high, middle)
-        return self.location + self.scale * 0.5 * (low + high)
+        return np.asarray(self.location + self.scale * 0.5 * (low + high))
 
 
 def mean_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:

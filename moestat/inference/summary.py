@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moestat.experts import Mixed
+
 if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
@@ -26,7 +28,7 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
         summary.tables.append(_coefficients(title, names, table, alpha, results))
     notes = [str(results.certificate)]
     if reason:
-        notes.insert(0, f"Standard errors: {NOT_AVAILABLE}. {reason}")
+        notes.insert(0, f"Some standard errors are {NOT_AVAILABLE}: {reason}")
     summary.add_extra_txt(notes)
     return summary
 
@@ -39,7 +41,7 @@ def _heading(results: Results, kind: str) -> Any:
     left = [
         ("Response:", ", ".join(schema.responses)),
         ("Gate:", model.gate.name if model.n_experts > 1 else "none (one expert)"),
-        ("Experts:", f"{model.n_experts} x {model.expert.name}"),
+        ("Experts:", _experts(results)),
         ("Observations:", f"{results.nobs:g}"),
         ("Identified parameters:", f"{results.df_model}"),
     ]
@@ -62,27 +64,35 @@ def _two_columns(base: dict[str, Any]) -> dict[str, Any]:
 
 
 def _groups(results: Results) -> list[tuple[str, list[str]]]:
-    """Estimated and held parameters by table: the gate, then expert by expert."""
-    names = results.all_names
-    shown = [n for n, pinned in zip(names, results.pinned, strict=True) if not pinned]
-    K = results.model.n_experts
-    gate = [n for n in shown if n.startswith("gate")]
-    groups = []
-    if gate and K > 1:
-        groups.append((f"Gate: log odds against expert {K}", gate))
-    family = _families(results)
-    shared = [n for n in shown if n.startswith("expert.")]
-    for k in range(1, K + 1):
-        own = [n for n in shown if n.startswith(f"expert[{k}].")]
-        groups.append((f"Expert {k}: {family[k - 1]}, {results.certificate.optimum.masses[k - 1]:.1f} rows", own))
-    if shared:
-        groups.append(("All experts", shared))
-    return groups
+    """Estimated and held parameters by table: gate and experts, expert by expert, then what all share."""
+    K, masses = results.model.n_experts, results.certificate.optimum.masses
+    experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
+    titles = {f"gate[{k}]": f"Gate: log odds of expert {k} against expert {K}" for k in range(1, K)}
+    titles |= {f"gate[{K}]": f"Gate: expert {K}", "gate": "Gate: all experts"}
+    titles |= {f"expert[{k}]": f"Expert {k}: {text}" for k, text in enumerate(experts, start=1)}
+    titles |= {"expert": "All experts"}
+    shown = _in_local_order(results)
+    groups = [(title, [n for n in shown if n.startswith(f"{part}.")]) for part, title in titles.items()]
+    return [(title, names) for title, names in groups if names or title.startswith("Expert")]
+
+
+def _in_local_order(results: Results) -> list[str]:
+    """Names of the parameters to print, in the order in which each component reads its own: class by class."""
+    terms = results._terms
+    gate = terms.gate_columns if results.model.n_experts > 1 else terms.gate_columns[:0]
+    order = dict.fromkeys([*gate.ravel(), *terms.expert_columns.ravel()])
+    return [results.all_names[i] for i in order if not results.pinned[i]]
+
+
+def _experts(results: Results) -> str:
+    """``2 x gaussian``, or one name per expert when they differ."""
+    names = _families(results)
+    return f"{len(names)} x {names[0]}" if len(set(names)) == 1 else ", ".join(names)
 
 
 def _families(results: Results) -> list[str]:
     expert = results.model.expert
-    members = getattr(expert, "families", None) or (expert,) * results.model.n_experts
+    members = expert.families if isinstance(expert, Mixed) else (expert,) * results.model.n_experts
     return [member.name for member in members]
 
 
@@ -91,7 +101,8 @@ def _coefficients(title: str, names: list[str], table: pd.DataFrame, alpha: floa
     from statsmodels.iolib.tableformatting import fmt_params
 
     header = ["coef", "std err", "z", "P>|z|", f"[{alpha / 2:.3g}", f"{1 - alpha / 2:.3g}]"]
-    rows = [_row(table.loc[name], bool(results.positive[name]), bool(results.held[name])) for name in names]
+    flags = zip(results.positive[names], results.held[names], strict=True)
+    rows = [_row(entry, *flag) for (_, entry), flag in zip(table.loc[names].iterrows(), flags, strict=True)]
     return SimpleTable(rows, headers=header, stubs=[n.split(".", 1)[1] for n in names], title=title, txt_fmt=fmt_params)
 
 

@@ -91,9 +91,7 @@ def contract(weights: FloatArray, J: FloatArray, out: FloatArray) -> None:
 
 
 @jit
-def _tile(
-    A: FloatArray, a: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray, i: int, l: int
-) -> None:
+def _tile(A: FloatArray, a: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray, i: int, l: int) -> None:
     """out[i:i+4, l:l+4] += A[a:a+4] C[c:c+4]' over columns first to last, sixteen sums held in registers."""
     a0 = A[a, first:last]
     a1 = A[a + 1, first:last]

@@ -80,7 +80,7 @@ L7 = 1.479819860510658591e-01
 
 @jit_exact
 def vlog(x: float) -> float:
-    """log(x) for positive normal x, vectorisable (the reduction and coefficients of fdlibm)."""
+    """log(x) for positive normal x, NaN for NaN, vectorisable (the reduction and coefficients of fdlibm)."""
     bits = _bits(x)
     k = (bits - SQRT_HALF_BITS) >> 52
     mantissa = _float(bits - (k << 52))
@@ -93,4 +93,4 @@ def vlog(x: float) -> float:
     odd = z * (L1 + w * (L3 + w * (L5 + w * L7)))
     half = 0.5 * f * f
     result: float = exponent * LN2_HIGH - ((half - (s * (half + even + odd) + exponent * LN2_LOW)) - f)
-    return result
+    return result if x == x else x

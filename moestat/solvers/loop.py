@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class State:
     method: str
 
 
+@runtime_checkable
 class Solver(Protocol):
     """What `solve` needs of a solver; states extend `State`."""
 

@@ -25,10 +25,10 @@ SADDLE = 1e-10
 
 @dataclass(frozen=True)
 class NewtonState(State):
-    """Newton's state: the radius of the trust region, and whether the last step found no way up."""
+    """Newton's state: the radius of the trust region, and why the last step found no way up, if so."""
 
     radius: float = 1.0
-    exhausted: bool = False
+    exhausted: Stop | None = None
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ class TrustRegionNewton:
         gradient = state.score / rows
         slope = vectors.T @ gradient
         if state.gradient <= self.gtol and not _leads_up(curvature):
-            return replace(state, iteration=state.iteration + 1, exhausted=True)
+            return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
-        radius = state.radius
+        radius, promised = state.radius, 0.0
         for _ in range(60):
             step = problem.admit(state.theta + vectors @ trust_region_step(slope, curvature, radius)) - state.theta
             length = float(np.sqrt(step @ step))
             predicted = float(gradient @ step + 0.5 * step @ hessian @ step)
+            promised = max(promised, predicted)
             sums = problem.passes.score(state.theta + step)
             gained = (sums.loglik - state.loglik) / rows
             norm = problem.gradient_norm(state.theta + step, sums.score)
@@ -100,15 +101,14 @@ class TrustRegionNewton:
                 return NewtonState(theta, sums.loglik, sums.score, norm, state.iteration + 1, "newton", radius)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
-        return replace(state, iteration=state.iteration + 1, exhausted=True)
+        # the best step had nothing to offer, or what it promised did not come
+        nothing = promised <= roundoff or state.gradient <= self.ACCEPTABLE
+        stop = Stop.PRECISION if nothing else Stop.STALLED
+        return replace(state, iteration=state.iteration + 1, exhausted=stop)
 
     def finished(self, state: NewtonState) -> Stop | None:
         """Gradient (once no direction leads up), precision or limit."""
-        if state.exhausted:
-            if state.gradient <= self.gtol:
-                return Stop.GRADIENT
-            return Stop.PRECISION if state.gradient <= self.ACCEPTABLE else Stop.STALLED
-        return Stop.LIMIT if state.iteration >= self.max_iter else None
+        return state.exhausted or (Stop.LIMIT if state.iteration >= self.max_iter else None)
 
 
 def _leads_up(curvature: FloatArray) -> bool:
@@ -131,10 +131,9 @@ def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -
     lowest = max(0.0, -curvature[0]) + 1e-13 * scale
     shift = _shift_for_length(slope, curvature, radius, lowest)
     step = slope / (curvature + shift)
-    short = radius * radius - step @ step
-    if short > 0.19 * radius * radius and curvature[0] < 0:
+    if curvature[0] < 0 and step @ step < 0.81 * radius * radius:
         # hard case: the gradient has no part along the direction of ascent; go there anyway
-        step[0] += np.copysign(np.sqrt(short), slope[0] if slope[0] != 0 else 1.0)
+        step[0] = np.copysign(np.sqrt(radius * radius - step[1:] @ step[1:]), slope[0])
     return step
 
 
