@@ -265,11 +265,10 @@ class _Surroundings:
 
 
 def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray) -> _Surroundings:
-    information = -sums.hessian / problem.total_weight
-    unit = 1.0 / np.sqrt(np.maximum(np.diag(information), 1.0))
-    information *= np.outer(unit, unit)
+    unit = problem.unit(sums.hessian)
+    information = -sums.hessian / problem.total_weight * np.outer(unit, unit)
     score = unit * problem.projected(theta, sums.score)
-    gradient = float(np.abs(score).max(initial=0.0))
+    gradient = problem.gradient_norm(theta, sums.score, unit)
     basis = complement(problem.invariances(theta, movable) / unit, movable)
     eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
     directions = (basis @ vectors).T

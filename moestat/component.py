@@ -48,7 +48,7 @@ class Component(ABC):
     """What gates and experts have in common; see the module's text."""
 
     name: ClassVar[str]
-    #: V is linear in known features, the same for every expert: `features` stands for jac and pull
+    #: (gates) V is linear in known features, the same for every expert: `features` stands for jac and pull
     known_features: ClassVar[bool] = False
     #: covariates may be shifted and scaled, and `rescale` carries the parameters
     equivariant: ClassVar[bool] = False

@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from moestat.errors import InputError
 from moestat.typing import FloatArray
-from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names
+from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
 
 BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A tile of B rows, feature-major.
 
     X (1 + d, B) and Z (1 + e, B) start with a row of ones; Y is (m, B), offset and weight (B,).
@@ -232,7 +231,9 @@ class Data:
         seen: set[bytes] = set()
         for block in self.blocks():
             real = block.weight > 0
-            rows = np.concatenate([block.X, block.Z, block.Y])[:, real].T + 0.0  # no minus zeros: bytes are compared
+            rows = (
+                np.concatenate([block.X, block.Z, block.Y, block.offset[None]])[:, real].T + 0.0
+            )  # no minus zeros: bytes are compared
             for row in np.ascontiguousarray(rows):
                 seen.add(row.tobytes())
                 if len(seen) >= limit:
@@ -253,8 +254,7 @@ class _Rows:
 
 def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure: Any, categorical: bool) -> _Rows:
     covariates = None if X is None else as_matrix("X", X)
-    given = y if covariates is None else covariates
-    n = np.shape(given)[0] if np.ndim(given) else 0
+    n = count_rows("y", y) if covariates is None else len(covariates)
     weight = np.ones(n) if sample_weight is None else as_weights(sample_weight, n)
     keep = weight > 0
     classes: tuple[Any, ...] | None = None
@@ -294,7 +294,9 @@ def _positive_exposure(value: Any, n: int) -> FloatArray:
     exposure = as_vector("exposure", value, n)
     if (exposure <= 0).any():
         row = int(np.argmax(exposure <= 0))
-        raise InputError(f"exposure must be larger than zero; got {exposure[row]} in row {row}.")
+        raise InputError(
+            f"exposure must be larger than zero; got {exposure[row]} in row {row}. Leave rows without exposure out."
+        )
     return exposure
 
 
@@ -312,6 +314,11 @@ def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
         if (column == column[0]).all():
             location[i] = column[0]
             continue
+        if not np.isfinite(column.max() - column.min()):
+            raise InputError(
+                f"a column runs from {column.min():.3g} to {column.max():.3g}, a range beyond double precision. "
+                "Divide it by a constant."
+            )
         exponent = int(np.frexp(np.abs(column).max())[1]) - 1
         reduced = column / 2.0**exponent  # of size one at most: squares stay within range
         mean = reduced[0] + share @ (reduced - reduced[0])

@@ -75,9 +75,16 @@ def part() -> Any:
 def _freeze_arrays(self: Any) -> None:
     for f in dataclasses.fields(self):
         if "axes" in f.metadata:
-            array = np.array(getattr(self, f.name), dtype=np.float64, order="C")
+            array = _numbers(f.name, getattr(self, f.name))
             array.setflags(write=False)
             object.__setattr__(self, f.name, array)
+
+
+def _numbers(name: str, value: Any) -> FloatArray:
+    try:
+        return np.array(value, dtype=np.float64, order="C")
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be an array of numbers; got {value!r}.") from error
 
 
 def _records_equal(self: Any, other: Any) -> bool:
@@ -263,7 +270,7 @@ def _checked(path: str, value: Any, slot: Slot) -> FloatArray:
         raise InputError(f"{path} must have shape {slot.shape} ({meaning or 'a scalar'}); got {array.shape}.")
     if not slot.support.contains(array):
         bad = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array <= 0]
-        raise InputError(f"{path} {slot.support.rule}; got {bad.ravel()[0]!r}.")
+        raise InputError(f"{path} {slot.support.rule}; got {float(bad.ravel()[0])}.")
     return array
 
 

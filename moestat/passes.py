@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import fsum
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -40,8 +40,7 @@ class Buffers:
         return rows[: experts * q].reshape(experts, q, B), rows
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
+class Tile(NamedTuple):
     """One block after the E-step; arrays (K, B) unless stated, overwritten by the next tile.
 
     H logits, E log densities, PI gate weights, R row weight times responsibilities,
@@ -123,10 +122,12 @@ class Terms:
         gate, expert, K = self.gate, self.expert, self.n_experts
         local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
         buffers = Buffers() if buffers is None else buffers
+        B = -1
         for block in blocks:
-            B = block.weight.size
-            H, E, PI, R, D = buffers.get("rows", 5, K, B)
-            row, scratch = buffers.get("row", B), buffers.get("scratch", 3, B)
+            if block.weight.size != B:
+                B = block.weight.size
+                H, E, PI, R, D = buffers.get("rows", 5, K, B)
+                row, scratch = buffers.get("row", B), buffers.get("scratch", 3, B)
             gate.value(local_gate, block, H)
             expert.value(local_expert, block, E)
             loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)

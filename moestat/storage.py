@@ -24,7 +24,8 @@ def write(path: str | Path, header: dict[str, Any], arrays: dict[str, FloatArray
     target = Path(path)
     if target.suffix != ".npz":
         target = target.with_name(target.name + ".npz")
-    text = json.dumps({"format": FORMAT, "version": VERSION, **header}, allow_nan=True)
+    about = {"format": FORMAT, "version": VERSION, "arrays": sorted(arrays)}
+    text = json.dumps(about | header, allow_nan=True)
     np.savez_compressed(target, header=np.frombuffer(text.encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
     return target
 
@@ -56,4 +57,6 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         raise InputError(f"{str(source)!r} is not a file of fitted results.")
     if header.get("version") != VERSION:
         raise InputError(f"{str(source)!r} has format version {header.get('version')}; this moestat reads {VERSION}.")
+    if header.pop("arrays", None) != sorted(arrays):  # a damaged index may hide some
+        raise InputError(f"{str(source)!r} is not a readable results file (arrays are missing).")
     return header, arrays

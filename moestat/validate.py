@@ -21,6 +21,15 @@ def column_names(value: Any, prefix: str, count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
+def count_rows(name: str, value: Any) -> int:
+    """Number of rows of an input that is the first to say how many there are."""
+    try:
+        shape = np.shape(value)
+    except ValueError:
+        raise InputError(f"{name} must be a vector or a matrix; got rows of unequal length.") from None
+    return int(shape[0]) if shape else 0
+
+
 def as_matrix(name: str, value: Any, n_rows: int | None = None) -> FloatArray:
     """Dense, finite float64 array (n, d); a vector counts as one column."""
     array = _real(name, value)
@@ -92,6 +101,8 @@ def as_classes(value: Any, n_rows: int, keep: BoolArray) -> tuple[IntArray, tupl
 
 def _labels(value: Any) -> AnyArray:
     """Vector of labels; a list is taken entry by entry, for NumPy would make strings of numbers beside strings."""
+    if np.ma.is_masked(value):
+        raise InputError(f"y holds {np.ma.count_masked(value)} masked entries; fill them or drop those rows.")
     if hasattr(value, "dtype"):
         labels = np.asarray(value)
     else:
@@ -146,6 +157,8 @@ def _real(name: str, value: Any) -> FloatArray:
         )
     try:
         return np.asarray(array, dtype=np.float64)
+    except OverflowError as error:
+        raise InputError(f"{name} holds a number beyond double precision. Divide by a constant.") from error
     except (TypeError, ValueError) as error:
         bad = _first_non_number(array)
         raise InputError(
@@ -167,7 +180,10 @@ def _check_rows(name: str, rows: int, expected: int | None) -> None:
     if rows == 0:
         raise InputError(f"{name} must have at least one row; got none.")
     if expected is not None and rows != expected:
-        raise InputError(f"{name} must have as many rows as the other inputs, {expected}; got {rows}.")
+        raise InputError(
+            f"{name} must have as many rows as the other inputs, {expected}; got {rows}. "
+            "Pass the same rows in every argument."
+        )
 
 
 def _check_finite(name: str, array: FloatArray) -> None:

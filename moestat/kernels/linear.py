@@ -6,7 +6,7 @@ from moestat.kernels.compile import jit
 from moestat.typing import FloatArray
 
 #: Columns of a strip in the tiled products: its rows stay in the level-1 cache.
-STRIP = 256
+STRIP = 384
 
 
 @jit

@@ -41,7 +41,7 @@ class TrustRegionNewton:
         Largest number of steps.
     gtol : float
         Stop when the infinity norm of the projected score per row is at most ``gtol`` (working
-        coordinates).
+        coordinates, in finer units where the information per row exceeds one).
     radius, max_radius : float
         First and largest trust-region radius, in working coordinates.
     """
@@ -70,12 +70,15 @@ class TrustRegionNewton:
         """One accepted step; the radius shrinks until there is one."""
         rows = problem.total_weight
         basis = problem.complement(state.theta, problem.movable(state.theta, state.score))
-        hessian = problem.passes.hessian(state.theta).hessian / rows
+        hessian = problem.passes.hessian(state.theta).hessian
+        unit = problem.unit(hessian)
+        hessian /= rows
         curvature, vectors = np.linalg.eigh(-(basis.T @ hessian @ basis))
         vectors = basis @ vectors
         gradient = state.score / rows
         slope = vectors.T @ gradient
-        if state.gradient <= self.gtol and not _leads_up(curvature):
+        steepness = problem.gradient_norm(state.theta, state.score, unit)
+        if steepness <= self.gtol and not _leads_up(curvature):
             return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
         radius, promised = state.radius, 0.0
@@ -86,10 +89,9 @@ class TrustRegionNewton:
             promised = max(promised, predicted)
             sums = problem.passes.score(state.theta + step)
             gained = (sums.loglik - state.loglik) / rows
-            norm = problem.gradient_norm(state.theta + step, sums.score)
             if abs(gained) <= roundoff and abs(predicted) <= roundoff:
                 # both are below round-off: the gradient decides
-                ratio = 1.0 if norm < state.gradient else -1.0
+                ratio = 1.0 if problem.gradient_norm(state.theta + step, sums.score, unit) < steepness else -1.0
             else:
                 ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
             if ratio > 0.75 and length > 0.9 * radius:
@@ -98,11 +100,12 @@ class TrustRegionNewton:
                 radius = 0.25 * min(length, radius)
             if ratio > 1e-4:
                 theta = state.theta + step
+                norm = problem.gradient_norm(theta, sums.score)
                 return NewtonState(theta, sums.loglik, sums.score, norm, state.iteration + 1, "newton", radius)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
         # the best step had nothing to offer, or what it promised did not come
-        nothing = promised <= roundoff or state.gradient <= self.ACCEPTABLE
+        nothing = promised <= roundoff or steepness <= self.ACCEPTABLE
         stop = Stop.PRECISION if nothing else Stop.STALLED
         return replace(state, iteration=state.iteration + 1, exhausted=stop)
 

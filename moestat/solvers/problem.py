@@ -74,9 +74,13 @@ class Problem:
         """Score per row along the admissible directions, zero for held parameters and active bounds."""
         return np.where(self.movable(theta, score), score, 0.0) / self.total_weight
 
-    def gradient_norm(self, theta: FloatArray, score: FloatArray) -> float:
-        """Infinity norm of the projected score per row."""
-        return float(np.abs(self.projected(theta, score)).max(initial=0.0))
+    def gradient_norm(self, theta: FloatArray, score: FloatArray, unit: FloatArray | float = 1.0) -> float:
+        """Infinity norm of the projected score per row, parameters in these units."""
+        return float(np.abs(unit * self.projected(theta, score)).max(initial=0.0))
+
+    def unit(self, hessian: FloatArray) -> FloatArray:
+        """Finer units where a row tells more than one about a parameter: the round-off of a score grows with that."""
+        return 1.0 / np.sqrt(np.maximum(-np.diag(hessian) / self.total_weight, 1.0))
 
     def active(self, theta: FloatArray) -> BoolArray:
         """Parameters at a bound."""

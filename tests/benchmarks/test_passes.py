@@ -1,0 +1,104 @@
+"""Speed of the passes, as ratios taken in one run; ``make bench`` prints the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import moestat as ms
+from moestat.solvers import Problem
+from tests.benchmarks import fused, numpy_em
+from tests.benchmarks.timing import ratio
+
+N = 200_000
+CASES = [(1, 2), (1, 4), (1, 8), (5, 2), (5, 4), (5, 8)]
+
+
+class Case:
+    """One data set with parameters for moestat, for NumPy and for the fused kernels."""
+
+    def __init__(self, d, K, n=N):
+        rng = np.random.default_rng([d, K])
+        X, y = rng.normal(size=(n, d)), rng.normal(size=n)
+        self.data = ms.MixtureOfExperts(n_experts=K).data(X, y)
+        self.problem = Problem.of(ms.MixtureOfExperts(n_experts=K), self.data)
+        self.gate = rng.normal(size=(K, d + 1)) / np.sqrt(d + 1)
+        self.coef = rng.normal(size=(K, d + 1)) / np.sqrt(d + 1)
+        self.log_variance = np.log(0.5 + rng.random(K))
+        self.F, self.y = np.column_stack([np.ones(n), X]), y
+        terms = self.problem.passes.terms
+        self.theta = np.zeros(terms.size)
+        self.theta[terms.gate_columns] = self.gate
+        self.theta[terms.expert_columns] = np.column_stack([self.coef, self.log_variance])
+
+    def tiles(self):
+        return self.data._X, self.data._Y, self.data._weight
+
+
+@pytest.fixture(scope="module")
+def case():
+    cases = {}
+    return lambda d, K: cases.setdefault((d, K), Case(d, K))
+
+
+def report(name, d, K, value, bound, per_row):
+    print(f"\n{name:28s} d={d} K={K}: {value:6.2f}  (figure {bound})  {per_row * 1e9:6.1f} ns per row and expert")
+
+
+@pytest.mark.parametrize(("d", "K"), CASES)
+def test_em_pass_against_numpy(case, d, K):
+    """One pass with all statistics is at least 20 times faster than E-step plus one gate Newton step in NumPy."""
+    c = case(d, K)
+    variance = np.exp(c.log_variance)
+    times, _, seconds = ratio(
+        lambda: numpy_em.iteration(c.F, c.y, c.gate, c.coef, variance), lambda: c.problem.passes.em(c.theta)
+    )
+    report("EM pass: NumPy / moestat", d, K, times, ">= 20", seconds / N / K)
+    assert times >= 20
+
+
+@pytest.mark.parametrize(("d", "K"), CASES)
+def test_score_pass_against_fused(case, d, K):
+    """The generic score pass takes at most 1.35 times as long as the hand-fused one."""
+    c = case(d, K)
+    X, Y, W = c.tiles()
+
+    def by_hand():
+        gate, expert = np.zeros_like(c.gate), np.zeros((K, d + 2))
+        loglik = fused.score(X, Y, W, c.gate, c.coef, c.log_variance, gate, expert)
+        return loglik, gate, expert
+
+    loglik, gate, expert = by_hand()
+    sums = c.problem.passes.score(c.theta)
+    terms = c.problem.passes.terms
+    np.testing.assert_allclose(sums.loglik, loglik, rtol=1e-11)
+    np.testing.assert_allclose(sums.score[terms.gate_columns], gate, atol=1e-8 * N)
+    np.testing.assert_allclose(sums.score[terms.expert_columns], expert, atol=1e-8 * N)
+    times, seconds, _ = ratio(lambda: c.problem.passes.score(c.theta), by_hand, rounds=15)
+    report("score pass: generic / fused", d, K, times, "<= 1.35", seconds / N / K)
+    assert times <= 1.35
+
+
+@pytest.mark.parametrize(("d", "K"), CASES)
+def test_hessian_pass_against_fused(case, d, K):
+    """The generic Hessian pass takes at most twice as long as the hand-fused one."""
+    c = case(d, K)
+    X, Y, W = c.tiles()
+
+    def by_hand():
+        blocks = np.zeros((3 * K, 3 * K, d + 1, d + 1))
+        fused.hessian(X, Y, W, c.gate, c.coef, c.log_variance, blocks)
+        return blocks
+
+    terms = c.problem.passes.terms
+    order = np.concatenate(
+        [terms.gate_columns.ravel(), terms.expert_columns[:, :-1].ravel(), terms.expert_columns[:, -1]]
+    )
+    hessian = c.problem.passes.hessian(c.theta).hessian
+    padding = W.size - N  # the hand-written kernel takes unit weights: it counts the padding rows
+    np.testing.assert_allclose(
+        fused.assemble(by_hand(), K, d + 1), hessian[np.ix_(order, order)], atol=1e-8 * N + 100 * padding
+    )
+    times, seconds, _ = ratio(lambda: c.problem.passes.hessian(c.theta), by_hand, rounds=7)
+    report("Hessian pass: generic / fused", d, K, times, "<= 2", seconds / N / K)
+    assert times <= 2

@@ -1,0 +1,21 @@
+"""Side-by-side timings: the two programs take turns, and the median of the paired ratios is what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from time import perf_counter
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object], rounds: int = 7) -> tuple[float, float, float]:
+    """Median of time(slow) / time(fast) over paired rounds, and the median seconds of each."""
+    slow()
+    fast()
+    pairs = [(_seconds(slow), _seconds(fast)) for _ in range(rounds)]
+    return median(a / b for a, b in pairs), median(a for a, _ in pairs), median(b for _, b in pairs)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = perf_counter()
+    call()
+    return perf_counter() - start

@@ -1,0 +1,165 @@
+"""The models written a second time: arrays (n, K), no blocks, no derivatives, none of moestat's arithmetic.
+
+Every formula is analytic in its parameters and takes complex ones, so that the imaginary part of a tiny
+imaginary step is a derivative to full precision. A registered component has its formula here; the tests ask
+nothing else of it.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+
+from moestat.experts import Gaussian, Mixed, Multinomial
+from moestat.gates import Softmax
+from moestat.params import Layout
+from tests.conformance.sketches import (
+    Background,
+    Entmax,
+    Hierarchical,
+    JointGaussian,
+    Laplace,
+    Poisson,
+    Temperature,
+    TopK,
+)
+
+Array = np.ndarray[Any, Any]
+Fields = dict[str, Any]
+
+
+def fields(layout: Layout, theta: Array) -> Fields:
+    """Natural parameters of a flat, possibly complex, vector as nested dictionaries."""
+    out: Fields = {}
+    offset = 0
+    for name, entry in layout.entries:
+        chunk = theta[offset : offset + entry.size]
+        nested = isinstance(entry, Layout)
+        out[name] = fields(entry, chunk) if nested else entry.support.natural(chunk).reshape(entry.shape)
+        offset += entry.size
+    return out
+
+
+def log_sum_exp(a: Array) -> Array:
+    """log sum_k exp(a[:, k]); entries may be complex or -inf."""
+    top = a.real.max(axis=1)
+    return np.log(np.exp(a - top[:, None]).sum(axis=1)) + top
+
+
+def row_loglik(gate: Any, expert: Any, p: Fields, X: Array, Z: Array, y: Array, offset: Array) -> Array:
+    """log p(y_i | x_i), (n,); of (z_i, y_i) together when the gate is a joint likelihood."""
+    h = logits(gate, p["gate"], Z)
+    joint = log_sum_exp(h + log_density(expert, p["expert"], X, y, offset))
+    return joint - log_sum_exp(h) if gate.normalised else joint
+
+
+# --------------------------------------------------------------------------------------- gates
+@singledispatch
+def logits(gate: Any, p: Fields, Z: Array) -> Array:
+    """Log weights (n, K) up to a common term."""
+    raise NotImplementedError(f"{type(gate).__name__} has no formula in {__file__} yet.")
+
+
+@logits.register
+def _(gate: Softmax, p: Fields, Z: Array) -> Array:
+    return Z @ p["slopes"].T + p["intercepts"]
+
+
+@logits.register
+def _(gate: Laplace, p: Fields, Z: Array) -> Array:
+    square = ((Z[:, None, :] - p["centres"]) ** 2).sum(axis=2)
+    return p["intercepts"] - np.sqrt(square + gate.smoothing**2)
+
+
+@logits.register
+def _(gate: Entmax, p: Fields, Z: Array) -> Array:
+    half = 0.5 * (Z @ p["slopes"].T + p["intercepts"])
+    low, high = half.real.max(axis=1) - 1.0, half.real.max(axis=1)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        heavy = (np.maximum(half.real - middle[:, None], 0.0) ** 2).sum(axis=1) > 1.0
+        low, high = np.where(heavy, middle, low), np.where(heavy, high, middle)
+    on = half.real > low[:, None]
+    tau = low
+    for _ in range(2):  # Newton's steps carry the imaginary part
+        gap = np.where(on, half - tau[:, None], 0.0)
+        tau = tau + ((gap**2).sum(axis=1) - 1.0) / (2.0 * gap.sum(axis=1))
+    root = np.where(on, half - tau[:, None], 1.0)
+    return np.where(on, 2.0 * np.log(root), -np.inf)
+
+
+@logits.register
+def _(gate: JointGaussian, p: Fields, Z: Array) -> Array:
+    v = p["variances"]
+    square = ((Z[:, None, :] - p["centres"]) ** 2).sum(axis=2)
+    log_weights = p["log_weights"] - log_sum_exp(p["log_weights"][None])
+    return log_weights - 0.5 * Z.shape[1] * np.log(2 * np.pi * v) - 0.5 * square / v
+
+
+@logits.register
+def _(gate: Temperature, p: Fields, Z: Array) -> Array:
+    h = logits(gate.inner, p["inner"], Z)
+    on = np.isfinite(h.real)  # a complex infinity does not divide
+    return np.where(on, np.where(on, h, 0.0) / p["temperature"], -np.inf)
+
+
+@logits.register
+def _(gate: TopK, p: Fields, Z: Array) -> Array:
+    h = logits(gate.inner, p, Z)
+    mine, other = h.real[:, :, None], h.real[:, None, :]
+    earlier = np.tri(h.shape[1], k=-1, dtype=bool)  # [k, l]: l comes before k
+    ahead = (other > mine) | ((other == mine) & earlier)
+    return np.where(ahead.sum(axis=2) < gate.n_active, h, -np.inf)
+
+
+@logits.register
+def _(gate: Hierarchical, p: Fields, Z: Array) -> Array:
+    outer = logits(gate.outer, p["outer"], Z)
+    leaves = []
+    for g in range(len(gate.groups)):
+        inner = logits(gate.inner, p["inner"][str(g)], Z)
+        leaves.append(outer[:, [g]] + inner - log_sum_exp(inner)[:, None])
+    return np.concatenate(leaves, axis=1)
+
+
+# --------------------------------------------------------------------------------------- experts
+@singledispatch
+def log_density(expert: Any, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    """Log densities (n, K); y holds class codes when the expert is categorical."""
+    raise NotImplementedError(f"{type(expert).__name__} has no formula in {__file__} yet.")
+
+
+@log_density.register
+def _(expert: Gaussian, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    v = p["variances"] if expert.variance == "own" else p["variance"]
+    gap = y[:, None] - X @ p["slopes"].T - p["intercepts"] - offset[:, None]
+    return -0.5 * np.log(2 * np.pi * v) - 0.5 * gap**2 / v
+
+
+@log_density.register
+def _(expert: Multinomial, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    eta = np.einsum("nd,kcd->nkc", X, p["slopes"]) + p["intercepts"]
+    eta = np.concatenate([np.zeros_like(eta[:, :, :1]), eta], axis=2)
+    picked = np.take_along_axis(eta, y.astype(int)[:, None, None], axis=2)[:, :, 0]
+    return np.stack([picked[:, k] - log_sum_exp(eta[:, k]) for k in range(eta.shape[1])], axis=1)
+
+
+@log_density.register
+def _(expert: Poisson, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    eta = X @ p["slopes"].T + p["intercepts"] + offset[:, None]
+    return y[:, None] * eta - np.exp(eta) - gammaln(y + 1.0)[:, None]
+
+
+@log_density.register
+def _(expert: Background, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    v = p["variances"]
+    return -0.5 * np.log(2 * np.pi * v) - 0.5 * (y[:, None] - p["means"]) ** 2 / v
+
+
+@log_density.register
+def _(expert: Mixed, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    each = [log_density(family, p[str(k)], X, y, offset) for k, family in enumerate(expert.families)]
+    return np.concatenate(each, axis=1)

@@ -1,0 +1,223 @@
+"""What the laws are tried on: every gate with every expert, and rows drawn from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import cycle, islice
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import special
+
+from moestat.component import Dims, Expert, Gate
+from moestat.data import Affine, Block, Coordinates, Data
+from moestat.experts import EXPERTS, Gaussian, Mixed
+from moestat.gates import GATES, Softmax
+from moestat.params import Layout
+from moestat.passes import Passes, Terms, Tile
+from moestat.typing import FloatArray, IntArray
+from tests.conformance import formulas
+from tests.conformance.sketches import (
+    Background,
+    Entmax,
+    Hierarchical,
+    JointGaussian,
+    Laplace,
+    Poisson,
+    Temperature,
+    TopK,
+)
+
+# --------------------------------------------------------------------------------------- what is tried
+SKETCHES: dict[str, Gate] = {
+    "laplace": Laplace(),
+    "entmax": Entmax(),
+    "joint_gaussian": JointGaussian(),
+    "temperature(softmax)": Temperature(Softmax()),
+    "temperature(laplace)": Temperature(Laplace()),
+    "topk(softmax)": TopK(Softmax(), n_active=2),
+    "topk(laplace)": TopK(Laplace(), n_active=2),
+    "topk(temperature(softmax))": TopK(Temperature(Softmax()), n_active=2),
+    "temperature(topk(softmax))": Temperature(TopK(Softmax(), n_active=2)),
+    "hierarchical(laplace, softmax)": Hierarchical(Laplace(), Softmax(), groups=(2, 3)),
+    "hierarchical(softmax, topk(laplace))": Hierarchical(Softmax(), TopK(Laplace(), n_active=2), groups=(2, 3)),
+}
+ALL_GATES: dict[str, Gate] = {name: gate() for name, gate in GATES.items()} | {
+    f"sketch {name}": gate for name, gate in SKETCHES.items()
+}
+
+
+def mixed(n_experts: int) -> Expert:
+    """Regressions and backgrounds in turn."""
+    return Mixed(tuple(islice(cycle((Gaussian(), Background())), n_experts)))
+
+
+ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
+    **{name: lambda K, expert=expert: expert() for name, expert in EXPERTS.items()},
+    "gaussian(common)": lambda K: Gaussian(variance="common"),
+    "mixed": mixed,
+    "sketch poisson": lambda K: Poisson(),
+}
+
+PAIRS = [(gate, expert) for gate in ALL_GATES for expert in ALL_EXPERTS]
+EACH_GATE = [(gate, "gaussian") for gate in ALL_GATES]
+EACH_EXPERT = [("softmax", expert) for expert in ALL_EXPERTS]
+
+
+def over(pairs: list[tuple[str, ...]]) -> pytest.MarkDecorator:
+    """Run a test on the problem of each (gate, expert)."""
+    return pytest.mark.parametrize("problem", pairs, ids="-".join, indirect=True)
+
+
+def gates_where(accept: Callable[[Gate], bool]) -> list[tuple[str, str]]:
+    return [(gate, expert) for gate, expert in EACH_GATE if accept(ALL_GATES[gate])]
+
+
+# --------------------------------------------------------------------------------------- problems
+@dataclass(frozen=True)
+class Rows:
+    """Raw data, with class codes beside the labels."""
+
+    X: FloatArray
+    Z: FloatArray
+    y: FloatArray
+    weight: FloatArray
+    offset: FloatArray
+    uses_offset: bool
+    categorical: bool
+
+    def data(self, pick: IntArray | slice = slice(None), weight: FloatArray | None = None, **options: int) -> Data:
+        """Source of some of the rows, in its own working coordinates."""
+        response = np.array(["low", "middle", "top"])[self.y.astype(int)] if self.categorical else self.y
+        return Data(
+            self.X[pick],
+            response[pick],
+            None if self.Z is self.X else self.Z[pick],
+            self.weight[pick] if weight is None else weight,
+            offset=self.offset[pick] if self.uses_offset else None,
+            categorical=self.categorical,
+            **options,
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, rows drawn from it, and parameters near those that drew them."""
+
+    gate: Gate
+    expert: Expert
+    layout: Layout
+    terms: Terms
+    theta: FloatArray
+    rows: Rows
+    source: Data
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(self.terms, self.source)
+
+    def on(self, source: Data) -> Passes:
+        """Passes of the same model over other rows, in raw coordinates."""
+        return Passes(self.terms, raw(source))
+
+    @property
+    def gate_layout(self) -> Layout:
+        return dict(self.layout.entries)["gate"]
+
+    def loglik(self, theta: FloatArray) -> float:
+        return self.passes.loglik(theta)
+
+    def row_loglik(self, theta: FloatArray) -> FloatArray:
+        """log p of each row by the formulas."""
+        r = self.rows
+        p = formulas.fields(self.layout, theta)
+        return formulas.row_loglik(self.gate, self.expert, p, r.X, r.Z, r.y, r.offset)
+
+    def row_scores(self) -> FloatArray:
+        """Score of each row (n, P) by complex steps."""
+        steps = 1e-30j * np.eye(self.theta.size)
+        return np.stack([self.row_loglik(self.theta + step).imag for step in steps], axis=1) / 1e-30
+
+    def posterior(self) -> tuple[FloatArray, FloatArray]:
+        """Gate weights and posterior probabilities (n, K) by the formulas."""
+        r, p = self.rows, formulas.fields(self.layout, self.theta)
+        h = formulas.logits(self.gate, p["gate"], r.Z)
+        b = formulas.log_density(self.expert, p["expert"], r.X, r.y, r.offset)
+        return special.softmax(h, axis=1), special.softmax(h + b, axis=1)
+
+    def tiles(self) -> Iterator[Tile]:
+        return self.terms.tiles(self.theta, self.source.blocks())
+
+    def rowwise(self, name: str) -> FloatArray:
+        """One array of the tiles as (n, K), without padding."""
+        # tiles are overwritten one by the next
+        return np.hstack([getattr(tile, name).copy() for tile in self.tiles()]).T[: self.source.n_rows]
+
+
+def raw(source: Data) -> Data:
+    """The same rows in the user's units."""
+    schema = source.schema
+    sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
+    return source.in_coordinates(Coordinates(*(Affine.identity(size) for size in sizes)))
+
+
+def n_experts(gate: Gate) -> int:
+    return sum(gate.groups) if isinstance(gate, Hierarchical) else 3
+
+
+def model_layout(gate: Gate, expert: Expert, K: int, d: int, e: int) -> Layout:
+    parts = (("gate", gate.layout(Dims(K, e))), ("expert", expert.layout(Dims(K, d, 1, 3))))
+    return Layout(SimpleNamespace, parts)
+
+
+@cache
+def build(gate_name: str, expert_name: str, covariates: str = "of each") -> Problem:
+    """The first seed whose rows put the model to a fair trial; ``covariates="in common"`` makes Z the same as X."""
+    gate = ALL_GATES[gate_name]
+    expert = ALL_EXPERTS[expert_name](n_experts(gate))
+    for seed in range(100):
+        problem = drawn(gate, expert, np.random.default_rng(seed), covariates == "in common")
+        if no_expert_is_idle(problem) and no_switch_is_near(problem):
+            return problem
+    raise AssertionError(f"no seed below 100 puts {gate_name} with {expert_name} to a fair trial.")
+
+
+def drawn(gate: Gate, expert: Expert, rng: np.random.Generator, in_common: bool) -> Problem:
+    K, n, d = n_experts(gate), 84, 5
+    e = d if in_common else 2
+    layout = model_layout(gate, expert, K, d, e)
+    terms = Terms.of(gate, expert, layout)
+    X = 0.5 + 1.7 * rng.standard_normal((n, d))
+    Z = X if in_common else 1.7 * rng.standard_normal((n, e)) - 0.4
+    weight = rng.gamma(2.0, size=n) * (rng.random(n) > 0.1)
+    offset = 0.5 * rng.standard_normal(n) if expert.accepts_offset else np.zeros(n)
+    truth = rng.standard_normal(layout.size) * np.where(np.arange(layout.size) < terms.n_gate, 0.7, 0.3)
+    features = (np.vstack([np.ones(n), covariates.T]) for covariates in (X, Z))
+    blank = Block(*features, np.zeros((1, n)), offset, weight)
+    y = terms.expert.draw(truth[terms.expert_columns], blank, rng.integers(K, size=n), rng)[0]
+    rows = Rows(X, Z, y, weight, offset, expert.accepts_offset, expert.categorical)
+    source = raw(rows.data(block_rows=24))
+    expert.check(source)
+    return Problem(gate, expert, layout, terms, truth + 0.1 * rng.standard_normal(layout.size), rows, source)
+
+
+def no_expert_is_idle(problem: Problem) -> bool:
+    """A law that holds because every responsibility is 0 or 1 would prove nothing."""
+    _, posterior = problem.posterior()
+    return bool((posterior.max(axis=1) < 0.99).mean() > 0.25 and (posterior.mean(axis=0) > 0.02).all())
+
+
+def no_switch_is_near(problem: Problem) -> bool:
+    """Differences need a likelihood without jumps: small steps must leave the same experts switched off."""
+
+    def switched_off(theta: FloatArray) -> FloatArray:
+        p = formulas.fields(problem.gate_layout, theta)
+        return np.isneginf(formulas.logits(problem.gate, p, problem.rows.Z))
+
+    theta = problem.theta[: problem.terms.n_gate]
+    here = switched_off(theta)
+    steps = 0.003 * np.eye(theta.size)
+    return all(np.array_equal(switched_off(theta + e), here) for e in (*steps, *-steps))

@@ -1,0 +1,698 @@
+"""The laws of the component contract, over every gate and every expert.
+
+Registered components and the sketches of this folder go through the same laws. What is expected comes from
+`formulas`, which shares nothing with the package but the parameters' places in the flat vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain
+from types import SimpleNamespace
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from moestat.component import Component, Dims, Expert, Gate
+from moestat.data import Affine, Block, Coordinates, Data
+from moestat.errors import InputError
+from moestat.experts import Gaussian, Multinomial
+from moestat.gates import Softmax
+from moestat.passes import GateInformation, HessianSums, LinearGateInformation, Passes, Terms, Tile
+from moestat.typing import FloatArray, IntArray
+from tests.conformance import formulas
+from tests.conformance.problems import (
+    ALL_EXPERTS,
+    ALL_GATES,
+    EACH_EXPERT,
+    EACH_GATE,
+    PAIRS,
+    Problem,
+    build,
+    gates_where,
+    model_layout,
+    n_experts,
+    over,
+    raw,
+)
+from tests.conformance.sketches import Background, JointGaussian, Laplace, Poisson, TopK
+
+# Every tolerance is relative to the largest entry of what is compared.
+# The same sum by another route, or by complex steps: hundreds of roundings of 1e-16, which cancel in part.
+ROUNDING = 1e-12
+# Five points, step 1e-5: rounding is 1e-15 / step; truncation is smaller until a logit comes near a switch.
+DIFFERENCES = 1e-8
+
+
+@pytest.fixture
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return build(*request.param)
+
+
+def assert_close(actual: FloatArray, expected: FloatArray, tolerance: float) -> None:
+    size = np.abs(expected).max(initial=0.0)
+    np.testing.assert_allclose(actual, expected, rtol=0.0, atol=tolerance * max(size, 1e-300))
+
+
+def differences(f: Callable[[FloatArray], FloatArray], at: FloatArray, step: float = 1e-5) -> FloatArray:
+    """Derivatives (P, ...) of f by the five-point rule."""
+    columns = []
+    for e in step * np.eye(at.size):
+        columns.append((8 * (f(at + e) - f(at - e)) - (f(at + 2 * e) - f(at - 2 * e))) / (12 * step))
+    return np.array(columns)
+
+
+def test_rows_fill_several_tiles_and_the_last_is_padded() -> None:
+    blocks = list(build("softmax", "gaussian").source.blocks())
+    assert len(blocks) > 2
+    assert (blocks[-1].weight == 0).any()
+
+
+# --------------------------------------------------------------------------------------- likelihood and score
+@over(PAIRS)
+def test_loglik_is_the_sum_over_rows(problem: Problem) -> None:
+    """sum_i w_i [LSE(h + b) - LSE(h)], by any of the passes."""
+    expected = problem.rows.weight @ problem.row_loglik(problem.theta)
+    assert_close(problem.loglik(problem.theta), expected, ROUNDING)
+    for sums in (problem.passes.score, problem.passes.em, problem.passes.hessian):
+        assert_close(sums(problem.theta).loglik, expected, ROUNDING)
+
+
+@over(PAIRS)
+def test_responsibilities_are_posterior_probabilities(problem: Problem) -> None:
+    """R = w r and PI = softmax(h); a joint likelihood has no weights of its own."""
+    weights, posterior = problem.posterior()
+    keep = problem.rows.weight > 0
+    R = problem.rowwise("R")
+    assert_close(R, (posterior * problem.rows.weight[:, None])[keep], ROUNDING)
+    PI = problem.rowwise("PI")
+    assert_close(PI, weights[keep] * problem.gate.normalised, ROUNDING)
+
+
+@over(PAIRS)
+def test_masses_and_entropy_are_those_of_the_posterior(problem: Problem) -> None:
+    sums, (_, posterior) = problem.passes.shares(problem.theta), problem.posterior()
+    assert_close(sums.mass, problem.rows.weight @ posterior, ROUNDING)
+    assert_close(sums.entropy, problem.rows.weight @ special.entr(posterior).sum(axis=1), ROUNDING)
+
+
+@over(PAIRS)
+def test_score_is_the_derivative_of_the_loglik(problem: Problem) -> None:
+    expected = problem.rows.weight @ problem.row_scores()
+    assert_close(problem.passes.score(problem.theta).score, expected, ROUNDING)
+
+
+@over(PAIRS)
+def test_every_pass_has_the_same_score(problem: Problem) -> None:
+    expected = problem.passes.score(problem.theta).score
+    assert_close(problem.passes.em(problem.theta).score, expected, ROUNDING)
+    assert_close(problem.passes.hessian(problem.theta).score, expected, ROUNDING)
+
+
+# --------------------------------------------------------------------------------------- second order
+@over(PAIRS)
+def test_hessian_is_the_derivative_of_the_score(problem: Problem) -> None:
+    expected = differences(lambda theta: problem.passes.score(theta).score, problem.theta)
+    assert_close(problem.passes.hessian(problem.theta).hessian, expected, DIFFERENCES)
+
+
+@over(PAIRS)
+def test_outer_products_are_those_of_the_row_scores(problem: Problem) -> None:
+    rows = problem.row_scores()
+    expected = (rows.T * problem.rows.weight) @ rows
+    assert_close(problem.passes.outer_products(problem.theta).matrix, expected, ROUNDING)
+
+
+@over(gates_where(lambda gate: gate.known_features))
+def test_both_forms_of_the_gate_information_agree(problem: Problem) -> None:
+    """Logits linear in known features: one product of pair weights and features does for the general sum."""
+    general, linear = (
+        problem.passes.reduce(form(problem.terms, problem.theta), problem.theta).matrix
+        for form in (GateInformation, LinearGateInformation)
+    )
+    assert_close(linear, general, ROUNDING)
+
+
+class HeldScore:
+    """Gradient (P,) at ``at`` of Q, the expected complete log-likelihood with responsibilities held."""
+
+    def __init__(self, terms: Terms, at: FloatArray) -> None:
+        self.terms, self.score = terms, np.zeros(terms.size)
+        self.gate, self.expert = at[terms.gate_columns], at[terms.expert_columns]
+
+    def add(self, tile: Tile) -> None:
+        terms, block, R = self.terms, tile.block, tile.R
+        H, E = np.empty_like(R), np.empty_like(R)
+        terms.gate.value(self.gate, block, H)
+        terms.expert.value(self.expert, block, E)
+        D = R - block.weight * special.softmax(H, axis=0) * terms.gate.normalised
+        gate, expert = np.zeros_like(self.gate), np.zeros_like(self.expert)
+        terms.gate.pull(self.gate, block, H, D, gate)
+        terms.expert.pull(self.expert, block, E, R, expert)
+        np.add.at(self.score, terms.gate_columns, gate)
+        np.add.at(self.score, terms.expert_columns, expert)
+
+
+def held_score(problem: Problem, at: FloatArray) -> FloatArray:
+    return problem.passes.reduce(HeldScore(problem.terms, at), problem.theta).score
+
+
+@over(PAIRS)
+def test_em_informations_are_minus_the_hessian_of_Q(problem: Problem) -> None:
+    """Q splits: one block for the gate, one for the experts."""
+    n = problem.terms.n_gate
+    expected = -differences(lambda at: held_score(problem, at), problem.theta)
+    sums = problem.passes.em(problem.theta)
+    assert_close(sums.gate_information, expected[:n, :n], DIFFERENCES)
+    if not problem.expert.closed_form:
+        assert_close(sums.expert_information, expected[n:, n:], DIFFERENCES)
+
+
+CLOSED_FORM = [("softmax", name) for name, expert in ALL_EXPERTS.items() if expert(3).closed_form]
+
+
+@over(CLOSED_FORM)
+def test_closed_form_m_step_leaves_no_gradient(problem: Problem) -> None:
+    """The experts' part of Q is stationary after the step."""
+    terms, n = problem.terms, problem.terms.n_gate
+    local, _ = terms.expert.m_step(problem.theta[terms.expert_columns], problem.passes.em(problem.theta).moments)
+    after = problem.theta.copy()
+    after[terms.expert_columns] = local
+    scale = np.abs(held_score(problem, problem.theta)[n:]).max()
+    # the gradient of a sum of 80 terms that cancel, after solving with Gram matrices of condition 1e2
+    assert np.abs(held_score(problem, after)[n:]).max() < 1e-11 * scale
+
+
+@over(CLOSED_FORM)
+def test_both_ways_to_the_m_step_agree(problem: Problem) -> None:
+    """Normal equations, and triangular factors of the least-squares rows."""
+    local, moments = problem.theta[problem.terms.expert_columns], problem.passes.em(problem.theta).moments
+    plain, score = problem.terms.expert.m_step(local, moments)
+    factored, same_score = problem.terms.expert.m_step(local, moments, problem.passes.factors(problem.theta).factors)
+    assert_close(factored, plain, 1e-11)  # rounding times the condition of Gram matrices, below 1e3
+    assert np.array_equal(score, same_score)
+
+
+# --------------------------------------------------------------------------------------- components alone
+@dataclass(frozen=True)
+class Side:
+    """One component, its columns and parameters, and a block."""
+
+    component: Component
+    columns: IntArray
+    theta: FloatArray
+    block: Block
+
+    def value(self, theta: FloatArray) -> FloatArray:
+        """V (K, B), with 0 for experts that are switched off."""
+        V = self.raw_value(theta)
+        return np.where(np.isfinite(V), V, 0.0)
+
+    def raw_value(self, theta: FloatArray) -> FloatArray:
+        V = np.empty((len(self.columns), self.block.weight.size))
+        self.component.value(theta[self.columns], self.block, V)
+        return V
+
+    def local_jac(self, theta: FloatArray) -> FloatArray:
+        rows = 1 if self.component.known_features else len(self.columns)
+        J = np.empty((rows, self.columns.shape[1], self.block.weight.size))
+        self.component.jac(theta[self.columns], self.block, self.raw_value(theta), J)
+        return np.broadcast_to(J, (len(self.columns), *J.shape[1:]))
+
+    def jac(self, theta: FloatArray) -> FloatArray:
+        """Derivatives (P, K, B) in the flat parameters."""
+        J = np.zeros((theta.size, len(self.columns), self.block.weight.size))
+        for k, (columns, local) in enumerate(zip(self.columns, self.local_jac(theta), strict=True)):
+            np.add.at(J[:, k], columns, local)
+        return J
+
+    def weights(self) -> FloatArray:
+        """Random weights of either sign, 0 for experts that are switched off: as R and D are."""
+        V = self.raw_value(self.theta)
+        return np.where(np.isfinite(V), np.random.default_rng(3).standard_normal(V.shape), 0.0)
+
+
+@pytest.fixture(params=[*ALL_GATES, *ALL_EXPERTS])
+def side(request: pytest.FixtureRequest) -> Side:
+    """Every gate, then every expert."""
+    name = request.param
+    p = build(name, "gaussian") if name in ALL_GATES else build("softmax", name)
+    n, block = p.terms.n_gate, next(p.source.blocks())
+    if name in ALL_GATES:
+        return Side(p.terms.gate, p.terms.gate_columns, p.theta[:n], block)
+    return Side(p.terms.expert, p.terms.expert_columns - n, p.theta[n:], block)
+
+
+def test_columns_name_every_parameter(side: Side) -> None:
+    assert set(side.columns.ravel()) == set(range(side.theta.size))
+
+
+def test_jac_is_the_derivative_of_value(side: Side) -> None:
+    """Wherever the logit is finite; where it is not, J need only be finite."""
+    on = np.isfinite(side.raw_value(side.theta))
+    J = side.jac(side.theta)
+    assert np.isfinite(J).all()
+    assert_close(J * on, differences(side.value, side.theta), DIFFERENCES)
+
+
+def test_curv_is_the_derivative_of_jac(side: Side) -> None:
+    """Expert by expert: d/d theta of sum_i c_ki dV_ki."""
+    c, K, P = side.weights(), len(side.columns), side.theta.size
+    local = np.zeros((K, *side.columns.shape[1:], *side.columns.shape[1:]))
+    side.component.curv(side.theta[side.columns], side.block, side.raw_value(side.theta), c, local)
+    curv = np.zeros((K, P, P))
+    np.add.at(curv, (np.arange(K)[:, None, None], side.columns[:, :, None], side.columns[:, None, :]), local)
+    expected = differences(lambda theta: np.einsum("kb,pkb->kp", c, side.jac(theta)), side.theta).swapaxes(0, 1)
+    if side.component.known_features:
+        assert np.abs(curv).max() == 0.0
+    else:
+        assert_close(curv, expected, DIFFERENCES)
+
+
+def test_curv_adds_to_what_is_there(side: Side) -> None:
+    """Tiles add up in the same array."""
+    local, value, c = side.theta[side.columns], side.raw_value(side.theta), side.weights()
+    once, twice = np.zeros((2, *local.shape, local.shape[1]))
+    side.component.curv(local, side.block, value, c, once)
+    for _ in range(2):
+        side.component.curv(local, side.block, value, c, twice)
+    assert_close(twice, 2 * once, ROUNDING)
+
+
+def test_pull_is_the_contraction_of_jac(side: Side) -> None:
+    """pull adds sum_i c_ki J_ki to what is there."""
+    local, value, c = side.theta[side.columns], side.raw_value(side.theta), side.weights()
+    out = np.ones(local.shape)
+    side.component.pull(local, side.block, value, c, out)
+    assert_close(out - 1.0, np.einsum("kb,kab->ka", c, side.local_jac(side.theta)), ROUNDING)
+
+
+@over(EACH_GATE + EACH_EXPERT)
+def test_start_is_a_record_with_finite_likelihood(problem: Problem) -> None:
+    block = problem.source.sketch(60, np.random.default_rng(4))
+    K = problem.terms.n_experts
+    resp = np.random.default_rng(5).dirichlet(np.ones(K), size=block.weight.size).T * block.weight
+    schema, layouts = problem.source.schema, dict(problem.layout.entries)
+    sides = (("gate", problem.gate), ("expert", problem.expert))
+    record = SimpleNamespace(**{name: part.start(layouts[name], block, resp, schema) for name, part in sides})
+    assert np.isfinite(problem.loglik(problem.layout.pack(record)))
+
+
+@over(EACH_EXPERT)
+def test_mean_jac_is_the_derivative_of_mean(problem: Problem) -> None:
+    terms, block, n = problem.terms, next(problem.source.blocks()), problem.terms.n_gate
+    columns = terms.expert_columns - n
+    local = terms.expert.mean_jac(problem.theta[terms.expert_columns], block)
+    flat = np.zeros((terms.size - n, len(local), *local.shape[2:]))
+    for k, rows in enumerate(local):
+        np.add.at(flat[:, k], columns[k], rows)
+    expected = differences(lambda theta: terms.expert.mean(theta[columns], block), problem.theta[n:])
+    assert_close(flat, expected, DIFFERENCES)
+
+
+@over([("softmax", name) for name, expert in ALL_EXPERTS.items() if expert(3).has_cdf and expert(3).scales_response])
+def test_density_is_the_derivative_of_the_cdf(problem: Problem) -> None:
+    terms, block = problem.terms, next(problem.source.blocks())
+    local, h = problem.theta[terms.expert_columns], 1e-5
+    E = np.empty((len(local), block.weight.size))
+    terms.expert.value(local, block, E)
+
+    def cdf(shift: float) -> FloatArray:
+        return terms.expert.cdf(local, block, block.Y[0] + shift)
+
+    slope = (8 * (cdf(h) - cdf(-h)) - (cdf(2 * h) - cdf(-2 * h))) / (12 * h)
+    assert_close(slope, np.exp(E), DIFFERENCES)
+
+
+@over(EACH_EXPERT)
+def test_draws_have_the_mean(problem: Problem) -> None:
+    """Averages over 4000 draws of each row of a block lie within 6 standard errors of the mean."""
+    terms, block = problem.terms, next(problem.source.blocks())
+    local, B, repeats = problem.theta[terms.expert_columns], block.weight.size, 4000
+    wide = Block(*(np.tile(part, repeats) for part in (block.X, block.Z, block.Y, block.offset, block.weight)))
+    rng = np.random.default_rng(6)
+    for k in range(terms.n_experts):
+        chosen = np.full(repeats * B, k)
+        drawn = terms.expert.draw(local, wide, chosen, rng)[0].reshape(repeats, B)
+        mean = terms.expert.mean(local, block)[k]
+        if problem.expert.categorical:
+            drawn = (drawn == np.arange(len(mean))[:, None, None]).astype(float).swapaxes(0, 1)
+        error = drawn.std(axis=0) / np.sqrt(repeats) + 1e-3
+        assert (np.abs(drawn.mean(axis=0) - mean) < 6 * error).all()
+
+
+# --------------------------------------------------------------------------------------- invariances
+def flow(problem: Problem, which: int, time: float) -> FloatArray:
+    """Parameters after following one direction, which may turn on the way, by Runge-Kutta steps."""
+
+    def direction(theta: FloatArray) -> FloatArray:
+        return problem.terms.invariances(theta)[which]
+
+    theta, steps = problem.theta, 64
+    h = time / steps
+    for _ in range(steps):
+        k1 = direction(theta)
+        k2 = direction(theta + 0.5 * h * k1)
+        k3 = direction(theta + 0.5 * h * k2)
+        k4 = direction(theta + h * k3)
+        theta = theta + h * (k1 + 2 * k2 + 2 * k3 + k4) / 6
+    return theta
+
+
+@over(EACH_GATE)
+def test_every_invariance_has_a_name_and_a_pinned_position(problem: Problem) -> None:
+    layout = problem.gate_layout
+    directions, names = problem.gate.invariances(layout, problem.theta[: layout.size])
+    assert len(directions) == len(set(names)) == len(set(problem.gate.pinned(layout)))
+
+
+@over(EACH_GATE)
+def test_following_an_invariance_keeps_the_loglik(problem: Problem) -> None:
+    """For any length. Most directions are straight; a ray (a scale shared with a temperature) turns."""
+    expected = problem.loglik(problem.theta)
+    for which in range(len(problem.terms.invariances(problem.theta))):
+        moved = flow(problem, which, 0.7)
+        assert np.abs(moved - problem.theta).max() > 0.1
+        # Runge-Kutta of step 0.01 on theta' = theta is exact to 1e-11 or so
+        assert_close(problem.loglik(moved), expected, 1e-10)
+
+
+@over(EACH_GATE)
+def test_score_is_orthogonal_to_the_invariances(problem: Problem) -> None:
+    score = problem.passes.score(problem.theta).score
+    along = problem.terms.invariances(problem.theta) @ score
+    assert np.abs(along).max() < ROUNDING * np.abs(score).max()
+
+
+@over(EACH_GATE)
+def test_hessian_vanishes_along_the_invariances(problem: Problem) -> None:
+    """score . d = 0 differentiated: H d = -(turn of d)' score, 0 for straight directions and at a maximum."""
+    sums = problem.passes.hessian(problem.theta)
+    turn = differences(problem.terms.invariances, problem.theta)  # (P, r, P)
+    for which, d in enumerate(problem.terms.invariances(problem.theta)):
+        expected = -turn[:, which] @ sums.score
+        assert np.abs(sums.hessian @ d - expected).max() < 1e-11 * np.abs(sums.hessian).max()
+
+
+@over(EACH_GATE)
+def test_canonical_keeps_the_loglik_and_holds_the_pinned(problem: Problem) -> None:
+    """Equal likelihood, pinned entries at a constant whatever the parameters, and nothing left to do."""
+    n, layout, pinned = problem.terms.n_gate, problem.gate_layout, problem.gate.pinned(problem.gate_layout)
+    canonical = problem.gate.canonical(layout, problem.theta[:n])
+    other = problem.gate.canonical(layout, problem.theta[:n] + 1.0 + np.arange(n))
+    assert np.array_equal(canonical[pinned], other[pinned])
+    assert_close(problem.gate.canonical(layout, canonical), canonical, ROUNDING)
+    theta = np.concatenate([canonical, problem.theta[n:]])
+    assert_close(problem.loglik(theta), problem.loglik(problem.theta), ROUNDING)
+
+
+@over(EACH_GATE)
+def test_pinning_removes_exactly_the_invariances(problem: Problem) -> None:
+    """Among the pinned entries the directions are independent: no direction leaves all of them in place."""
+    pinned = problem.gate.pinned(problem.gate_layout)
+    block = problem.terms.invariances(problem.theta)[:, pinned]
+    assert np.linalg.matrix_rank(block) == len(pinned)
+
+
+@over(EACH_GATE)
+def test_invariances_are_complete(problem: Problem) -> None:
+    """The information of random rows has rank P - r: whatever is not identified has been declared."""
+    matrix = problem.passes.outer_products(problem.theta).matrix
+    scale = np.sqrt(np.diag(matrix))
+    eigenvalues = np.linalg.eigvalsh(matrix / scale / scale[:, None])
+    r = len(problem.terms.invariances(problem.theta))
+    assert np.abs(eigenvalues[:r]).max() < 1e-13 * eigenvalues[-1]
+    assert eigenvalues[r] > 1e-7 * eigenvalues[-1]  # six digits above the zeros, which are rounding
+
+
+# --------------------------------------------------------------------------------------- labels, rows, units
+EXCHANGEABLE = [
+    (gate, expert)
+    for gate, expert in PAIRS
+    if ALL_GATES[gate].exchangeable and ALL_EXPERTS[expert](n_experts(ALL_GATES[gate])).exchangeable
+]
+
+
+@over(EXCHANGEABLE)
+def test_relabelling_keeps_the_loglik(problem: Problem) -> None:
+    order = np.roll(np.arange(problem.terms.n_experts), 1)
+    relabelled = problem.layout.permute(problem.theta, order)
+    assert not np.array_equal(relabelled, problem.theta)
+    assert_close(problem.loglik(relabelled), problem.loglik(problem.theta), ROUNDING)
+    old, new = problem.passes.shares(problem.theta), problem.passes.shares(relabelled)
+    assert_close(new.mass, old.mass[order], ROUNDING)
+
+
+def assert_same_sums(actual: Passes, expected: Passes, theta: FloatArray) -> None:
+    a, b = actual.hessian(theta), expected.hessian(theta)
+    assert_close(a.loglik, b.loglik, ROUNDING)
+    assert_close(a.score, b.score, ROUNDING)
+    assert_close(a.hessian, b.hessian, ROUNDING)
+
+
+@over(PAIRS)
+def test_the_size_of_blocks_does_not_matter(problem: Problem) -> None:
+    for block_rows in (8, 1000):
+        assert_same_sums(problem.on(problem.rows.data(block_rows=block_rows)), problem.passes, problem.theta)
+
+
+@over(PAIRS)
+def test_narrow_tiles_make_the_same_sums(problem: Problem) -> None:
+    """A pass that keeps much per row cuts wide blocks to what the cache holds."""
+    passes = problem.on(problem.rows.data(block_rows=1000))
+    narrow = passes.reduce(HessianSums(problem.terms, problem.theta), problem.theta, height=10**6)
+    wide = passes.hessian(problem.theta)
+    assert_close(narrow.loglik, wide.loglik, ROUNDING)
+    assert_close(narrow.score, wide.score, ROUNDING)
+    assert_close(narrow.hessian, wide.hessian, ROUNDING)
+
+
+@over(PAIRS)
+def test_a_pass_leaves_nothing_behind(problem: Problem) -> None:
+    """Buffers are kept from pass to pass; what they hold must not matter, to the last bit."""
+    passes, theta, elsewhere = problem.passes, problem.theta, problem.theta + 0.3
+    fresh = passes.hessian(theta)
+    for sums in (passes.em, passes.outer_products, passes.expert_information, passes.score, passes.shares):
+        sums(elsewhere)
+    passes.reduce(GateInformation(problem.terms, elsewhere), elsewhere)
+    again = passes.hessian(theta)
+    assert again.loglik == fresh.loglik
+    assert np.array_equal(again.score, fresh.score)
+    assert np.array_equal(again.hessian, fresh.hessian)
+
+
+@over(PAIRS)
+def test_blocks_may_differ_in_size(problem: Problem) -> None:
+    """Files and streams end their batches where they like."""
+    first = raw(problem.rows.data(slice(0, 50), block_rows=16))
+    second = raw(problem.rows.data(slice(50, None), block_rows=1000))
+    assert next(first.blocks()).weight.size != next(second.blocks()).weight.size
+    both = SimpleNamespace(blocks=lambda: chain(first.blocks(), second.blocks()))
+    streamed = Passes(problem.terms, both)
+    assert_same_sums(streamed, problem.passes, problem.theta)
+    for sums in ("em", "outer_products"):
+        a, b = (getattr(passes, sums)(problem.theta) for passes in (streamed, problem.passes))
+        name = "gate_information" if sums == "em" else "matrix"
+        assert_close(getattr(a, name), getattr(b, name), ROUNDING)
+
+
+@over([(*pair, "in common") for pair in PAIRS])
+def test_covariates_in_common_may_be_a_copy(problem: Problem) -> None:
+    """When Z is X itself, passes may share work; when Z is a copy of X they cannot."""
+    copied = problem.on(replace(problem.rows, Z=problem.rows.X.copy()).data(block_rows=24))
+    first, other = (next(passes.source.blocks()) for passes in (problem.passes, copied))
+    assert first.Z is first.X
+    assert other.Z is not other.X
+    assert_same_sums(problem.passes, copied, problem.theta)
+    same, apart = (passes.em(problem.theta) for passes in (problem.passes, copied))
+    assert_close(same.score, apart.score, ROUNDING)
+    assert_close(same.gate_information, apart.gate_information, ROUNDING)
+
+
+@over(PAIRS)
+def test_a_row_of_weight_zero_is_absent(problem: Problem) -> None:
+    """To the last bit: such rows are never read."""
+    keep = np.flatnonzero(problem.rows.weight)
+    assert keep.size < problem.rows.weight.size
+    some, every = problem.on(problem.rows.data(keep)), problem.on(problem.rows.data())
+    a, b = some.hessian(problem.theta), every.hessian(problem.theta)
+    assert a.loglik == b.loglik
+    assert np.array_equal(a.score, b.score)
+    assert np.array_equal(a.hessian, b.hessian)
+
+
+@over(PAIRS)
+def test_weight_two_is_a_row_repeated(problem: Problem) -> None:
+    n = problem.rows.weight.size
+    count = np.random.default_rng(8).integers(0, 3, size=n)
+    repeated = np.repeat(np.arange(n), count)
+    weighted = problem.rows.data(weight=count.astype(float), block_rows=24)
+    plain = problem.rows.data(repeated, weight=np.ones(repeated.size), block_rows=24)
+    assert_same_sums(problem.on(weighted), problem.on(plain), problem.theta)
+
+
+@over(PAIRS)
+def test_working_coordinates_cost_one_jacobian(problem: Problem) -> None:
+    """Carried parameters: the raw log-likelihood plus sum w log scale_y, as densities are per unit of y."""
+    source = problem.rows.data(block_rows=24)
+    at = _allowed(problem, source.moments)
+    params = problem.layout.unpack(problem.theta)
+    moved = problem.layout.pack(_carried(problem, params, at.Z, at.X, at.y))
+    expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
+    assert_close(Passes(problem.terms, source.in_coordinates(at)).loglik(moved), expected, ROUNDING)
+    back = _carried(problem, problem.layout.unpack(moved), at.Z.inverse(), at.X.inverse(), at.y.inverse())
+    assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
+
+
+def _allowed(problem: Problem, moments: Coordinates) -> Coordinates:
+    """Standardised wherever the components can follow."""
+    keep = (problem.expert.equivariant, problem.gate.equivariant, problem.expert.scales_response)
+    parts = zip((moments.X, moments.Z, moments.y), keep, strict=True)
+    return Coordinates(*(part if movable else Affine.identity(part.scale.size) for part, movable in parts))
+
+
+def _carried(problem: Problem, params: SimpleNamespace, Z: Affine, X: Affine, y: Affine) -> SimpleNamespace:
+    gate = problem.gate.rescale(params.gate, Z) if problem.gate.equivariant else params.gate
+    return SimpleNamespace(gate=gate, expert=problem.expert.rescale(params.expert, X, y))
+
+
+@over(gates_where(lambda gate: not gate.equivariant))
+def test_a_gate_that_cannot_follow_says_so(problem: Problem) -> None:
+    params = problem.layout.unpack(problem.theta)
+    with pytest.raises(InputError, match="not equivariant"):
+        problem.gate.rescale(params.gate, Affine(np.ones(2), np.full(2, 2.0)))
+
+
+# --------------------------------------------------------------------------------------- switched-off experts
+@over(PAIRS)
+def test_a_switched_off_expert_takes_no_part(problem: Problem) -> None:
+    """Off where the formula says so, weight and responsibility exactly zero, and every sum finite."""
+    off = np.isneginf(problem.rowwise("H"))
+    keep = problem.rows.weight > 0
+    p = formulas.fields(problem.gate_layout, problem.theta[: problem.terms.n_gate])
+    assert np.array_equal(off, np.isneginf(formulas.logits(problem.gate, p, problem.rows.Z[keep])))
+    for name in ("PI", "R", "D"):
+        assert (problem.rowwise(name)[off] == 0.0).all()
+    hessian, em = problem.passes.hessian(problem.theta), problem.passes.em(problem.theta)
+    for array in (hessian.score, hessian.hessian, em.score, em.gate_information):
+        assert np.isfinite(array).all()
+
+
+@pytest.mark.parametrize("gate", ["entmax", "topk(laplace)", "hierarchical(softmax, topk(laplace))"])
+def test_sparse_sketches_do_switch_experts_off(gate: str) -> None:
+    """Otherwise the law above would hold for want of cases."""
+    off = np.isneginf(build(f"sketch {gate}", "gaussian").rowwise("H"))
+    assert 0.1 < off.mean() < 0.6
+
+
+@pytest.mark.parametrize("inner", [Softmax(), Laplace()], ids=["softmax", "laplace"])
+def test_ties_go_to_the_lowest_index(inner: Gate) -> None:
+    """With equal parameters every logit ties, and the first n_active experts stay on."""
+    gate = TopK(inner, n_active=2)
+    columns = gate.columns(gate.layout(Dims(4, 2)))
+    block = next(build("softmax", "gaussian").source.blocks())
+    H = np.empty((4, block.weight.size))
+    gate.value(np.zeros(columns.shape), block, H)
+    assert np.isfinite(H[:2]).all()
+    assert np.isneginf(H[2:]).all()
+
+
+def test_one_active_expert_has_no_smooth_gate_score() -> None:
+    """With n_active = 1 the weight is 1 or 0: only the switching surface depends on the gate."""
+    base = build("sketch topk(softmax)", "gaussian")
+    terms = Terms.of(TopK(Softmax(), n_active=1), base.expert, base.layout)
+    score = Passes(terms, base.source).score(base.theta).score
+    assert (score[: terms.n_gate] == 0.0).all()
+    assert np.abs(score[terms.n_gate :]).min() > 0.0
+
+
+# --------------------------------------------------------------------------------------- other software
+def test_formulas_are_the_distributions_of_scipy() -> None:
+    """The second writing of the models is itself checked, density by density."""
+    rng = np.random.default_rng(9)
+    X, y, offset = rng.standard_normal((7, 2)), rng.standard_normal(7), rng.standard_normal(7)
+    slopes, b, v = rng.standard_normal((3, 2)), rng.standard_normal(3), rng.gamma(2.0, size=3)
+    linear = X @ slopes.T + b + offset[:, None]
+    p = {"slopes": slopes, "intercepts": b, "variances": v, "variance": v[0], "means": b}
+
+    normal = stats.norm.logpdf(y[:, None], linear, np.sqrt(v))
+    assert_close(formulas.log_density(Gaussian(), p, X, y, offset), normal, ROUNDING)
+    common = stats.norm.logpdf(y[:, None], linear, np.sqrt(v[0]))
+    assert_close(formulas.log_density(Gaussian(variance="common"), p, X, y, offset), common, ROUNDING)
+    flat = stats.norm.logpdf(y[:, None], b, np.sqrt(v))
+    assert_close(formulas.log_density(Background(), p, X, y, offset), flat, ROUNDING)
+    counts = np.arange(7.0)
+    poisson = stats.poisson.logpmf(counts[:, None], np.exp(linear))
+    assert_close(formulas.log_density(Poisson(), p, X, counts, offset), poisson, ROUNDING)
+
+    classes = {"slopes": rng.standard_normal((3, 2, 2)), "intercepts": rng.standard_normal((3, 2))}
+    codes = rng.integers(3, size=7)
+    odds = np.einsum("nd,kcd->nkc", X, classes["slopes"]) + classes["intercepts"]
+    shares = special.log_softmax(np.pad(odds, ((0, 0), (0, 0), (1, 0))), axis=2)
+    picked = shares[np.arange(7), :, codes]
+    assert_close(formulas.log_density(Multinomial(), classes, X, codes.astype(float), offset), picked, ROUNDING)
+
+    centres, log_weights = rng.standard_normal((3, 2)), rng.standard_normal(3)
+    joint = [stats.multivariate_normal(c, s * np.eye(2)).logpdf(X) for c, s in zip(centres, v, strict=True)]
+    expected = np.transpose(joint) + special.log_softmax(log_weights)
+    p = {"log_weights": log_weights, "centres": centres, "variances": v}
+    assert_close(formulas.logits(JointGaussian(), p, X), expected, ROUNDING)
+    assert_close(formulas.log_sum_exp(expected), special.logsumexp(expected, axis=1), ROUNDING)
+
+
+def _mp_linear(slopes: list[mpmath.mpf], intercept: mpmath.mpf, x: FloatArray) -> mpmath.mpf:
+    return mpmath.fdot(slopes, [mpmath.mpf(float(v)) for v in x]) + intercept
+
+
+def _mp_gaussian(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
+    """Density; p = (slope, intercept, log variance)."""
+    gap = mpmath.mpf(y) - _mp_linear(p[:1], p[1], x)
+    return mpmath.exp(-gap * gap / (2 * mpmath.exp(p[2]))) / mpmath.sqrt(2 * mpmath.pi * mpmath.exp(p[2]))
+
+
+def _mp_multinomial(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
+    """Probability of class y of three; p = (slope 1, slope 2, intercept 1, intercept 2)."""
+    odds = [mpmath.mpf(1), *(mpmath.exp(_mp_linear([p[s]], p[2 + s], x)) for s in range(2))]
+    return odds[int(y)] / mpmath.fsum(odds)
+
+
+@pytest.mark.parametrize(
+    ("expert", "density", "fields"),
+    [
+        (Gaussian(), _mp_gaussian, ("slopes", "intercepts", "variances")),
+        (Multinomial(), _mp_multinomial, ("slopes", "intercepts")),
+    ],
+    ids=["gaussian", "multinomial"],
+)
+def test_hessian_agrees_with_forty_digits(expert: Expert, density: Callable, fields: tuple[str, ...]) -> None:
+    """Two softmax-weighted experts, six rows, written in mpmath and differentiated there."""
+    rng = np.random.default_rng(10)
+    X, weight = rng.standard_normal((6, 1)), rng.gamma(2.0, size=6)
+    codes = np.array([0.0, 1.0, 2.0, 2.0, 1.0, 0.0])
+    y = codes if expert.categorical else rng.standard_normal(6)
+    layout = model_layout(Softmax(), expert, 2, 1, 1)
+    theta = 0.5 * rng.standard_normal(layout.size)
+    slopes, intercepts = layout.index("gate.slopes")[:, 0], layout.index("gate.intercepts")
+    own = np.concatenate([layout.index(f"expert.{name}").reshape(2, -1) for name in fields], axis=1)
+
+    def loglik(*p: mpmath.mpf) -> mpmath.mpf:
+        total = mpmath.mpf(0)
+        for x, response, w in zip(X, y, weight, strict=True):
+            odds = [mpmath.exp(_mp_linear([p[slopes[k]]], p[intercepts[k]], x)) for k in range(2)]
+            f = [density([p[i] for i in own[k]], x, float(response)) for k in range(2)]
+            total += mpmath.mpf(float(w)) * mpmath.log(mpmath.fdot(odds, f) / mpmath.fsum(odds))
+        return total
+
+    expected = np.empty((layout.size, layout.size))
+    with mpmath.workdps(40):
+        at = tuple(mpmath.mpf(float(t)) for t in theta)
+        for i, j in zip(*np.tril_indices(layout.size), strict=True):
+            order = tuple(int(a == i) + int(a == j) for a in range(layout.size))
+            expected[i, j] = expected[j, i] = float(mpmath.diff(loglik, at, order))
+
+    source = raw(Data(X, y.astype(int) if expert.categorical else y, None, weight, categorical=expert.categorical))
+    sums = Passes(Terms.of(Softmax(), expert, layout), source).hessian(theta)
+    assert_close(sums.hessian, expected, ROUNDING)
