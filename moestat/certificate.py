@@ -41,8 +41,8 @@ class Status(Enum):
 
     @property
     def rank(self) -> int:
-        """Order in which solutions are preferred, before their log-likelihood."""
-        return list(Status).index(self)
+        """Order in which solutions are preferred, before their log-likelihood; a supremum counts like a maximum."""
+        return 0 if self in (Status.FLAT_MAXIMUM, Status.RUNAWAY) else list(Status).index(self)
 
 
 @dataclass(frozen=True)

@@ -211,10 +211,11 @@ def _solutions(finished: list[Outcome]) -> list[list[Outcome]]:
     """Outcomes grouped by solution (kind and log-likelihood), in order of preference."""
     groups: list[list[Outcome]] = []
     for outcome in sorted(finished, key=_preference):
-        if groups and _same(groups[-1][0], outcome):
-            groups[-1].append(outcome)
-        else:
+        group = next((group for group in groups if _same(group[0], outcome)), None)
+        if group is None:
             groups.append([outcome])
+        else:
+            group.append(outcome)
     return groups
 
 

@@ -69,14 +69,14 @@ def hard_labels(sketch: Block, n_experts: int, rng: np.random.Generator) -> Floa
 
 
 def clusters(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
-    """k-means on covariates and response together, from random rows."""
+    """k-means on covariates and response together, taken at its word: a far cloud's share would tilt every line."""
     points = np.vstack([sketch.X[1:], sketch.Z[1:], sketch.Y])
     centres = _random_columns(points, n_experts, rng)
     for _ in range(MEAN_STEPS):
         share = (_nearest(points, centres) == np.arange(n_experts)[:, None]) * sketch.weight
         mass = share.sum(axis=1)
         centres = np.where(mass > 0, points @ share.T / np.where(mass > 0, mass, 1.0), centres)
-    return _soften(_nearest(points, centres), n_experts)
+    return _soften(_nearest(points, centres), n_experts, own=1.0)
 
 
 def cells(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:

@@ -1,0 +1,72 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from moestat.cli import app
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """What the demo says, and the folder it writes to."""
+    folder = tmp_path_factory.mktemp("demo") / "new" / "figures"
+    return CliRunner().invoke(app, ["demo", "--out", str(folder)], catch_exceptions=False), folder
+
+
+def test_the_demo_ends_well(demo):
+    assert demo[0].exit_code == 0
+
+
+def test_the_demo_writes_two_pictures(demo):
+    assert sorted(path.name for path in demo[1].iterdir()) == ["anes96.png", "tone.png"]
+
+
+@pytest.mark.parametrize("name", ["anes96.png", "tone.png"])
+def test_the_pictures_show_something(demo, name):
+    """Not blank, and sharp enough for print."""
+    image = imread(demo[1] / name)
+    assert min(image.shape[:2]) > 700
+    assert image[..., :3].std() > 0.05
+
+
+def test_the_demo_prints_both_summaries(demo):
+    text = demo[0].stdout
+    assert text.count("Mixture of experts") == 2
+    assert text.count("Verdict: a strict interior maximum of the likelihood.") == 2
+
+
+def test_the_demo_checks_both_fits(demo):
+    assert demo[0].stdout.count("Checks passed") == 2
+
+
+def test_the_demo_names_its_sources_and_figures(demo):
+    text = demo[0].stdout
+    assert text.count("Source:") == 2
+    assert all(f"Figure: {demo[1] / name}" in text for name in ("tone.png", "anes96.png"))
+
+
+def test_without_a_command_help_is_shown():
+    assert "demo" in CliRunner().invoke(app, []).output
+
+
+def test_an_unknown_command_is_an_error():
+    result = CliRunner().invoke(app, ["demoo"])
+    assert result.exit_code == 2
+    assert "No such command" in result.output
+
+
+def test_python_m_moestat_is_the_command():
+    run = subprocess.run(
+        [sys.executable, "-m", "moestat", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "demo" in run.stdout
+    assert not run.stderr
