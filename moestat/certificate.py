@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 
 from moestat.directions import complement, readable
-from moestat.passes import HessianSums
+from moestat.solvers.newton import ROUNDOFF
 from moestat.solvers.problem import Problem
+from moestat.sums import HessianSums
 from moestat.typing import BoolArray, FloatArray
 
 #: A score below this per row, in standardised coordinates, counts as zero.
 GRADIENT_TOLERANCE = 1e-8
 
-#: Eigenvalues of the information below this share of the largest, or of what their coordinates have, count as flat.
+#: Eigenvalues of the information below this share of the largest, or below round-off, count as flat.
 FLAT_TOLERANCE = 1e-10
-
-#: Information per row below this is round-off, whatever the largest is.
 NO_INFORMATION = 1e-15
 
-#: A Newton step this long (working coordinates) where the gradient is zero leads along a ray to infinity.
-RUNAWAY_STEP = 1e-2
+#: Length (working coordinates) of the step uphill that must gain nothing where the gradient is zero, unless a ray
+#: to infinity begins there; directions are suspect where a Newton step is longer than a tenth of it.
+RUNAWAY_STEP = 0.1
 
 #: An expert with fewer rows than this is said to have almost no mass.
 SMALL_MASS = 1.0
@@ -45,7 +45,7 @@ class Status(Enum):
         return 0 if self in (Status.FLAT_MAXIMUM, Status.RUNAWAY) else list(Status).index(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Optimum:
     """A point and what it is.
 
@@ -107,7 +107,7 @@ class Rival:
     n_starts: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """The verdict on a fit; ``print`` it.
 
@@ -166,6 +166,11 @@ class Certificate:
 
     def __str__(self) -> str:
         return "\n".join(_verdict(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for storage."""
@@ -255,7 +260,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """Gradient and eigenvalues of the information, and directions (f, P) that lead nowhere or for ever up."""
+    """Gradient, eigenvalues of the information, and directions (f, P) that lead nowhere or, uphill, to infinity."""
 
     gradient: float
     eigenvalues: FloatArray
@@ -272,22 +277,32 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     basis = complement(problem.invariances(theta, movable) / unit, movable)
     eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
     directions = (basis @ vectors).T
-    size = np.abs(eigenvalues)
-    # nothing is seen along a direction whose coordinates cancel, or that no row tells anything about
-    unseen = size < np.maximum(FLAT_TOLERANCE * directions**2 @ np.diag(information), NO_INFORMATION)
-    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
-    runaway = ~unseen & (eigenvalues > 0) & (np.abs(directions @ score) > RUNAWAY_STEP * eigenvalues)
-    runaway &= gradient <= GRADIENT_TOLERANCE
-    flat = ~runaway & (unseen | (size < FLAT_TOLERANCE * size.max(initial=0.0)))
+    size, slope = np.abs(eigenvalues), directions @ score
     directions *= unit
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    flat = size < max(FLAT_TOLERANCE * float(size.max(initial=0.0)), NO_INFORMATION)
+    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
+    suspect = flat | (np.abs(slope) > 0.1 * RUNAWAY_STEP * size)
+    uphill = np.copysign(1.0, slope)[:, None] * directions
+    runaway = suspect & (gradient <= GRADIENT_TOLERANCE)
+    runaway[runaway] = _still_gains(problem, theta, uphill[runaway])
+    flat &= ~runaway
     return _Surroundings(
         gradient=gradient,
         eigenvalues=eigenvalues,
         leads_up=bool((eigenvalues[~flat] < 0).any()),
         flat=readable(directions[flat]),
-        runaway=directions[runaway],
+        runaway=uphill[runaway],
     )
+
+
+def _still_gains(problem: Problem, theta: FloatArray, uphill: FloatArray) -> list[bool]:
+    """Whether a step of `RUNAWAY_STEP` along each direction raises the log-likelihood beyond round-off."""
+    if not len(uphill):
+        return []
+    here = problem.passes.loglik(theta)
+    least = ROUNDOFF * max(problem.total_weight, abs(here))
+    return [problem.passes.loglik(theta + RUNAWAY_STEP * direction) - here > least for direction in uphill]
 
 
 def _status(around: _Surroundings, on_floor: BoolArray) -> Status:

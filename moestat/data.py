@@ -374,24 +374,8 @@ def query_block(
 
     ``y`` may be left out where the densities are not asked for; its rows are then zero.
     """
-    d, e = len(schema.features), len(schema.gate_features)
-    if X is None and d > 0:
-        raise InputError(f"X is needed: the experts use {d} covariates, {list(schema.features)}.")
-    covariates = None if X is None else _known_columns("X", X, schema.features)
-    n = None if covariates is None else len(covariates)
-    if Z is not None:
-        gate = _known_columns("Z", Z, schema.gate_features, n)
-        n = len(gate)
-    elif schema.gate_features == schema.features and covariates is not None:
-        gate = covariates
-    elif e == 0 and n is not None:
-        gate = np.empty((n, 0))
-    elif n is None:
-        raise InputError("X is needed to say how many rows there are: pass an array of shape (n, 0).")
-    else:
-        raise InputError(f"Z is needed: the gate has its own covariates, {list(schema.gate_features)}.")
-    if covariates is None:
-        covariates = np.empty((n, 0))
+    covariates, gate = _known_covariates(schema, X, Z)
+    n = len(covariates)
     response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
     return Block(
@@ -401,6 +385,24 @@ def query_block(
         offset=known / coordinates.y.scale[0],
         weight=np.ones(n),
     )
+
+
+def _known_covariates(schema: Schema, X: Any, Z: Any) -> tuple[FloatArray, FloatArray]:
+    """Covariates of the experts (n, d) and of the gate (n, e); each may stand for the other, or for no columns."""
+    d, e = len(schema.features), len(schema.gate_features)
+    if X is None and d > 0:
+        raise InputError(f"X is needed: the experts use {d} covariates, {list(schema.features)}.")
+    covariates = None if X is None else _known_columns("X", X, schema.features)
+    if Z is not None:
+        gate = _known_columns("Z", Z, schema.gate_features, None if covariates is None else len(covariates))
+        return np.empty((len(gate), 0)) if covariates is None else covariates, gate
+    if covariates is None:
+        raise InputError("X is needed to say how many rows there are: pass an array of shape (n, 0).")
+    if schema.gate_features == schema.features:
+        return covariates, covariates
+    if e == 0:
+        return covariates, np.empty((len(covariates), 0))
+    raise InputError(f"Z is needed: the gate has its own covariates, {list(schema.gate_features)}.")
 
 
 def _known_columns(name: str, value: Any, expected: tuple[str, ...], n: int | None = None) -> FloatArray:

@@ -204,7 +204,8 @@ def _results(model: MixtureOfExperts, problem: Problem, outcomes: list[Outcome])
 
 def _preference(outcome: Outcome) -> tuple[int, float]:
     assert outcome.optimum is not None
-    return outcome.optimum.status.rank, -outcome.optimum.loglik
+    assert outcome.final is not None
+    return outcome.optimum.status.rank, -outcome.final.loglik
 
 
 def _solutions(finished: list[Outcome]) -> list[list[Outcome]]:
@@ -222,8 +223,10 @@ def _solutions(finished: list[Outcome]) -> list[list[Outcome]]:
 def _same(a: Outcome, b: Outcome) -> bool:
     assert a.optimum is not None
     assert b.optimum is not None
-    near = abs(a.optimum.loglik - b.optimum.loglik) <= SAME_LOGLIK * (1.0 + abs(a.optimum.loglik)) + 1e-7
-    return a.optimum.status is b.optimum.status and near
+    assert a.final is not None
+    assert b.final is not None
+    one, other = a.final.loglik, b.final.loglik  # in working units, as the tolerance
+    return a.optimum.status is b.optimum.status and abs(one - other) <= SAME_LOGLIK * (1.0 + abs(one)) + 1e-7
 
 
 def _starts_table(outcomes: list[Outcome], groups: list[list[Outcome]]) -> list[dict[str, Any]]:

@@ -14,8 +14,10 @@ from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.gates import GATES, Gate
 from moestat.params import Layout, Slot, leaf_names
-from moestat.passes import Passes, Terms, Tile
+from moestat.passes import Passes
+from moestat.terms import Terms, Tile
 from moestat.typing import BoolArray, FloatArray
+from moestat.validate import as_matrix
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ class MixtureOfExperts:
     def prepare(self, source: BlockSource) -> BlockSource:
         """The source in coordinates that gate, experts and held fields allow, after the experts' checks."""
         self.expert.check(source)
+        self._check_names(source.schema)
         moments, schema = source.moments, source.schema
         X = moments.X if self.expert.equivariant else Affine.identity(moments.X.scale.size)
         Z = moments.Z if self.gate.equivariant else Affine.identity(moments.Z.scale.size)
@@ -187,6 +190,16 @@ class MixtureOfExperts:
         if "expert" in astray:
             X, y = X.without_location(), y.without_location()
         return source.in_coordinates(Coordinates(X, Z, y))
+
+    def _check_names(self, schema: Schema) -> None:
+        """A covariate named like a parameter (const, variance) would give two parameters one name."""
+        names = self.names(schema)
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise InputError(
+                f"parameter names must be distinct; {repeated} would stand for several. "
+                "Rename the covariate that is named like a parameter."
+            )
 
     def _astray(self, schema: Schema, coordinates: Coordinates) -> set[str]:
         """Parts with a held field that would not stay put: a shift of the covariates mixes slopes into intercepts."""
@@ -232,21 +245,18 @@ class MixtureOfExperts:
 
     def evaluate(self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None) -> Tile:
         """Gate weights, and with ``y`` densities and responsibilities, of rows in raw units, (K, n) each."""
-        schema = self._schema(params)
-        raw = _raw_coordinates(schema)
-        block = query_block(schema, raw, X, Z, y=y, offset=offset)
-        theta = self.layout(schema).pack(params)
-        return next(self.terms(schema).tiles(theta, iter([block])))
+        terms, theta, block = self._query(params, X, Z, y=y, offset=offset)
+        return next(terms.tiles(theta, [block]))
 
-    def weights(self, params: MoEParams, Z: Any) -> FloatArray:
+    def gate_weights(self, params: MoEParams, Z: Any) -> FloatArray:
         """Gate weights pi_k(z), (n, K)."""
-        d = self._schema(params).features
-        n = len(np.atleast_1d(np.asarray(Z)))
-        return np.ascontiguousarray(self.evaluate(params, np.zeros((n, len(d))), Z).PI.T)
+        Z = as_matrix("Z", Z)
+        X = np.zeros((len(Z), len(self._schema(params).features)))
+        return np.ascontiguousarray(self.evaluate(params, X, Z).PI.T)
 
-    def responsibilities(self, params: MoEParams, X: Any, y: Any, Z: Any = None) -> FloatArray:
+    def responsibilities(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K)."""
-        return np.ascontiguousarray(self.evaluate(params, X, Z, y=y).R.T)
+        return np.ascontiguousarray(self.evaluate(params, X, Z, y=y, offset=offset).R.T)
 
     def log_density(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """log p(y | x) of every row, in nats, (n,)."""
@@ -254,9 +264,7 @@ class MixtureOfExperts:
 
     def predict(self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Conditional mean sum_k pi_k mu_k, (n,); class probabilities (n, C) for categorical experts."""
-        schema = self._schema(params)
-        block = query_block(schema, _raw_coordinates(schema), X, Z, offset=offset)
-        return mixture_mean(self.terms(schema), self.layout(schema).pack(params), block)
+        return mixture_mean(*self._query(params, X, Z, offset=offset))
 
     def sample(
         self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
@@ -275,9 +283,17 @@ class MixtureOfExperts:
         -------
         ndarray (n,), or class codes 0, ..., C - 1 for categorical experts
         """
+        return draw(*self._query(params, X, Z, offset=offset), rng)
+
+    def _query(
+        self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None
+    ) -> tuple[Terms, FloatArray, Block]:
+        """Rows in raw units as a block; the columns of parameters have no names, so neither have the rows'."""
         schema = self._schema(params)
-        block = query_block(schema, _raw_coordinates(schema), X, Z, offset=offset)
-        return draw(self.terms(schema), self.layout(schema).pack(params), block, rng)
+        X = None if X is None else as_matrix("X", X)
+        Z = None if Z is None else as_matrix("Z", Z)
+        block = query_block(schema, _raw_coordinates(schema), X, Z, y=y, offset=offset)
+        return self.terms(schema), self.layout(schema).pack(params), block
 
     def _schema(self, params: MoEParams) -> Schema:
         """Columns implied by the shapes of the parameters."""
@@ -298,7 +314,7 @@ def log_jacobian(source: BlockSource) -> float:
 
 def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     """sum_k pi_k mu_k in working units: (n,), or (n, C)."""
-    weights = next(terms.tiles(theta, iter([block]))).PI
+    weights = next(terms.tiles(theta, [block])).PI
     means = terms.expert.mean(theta[terms.expert_columns], block)
     if means.ndim == 2:
         return np.asarray(np.einsum("kb,kb->b", weights, means))
@@ -307,7 +323,7 @@ def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
 
 def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
     """One response per row in working units: (n,), or (n, m) for several responses."""
-    weights = next(terms.tiles(theta, iter([block]))).PI
+    weights = next(terms.tiles(theta, [block])).PI
     uniform = rng.random(block.weight.size)
     chosen = (uniform > np.cumsum(weights, axis=0)[:-1]).sum(axis=0)
     drawn = terms.expert.draw(theta[terms.expert_columns], block, chosen, rng)

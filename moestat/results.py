@@ -12,18 +12,18 @@ from scipy.special import ndtr, ndtri
 
 from moestat import storage
 from moestat.certificate import Certificate
-from moestat.component import Component
 from moestat.data import Affine, Block, BlockSource, Coordinates, Schema, query_block
+from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.errors import InputError, NotIdentifiedError
-from moestat.experts import EXPERTS, Mixed
-from moestat.gates import GATES
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
-from moestat.inference.prediction import Prediction, mean_jacobian
+from moestat.inference.prediction import Prediction
 from moestat.model import MixtureOfExperts, MoEParams, draw, mixture_mean
 from moestat.params import POSITIVE
-from moestat.passes import HessianSums, Passes, Terms, Tile
+from moestat.passes import Passes
 from moestat.solvers import Problem, TraceRow
+from moestat.sums import HessianSums
+from moestat.terms import Terms, Tile
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -379,7 +379,7 @@ class Results:
         return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset)
 
     def _tile(self, block: Block) -> Tile:
-        return next(self._terms.tiles(self.theta, iter([block])))
+        return next(self._terms.tiles(self.theta, [block]))
 
     def _training(self) -> BlockSource:
         if self.source is None:
@@ -475,23 +475,10 @@ class Results:
         NotIdentifiedError
             When the information is singular.
         """
-        block = self._block(X, Z, offset=offset)
-        y = self.coordinates.y
-        unit = 1.0 if self.schema.classes is not None else float(y.scale[0])
-        jacobian = np.moveaxis(mean_jacobian(self._terms, self.theta, block), 0, -1)
         covariance = self._information.working_covariance(kind)
-        variance = np.einsum("...p,pq,...q->...", jacobian, covariance, jacobian)
-        se = unit * np.sqrt(np.maximum(variance, 0.0))
-        return Prediction(
-            mean=self._raw_response(mixture_mean(self._terms, self.theta, block)),
-            se=se if se.ndim == 1 else np.ascontiguousarray(se.T),
-            labels=self.schema.classes,
-            terms=self._terms,
-            theta=self.theta,
-            block=block,
-            location=0.0 if self.schema.classes is not None else float(y.location[0]),
-            scale=unit,
-        )
+        block = self._block(X, Z, offset=offset)
+        y = None if self.schema.classes is not None else self.coordinates.y
+        return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)
 
     # ------------------------------------------------------------------------------- storage
     def save(self, path: str | Path) -> Path:
@@ -502,13 +489,8 @@ class Results:
         Path of the file, with its suffix
         """
         header = {
-            "model": _describe(self.model),
-            "schema": {
-                "features": list(self.schema.features),
-                "gate_features": list(self.schema.gate_features),
-                "responses": list(self.schema.responses),
-                "classes": None if self.schema.classes is None else _plain(self.schema.classes),
-            },
+            "model": describe_model(self.model),
+            "schema": describe_schema(self.schema),
             "certificate": self.certificate.to_dict(),
             "entropy": self.entropy,
             "starts": self._starts,
@@ -538,14 +520,8 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
         When the file is missing, damaged, or of a model that is not known.
     """
     header, arrays = storage.read(path)
-    names = header["schema"]
-    schema = Schema(
-        tuple(names["features"]),
-        tuple(names["gate_features"]),
-        tuple(names["responses"]),
-        None if names["classes"] is None else tuple(names["classes"]),
-    )
-    known = _restore(header["model"]) if model is None else model
+    schema = restore_schema(header["schema"])
+    known = restore_model(header["model"]) if model is None else model
     if known.layout(schema).size != arrays["theta"].size:
         raise InputError(
             f"model must be the model of the fit, with {arrays['theta'].size} parameters; "
@@ -564,51 +540,3 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
         _starts=header["starts"],
         _trace=tuple(TraceRow(*row) for row in header["trace"]),
     )
-
-
-# --------------------------------------------------------------------------------------- models as plain data
-def _describe(model: MixtureOfExperts) -> dict[str, Any]:
-    fixed = {path: np.asarray(value).tolist() for path, value in (model.fixed or {}).items()}
-    expert = model.expert
-    families = [_component(family) for family in expert.families] if isinstance(expert, Mixed) else None
-    return {
-        "gate": _component(model.gate),
-        "expert": families or _component(expert),
-        "n_experts": model.n_experts,
-        "fixed": fixed,
-    }
-
-
-def _plain(labels: tuple[Any, ...]) -> list[Any]:
-    """Class labels as Python's own strings and numbers."""
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
-    if not all(isinstance(label, str | int | float) for label in plain):
-        raise InputError(f"only results with classes of strings or numbers can be saved; got {plain}.")
-    return plain
-
-
-def _component(value: Any) -> Any:
-    if isinstance(value, Component):
-        settings = {name: _component(setting) for name, setting in value.settings().items()}
-        return {"component": value.name, "settings": settings}
-    return value
-
-
-def _restore(described: dict[str, Any]) -> MixtureOfExperts:
-    expert = described["expert"]
-    tuple_of_families = isinstance(expert, list)
-    return MixtureOfExperts(
-        gate=_revive(described["gate"], GATES),
-        expert=tuple(_revive(e, EXPERTS) for e in expert) if tuple_of_families else _revive(expert, EXPERTS),
-        n_experts=described["n_experts"],
-        fixed=described["fixed"] or None,
-    )
-
-
-def _revive(described: Any, registry: dict[str, Any]) -> Any:
-    if not (isinstance(described, dict) and "component" in described):
-        return described
-    name = described["component"]
-    if name not in registry:
-        raise InputError(f"the file holds a {name!r} component that moestat does not know; pass model=.")
-    return registry[name](**{key: _revive(value, registry) for key, value in described["settings"].items()})

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moestat.data import Block
-from moestat.passes import Buffers, ExpertInformation, Terms, Tile
 from moestat.solvers.em import newton_move
 from moestat.solvers.problem import Problem
+from moestat.sums import ExpertInformation
+from moestat.terms import Buffers, Terms, Tile
 from moestat.typing import FloatArray, IntArray
 
 #: Rows of the sketch that starts are made from.

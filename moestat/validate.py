@@ -102,7 +102,9 @@ def as_classes(value: Any, n_rows: int, keep: BoolArray) -> tuple[IntArray, tupl
 def _labels(value: Any) -> AnyArray:
     """Vector of labels; a list is taken entry by entry, for NumPy would make strings of numbers beside strings."""
     if np.ma.is_masked(value):
-        raise InputError(f"y holds {np.ma.count_masked(value)} masked entries; fill them or drop those rows.")
+        raise InputError(
+            f"y holds {int(np.ma.getmaskarray(value).sum())} masked entries; fill them or drop those rows."
+        )
     if hasattr(value, "dtype"):
         labels = np.asarray(value)
     else:
@@ -141,7 +143,9 @@ def _real(name: str, value: Any) -> FloatArray:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise InputError(f"{name} must be dense; got a sparse {type(value).__name__}. Pass {name}.toarray().")
     if np.ma.is_masked(value):
-        raise InputError(f"{name} holds {np.ma.count_masked(value)} masked entries; fill them or drop those rows.")
+        raise InputError(
+            f"{name} holds {int(np.ma.getmaskarray(value).sum())} masked entries; fill them or drop those rows."
+        )
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -165,6 +169,12 @@ def _real(name: str, value: Any) -> FloatArray:
             f"{name} must be numeric; got {bad[1]!r} at position {bad[0]}. "
             "Encode categories as numbers, one indicator column per level."
         ) from error
+
+
+def _check_mask(name: str, value: Any) -> None:
+    if np.ma.is_masked(value):
+        count = int(np.ma.getmaskarray(value).sum())
+        raise InputError(f"{name} holds {count} masked entries; fill them or drop those rows.")
 
 
 def _first_non_number(array: AnyArray) -> tuple[tuple[int, ...], Any]:

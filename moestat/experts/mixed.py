@@ -57,6 +57,10 @@ class Mixed(Expert):
     def equivariant(self) -> bool:  # type: ignore[override]
         return all(e.equivariant for e in self.families)
 
+    @property
+    def has_cdf(self) -> bool:  # type: ignore[override]
+        return all(e.has_cdf for e in self.families)
+
     def check(self, source: BlockSource) -> None:
         for family in self.families:
             family.check(source)
@@ -137,6 +141,9 @@ class Mixed(Expert):
         for target, jacobian in zip(out, each, strict=True):
             target[: len(jacobian)] = jacobian
         return out
+
+    def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
+        return np.concatenate([family.cdf(own, block, y) for _, _, family, own in self._members(local)])
 
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         out = np.empty_like(block.Y)

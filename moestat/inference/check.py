@@ -13,7 +13,7 @@ from moestat.solvers.loop import TraceRow
 from moestat.typing import BoolArray, FloatArray
 
 #: Agreement asked of the analytic score and finite differences of the log-likelihood, per row.
-SCORE_TOLERANCE = 1e-7
+SCORE_TOLERANCE = 1e-8
 
 #: A fall of the log-likelihood below this share of its size is round-off.
 FALL_TOLERANCE = 1e-12

@@ -13,7 +13,7 @@ from moestat.directions import complement, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
-from moestat.passes import Terms
+from moestat.terms import Terms
 from moestat.typing import BoolArray, FloatArray, IntArray
 
 KINDS = ("observed", "opg", "sandwich")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from moestat.data import Block
+from moestat.data import Affine, Block
 from moestat.errors import InputError
-from moestat.passes import Terms
+from moestat.model import mixture_mean
+from moestat.terms import Terms
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -27,10 +28,12 @@ class Prediction:
         sum_k pi_k mu_k; class probabilities for categorical experts.
     se : ndarray, same shape
         Standard error of the mean by the delta method.
-    labels : tuple
+    labels : tuple or None
         Class labels, for categorical experts.
-    quantiles : callable or None
-        Quantiles of p(y | x) as a function of the level, each (n,), for a continuous response.
+    terms, theta, block
+        The fitted model and the rows, in working coordinates.
+    location, scale : float
+        Units of the response.
     """
 
     mean: FloatArray
@@ -41,6 +44,31 @@ class Prediction:
     block: Block
     location: float
     scale: float
+
+    @staticmethod
+    def of(
+        terms: Terms,
+        theta: FloatArray,
+        covariance: FloatArray,
+        block: Block,
+        response: Affine | None,
+        labels: tuple[object, ...] | None,
+    ) -> Prediction:
+        """Predict rows in working coordinates, given the covariance of theta and the response's units, if any."""
+        location, scale = (0.0, 1.0) if response is None else (float(response.location[0]), float(response.scale[0]))
+        jacobian = np.moveaxis(mean_jacobian(terms, theta, block), 0, -1)
+        variance = np.einsum("...p,pq,...q->...", jacobian, covariance, jacobian)
+        se = scale * np.sqrt(np.maximum(variance, 0.0))
+        return Prediction(
+            mean=location + scale * mixture_mean(terms, theta, block),
+            se=se if se.ndim == 1 else np.ascontiguousarray(se.T),
+            labels=labels,
+            terms=terms,
+            theta=theta,
+            block=block,
+            location=location,
+            scale=scale,
+        )
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Table with means, standard errors, confidence limits of the mean, and limits for a new response.
@@ -72,7 +100,7 @@ class Prediction:
     def quantile(self, level: float) -> FloatArray:
         """Quantile of p(y | x) at each row (n,), by bisection on the mixture's distribution function."""
         local = self.theta[self.terms.expert_columns]
-        weights = next(self.terms.tiles(self.theta, iter([self.block]))).PI
+        weights = next(self.terms.tiles(self.theta, [self.block])).PI
         means = self.terms.expert.mean(local, self.block)
         reach = np.ones(means.shape[1])
         low, high = means.min(axis=0) - reach, means.max(axis=0) + reach
@@ -92,7 +120,7 @@ class Prediction:
 
 def mean_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     """Derivative of sum_k pi_k mu_k in theta: (P, n), or (P, C, n)."""
-    tile = next(terms.tiles(theta, iter([block])))
+    tile = next(terms.tiles(theta, [block]))
     local_gate, local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
     K, B = tile.PI.shape
     J = np.empty((1 if terms.gate.known_features else K, local_gate.shape[1], B))

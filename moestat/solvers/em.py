@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.passes import EMSums
 from moestat.solvers.loop import State, Stop
 from moestat.solvers.problem import Problem
+from moestat.sums import EMSums
 from moestat.typing import BoolArray, FloatArray
 
 #: Largest move of a gate parameter in one step, in logits per standardised unit: an exact gate step from

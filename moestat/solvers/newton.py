@@ -49,7 +49,7 @@ class TrustRegionNewton:
     max_iter: int = 300
     gtol: float = 1e-11
     radius: float = 1.0
-    max_radius: float = 100.0
+    max_radius: float = 1e4
 
     #: a stop at the limit of precision counts as converged below this gradient per row
     ACCEPTABLE = 1e-8

@@ -17,7 +17,8 @@ from moestat.data import Affine, Block, Coordinates, Data
 from moestat.experts import EXPERTS, Gaussian, Mixed
 from moestat.gates import GATES, Softmax
 from moestat.params import Layout
-from moestat.passes import Passes, Terms, Tile
+from moestat.passes import Passes
+from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
 from tests.conformance import formulas
 from tests.conformance.sketches import (

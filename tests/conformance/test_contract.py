@@ -21,7 +21,9 @@ from moestat.data import Affine, Block, Coordinates, Data
 from moestat.errors import InputError
 from moestat.experts import Gaussian, Multinomial
 from moestat.gates import Softmax
-from moestat.passes import GateInformation, HessianSums, LinearGateInformation, Passes, Terms, Tile
+from moestat.passes import Passes
+from moestat.sums import GateInformation, HessianSums, LinearGateInformation
+from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
 from tests.conformance import formulas
 from tests.conformance.problems import (

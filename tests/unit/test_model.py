@@ -273,7 +273,7 @@ def test_responsibilities_are_bayes_rule(choice):
 
 def test_weights_are_those_of_the_gate():
     model, params, _, _, Z = drawn("gaussian")
-    np.testing.assert_allclose(model.weights(params, Z), gate_weights(params.gate, Z), atol=1e-15)
+    np.testing.assert_allclose(model.gate_weights(params, Z), gate_weights(params.gate, Z), atol=1e-15)
 
 
 # ------------------------------------------------------------------------------------ prediction

@@ -1,0 +1,126 @@
+"""A gate and an expert joined: the E-step on tiles of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from moestat.component import Expert, Gate
+from moestat.data import Block
+from moestat.kernels import information, rows
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+class Buffers:
+    """Scratch arrays of one thread, kept between passes: fresh pages cost more than the arithmetic on them."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, FloatArray] = {}
+
+    def get(self, name: str, *shape: int) -> FloatArray:
+        """An array of this shape with whatever it holds; zero when it is new."""
+        array = self._arrays.get(name)
+        if array is None or array.shape != shape:
+            array = self._arrays[name] = np.zeros(shape)
+        return array
+
+    def jacobian(self, name: str, experts: int, q: int, B: int) -> tuple[FloatArray, FloatArray]:
+        """A Jacobian (experts, q, B), and the same rows one expert after the other with `PADDING` more."""
+        rows = self.get(name, experts * q + information.PADDING, B)
+        return rows[: experts * q].reshape(experts, q, B), rows
+
+
+class Tile(NamedTuple):
+    """One block after the E-step; arrays (K, B) unless stated, overwritten by the next tile.
+
+    H logits, E log densities, PI gate weights, R row weight times responsibilities,
+    D row weight times (responsibility - gate weight), row (B,) log densities of the mixture.
+    """
+
+    block: Block
+    H: FloatArray
+    E: FloatArray
+    PI: FloatArray
+    R: FloatArray
+    D: FloatArray
+    row: FloatArray
+    loglik: float
+    buffers: Buffers
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A gate and an expert with their parameters' places in the flat vector ``theta = (gate, expert)``."""
+
+    gate: Gate
+    expert: Expert
+    layout: Layout
+    gate_columns: IntArray
+    expert_columns: IntArray
+    n_gate: int
+
+    @staticmethod
+    def of(gate: Gate, expert: Expert, layout: Layout) -> Terms:
+        """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``."""
+        gate_layout, expert_layout = layout.part("gate"), layout.part("expert")
+        return Terms(
+            gate=gate.bind(gate_layout),
+            expert=expert.bind(expert_layout),
+            layout=layout,
+            gate_columns=gate.columns(gate_layout),
+            expert_columns=expert.columns(expert_layout) + gate_layout.size,
+            n_gate=gate_layout.size,
+        )
+
+    @property
+    def n_experts(self) -> int:
+        return int(self.expert_columns.shape[0])
+
+    @property
+    def size(self) -> int:
+        return self.layout.size
+
+    @property
+    def gate_layout(self) -> Layout:
+        """Layout of the gate's parameters."""
+        return self.layout.part("gate")
+
+    @property
+    def expert_layout(self) -> Layout:
+        """Layout of the experts' parameters."""
+        return self.layout.part("expert")
+
+    def invariances(self, theta: FloatArray) -> FloatArray:
+        """Declared directions (r, P) that leave the density unchanged at theta."""
+        directions, _ = self.gate.invariances(self.gate_layout, theta[: self.n_gate])
+        out = np.zeros((len(directions), self.size))
+        out[:, : self.n_gate] = directions
+        return out
+
+    def tiles(self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None) -> Iterator[Tile]:
+        """E-step on block after block."""
+        gate, expert, K = self.gate, self.expert, self.n_experts
+        local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
+        buffers = Buffers() if buffers is None else buffers
+        B = -1
+        for block in blocks:
+            if block.weight.size != B:
+                B = block.weight.size
+                H, E, PI, R, D = buffers.get("rows", 5, K, B)
+                row, scratch = buffers.get("row", B), buffers.get("scratch", 3, B)
+            gate.value(local_gate, block, H)
+            expert.value(local_expert, block, E)
+            loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)
+            yield Tile(block, H, E, PI, R, D, row, loglik, buffers)
+
+    def scatter(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
+        """Add local vectors (K, q) at their places in a flat vector."""
+        np.add.at(out, columns, values)
+
+    def scatter_matrix(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
+        """Add local matrices (K, q, q) at their places in a flat matrix."""
+        np.add.at(out, (columns[:, :, None], columns[:, None, :]), values)
