@@ -181,9 +181,10 @@ class Data:
         self._X = _tiles(rows.X, at.X, size, ones=True)
         self._Z = self._X if rows.Z is rows.X else _tiles(rows.Z, at.Z, size, ones=True)
         self._Y = _tiles(rows.Y, at.y, size)
-        self._offset = _tiles(rows.offset[:, None], Affine(np.zeros(1), at.y.scale[:1]), size)[:, 0]
-        self._weight = _tiles(rows.weight[:, None], Affine.identity(1), size)[:, 0]
-        self._weight.reshape(-1)[self.n_rows :] = 0.0
+        weight = _tiles(rows.weight[:, None], Affine.identity(1), size)[:, 0]
+        weight.reshape(-1)[self.n_rows :] = 0.0
+        self._weight = _in_common(weight)
+        self._offset = _in_common(_tiles(rows.offset[:, None], Affine(np.zeros(1), at.y.scale[:1]), size)[:, 0])
 
     def __repr__(self) -> str:
         s = self.schema
@@ -212,7 +213,8 @@ class Data:
             other._Z = other._X if together else _moved(self._Z, old.Z, coordinates.Z, ones=True)
         if not old.y.same_as(coordinates.y):
             other._Y = _moved(self._Y, old.y, coordinates.y)
-            other._offset = self._offset * (old.y.scale[0] / coordinates.y.scale[0])
+            ratio = old.y.scale[0] / coordinates.y.scale[0]
+            other._offset = [offset * ratio for offset in self._offset]
         return other
 
     def sketch(self, limit: int, rng: np.random.Generator) -> Block:
@@ -221,10 +223,14 @@ class Data:
             rows = np.arange(self.n_rows)
         else:
             rows = np.sort(rng.choice(self.n_rows, size=limit, replace=False))
-        tile, place = np.divmod(rows, self._weight.shape[1])
+        tile, place = np.divmod(rows, self._weight[0].size)
         # advanced indices on both sides of a slice put the rows first: (rows, features)
         X, Z, Y = (np.ascontiguousarray(a[tile, :, place].T) for a in (self._X, self._Z, self._Y))
-        return Block(X, Z, Y, self._offset[tile, place], self._weight[tile, place])
+        offset, weight = (
+            np.array([vectors[t][j] for t, j in zip(tile, place, strict=True)])
+            for vectors in (self._offset, self._weight)
+        )
+        return Block(X, Z, Y, offset, weight)
 
     def distinct_rows(self, limit: int) -> int:
         """Number of distinct rows, counted up to ``limit``."""
@@ -350,6 +356,12 @@ def _tiles(rows: FloatArray, coordinates: Affine, size: int, *, ones: bool = Fal
         tile[:, : chunk.shape[1]] = chunk
         tile[:, chunk.shape[1] :] = chunk[:, -1:]
     return out
+
+
+def _in_common(tiles: FloatArray) -> list[FloatArray]:
+    """One vector per tile; those equal to the first are the first, which then stays in the cache."""
+    first = tiles[0].copy()
+    return [first if np.array_equal(tile, first) else tile.copy() for tile in tiles]
 
 
 def _moved(tiles: FloatArray, old: Affine, new: Affine, *, ones: bool = False) -> FloatArray:

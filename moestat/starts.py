@@ -134,27 +134,28 @@ def start_from(problem: Problem, sketch: Block, resp: FloatArray) -> FloatArray:
     return theta if terms.expert.closed_form and free else _polish(problem, sketch, resp, theta)
 
 
-def _polish(problem: Problem, sketch: Block, resp: FloatArray, theta: FloatArray, steps: int = 4) -> FloatArray:
-    """A few damped Newton steps of the experts alone, responsibilities fixed."""
+def _polish(problem: Problem, sketch: Block, resp: FloatArray, theta: FloatArray, steps: int = 6) -> FloatArray:
+    """A few damped Newton steps of the experts alone, responsibilities fixed; one that fails is halved."""
     terms: Terms = problem.passes.terms
     n = terms.n_gate
-    best, best_value = theta, -np.inf
+    best, best_value, move = theta, -np.inf, np.zeros(terms.size - n)
     for _ in range(steps):
         local = theta[terms.expert_columns]
         value = np.empty(resp.shape)
         terms.expert.value(local, sketch, value)
         total = float((resp * value).sum())
-        if not total > best_value:
-            return best
-        best, best_value = theta, total
-        score = np.zeros_like(local)
-        terms.expert.pull(local, sketch, value, resp, score)
-        flat = np.zeros(terms.size)
-        terms.scatter(terms.expert_columns, score, flat)
-        information = ExpertInformation(terms, theta)
-        information.add(Tile(sketch, value, value, value, resp, resp, sketch.weight, 0.0, Buffers()))
-        move = newton_move(information.matrix, flat[n:], problem.free[n:])
-        theta = problem.admit(np.concatenate([theta[:n], theta[n:] + move]))
+        if total > best_value:
+            best, best_value = theta, total
+            score = np.zeros_like(local)
+            terms.expert.pull(local, sketch, value, resp, score)
+            flat = np.zeros(terms.size)
+            terms.scatter(terms.expert_columns, score, flat)
+            information = ExpertInformation(terms, theta)
+            information.add(Tile(sketch, value, value, value, resp, resp, sketch.weight, 0.0, Buffers()))
+            move = newton_move(information.matrix, flat[n:], problem.free[n:])
+        else:
+            move *= 0.5
+        theta = problem.admit(np.concatenate([best[:n], best[n:] + move]))
     return best
 
 

@@ -97,9 +97,9 @@ def combine(
         for j in range(B):
             p[j] *= total_gate[j]
         for j in range(B):
-            r[j] *= share[j]
-        for j in range(B):
-            d[j] = r[j] - weight[j] * p[j]
+            t = r[j] * share[j]
+            r[j] = t
+            d[j] = t - weight[j] * p[j]
     return loglik
 
 

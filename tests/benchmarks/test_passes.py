@@ -33,7 +33,7 @@ class Case:
         self.theta[terms.expert_columns] = np.column_stack([self.coef, self.log_variance])
 
     def tiles(self):
-        return self.data._X, self.data._Y, self.data._weight
+        return self.data._X, self.data._Y, np.stack(self.data._weight)
 
 
 @pytest.fixture(scope="module")

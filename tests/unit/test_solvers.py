@@ -267,6 +267,7 @@ HELD = {
     "one variance": {"expert.variances": 0.3},
     "gate slopes": {"gate.slopes": 0.0},
     "equal weights": {"gate.slopes": 0.0, "gate.intercepts": 0.0},
+    "gate intercepts": {"gate.intercepts": [0.5, 1.0]},
     "slopes": HELD_LINES,
     "intercepts": {"expert.intercepts": [1.0, -1.0]},
     "all but the gate": {**HELD_LINES, "expert.intercepts": [1.0, -1.0], "expert.variances": 0.3},
@@ -277,7 +278,7 @@ each_held = pytest.mark.parametrize("held", HELD)
 def lines_for_holding(n=200):
     """Rows near two lines that the held values describe roughly."""
     model = ms.MixtureOfExperts()
-    gate = {"slopes": [[1.0], [0.0]], "intercepts": [0.5, 0.0]}
+    gate = {"slopes": [[1.0], [0.0]], "intercepts": [-0.5, 0.0]}  # most rows go to the second
     truth = model.params(gate=gate, expert={**FAMILY, "variances": [0.2, 0.4]})
     X = 0.5 + normal(n, 1, seed=8)
     return truth, X, model.sample(truth, X, np.random.default_rng(9))
@@ -321,6 +322,14 @@ def test_the_free_parameters_are_at_the_constrained_maximum(held):
     assert results.certificate.status is ms.Status.STRICT_MAXIMUM
     assert results.llf >= peak - 1e-10 * abs(peak)
     assert results.llf == pytest.approx(peak, abs=1e-5)  # what its finite differences leave to gain
+
+
+@each_held
+def test_em_alone_reaches_the_constrained_maximum(held):
+    truth, X, y = lines_for_holding()
+    model = ms.MixtureOfExperts(fixed=HELD[held])
+    results = ms.fit(model, X, y, start=truth, solver=EM(**STEPS | {"gtol": 1e-9}))
+    assert results.llf == pytest.approx(held_fit(held)[0].llf, rel=ROUND_OFF)
 
 
 def test_equal_weights_are_equal():
@@ -462,6 +471,15 @@ def test_newton_stops_at_its_limit(max_iter):
     solution = solve(problem, TrustRegionNewton(max_iter=max_iter), start_of(problem))
     assert solution.stop is Stop.LIMIT
     assert solution.n_iter == max_iter
+
+
+def test_newton_without_a_tolerance_ends_in_round_off():
+    """Asked for a gradient of exactly zero it goes on until nothing can be gained, and calls that converged."""
+    problem = sample(2).problem
+    solution = solve(problem, TrustRegionNewton(gtol=0.0), start_of(problem))
+    assert solution.stop is Stop.PRECISION
+    assert solution.converged
+    assert solution.gradient < 1e-14
 
 
 @pytest.mark.parametrize(

@@ -198,16 +198,28 @@ def test_lines_start_from_the_rows_that_are_theirs():
     np.testing.assert_array_equal(params.gate.slopes, 0.0)
 
 
+def test_starts_weigh_the_rows():
+    """Rows of next to no weight tilt no line, whoever they are shared with."""
+    x, line = normal(60), np.arange(60) < 30
+    y = np.where(line, 1 + 2 * x, 50 - 7 * x) + 0.01 * normal(60, seed=1)
+    problem = problem_of(ms.MixtureOfExperts(), x, y, None, np.where(line, 1.0, 1e-9))
+    source = problem.passes.source
+    for start in make_starts(problem, TURN, 0):
+        expert = ms.MixtureOfExperts().from_theta(start.theta, source.schema, source.coordinates).expert
+        if start.family == "soft_labels":  # both experts have rows of either weight
+            np.testing.assert_allclose(expert.slopes[:, 0], 2.0, atol=0.05)
+            np.testing.assert_allclose(expert.intercepts, 1.0, atol=0.05)
+
+
 def test_free_parameters_start_from_what_the_held_ones_leave():
-    """With slopes held at zero, intercepts start at the means, not where the regressions cross the axis."""
-    rows = sample(2)
-    x, y = 100 + rows.X, rows.y
-    model = ms.MixtureOfExperts(n_experts=1, fixed={"expert.slopes": 0.0})
+    """With the intercept held, the slope of the line through it, not of the line that ignores it."""
+    x, y = 100 + sample(2).X[:, 0], sample(2).y
+    model = ms.MixtureOfExperts(n_experts=1, fixed={"expert.intercepts": 5.0})
     problem = problem_of(model, x, y)
     source = problem.passes.source
     (start,) = make_starts(problem, 1, 0)
-    intercept = model.from_theta(start.theta, source.schema, source.coordinates).expert.intercepts[0]
-    assert intercept == pytest.approx(y.mean(), abs=1e-3 * y.std())  # a few damped steps, not a fit
+    slope = model.from_theta(start.theta, source.schema, source.coordinates).expert.slopes[0, 0]
+    assert slope == pytest.approx(x @ (y - 5) / (x @ x), abs=0.01 * y.std() / 100)  # a few steps, not a fit
 
 
 def test_starts_of_many_rows_are_made_from_a_sketch():
