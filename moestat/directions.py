@@ -44,3 +44,12 @@ def readable(directions: FloatArray) -> FloatArray:
     rows = np.linalg.solve(directions[:, own], directions)
     unit: FloatArray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return unit
+
+
+def fine_units(hessian: FloatArray, rows: float) -> FloatArray:
+    """Units (P,) of the parameters, finer than one where a row tells more than one about them.
+
+    The round-off of a score grows with the information, so scores are compared with zero in these units.
+    """
+    units: FloatArray = 1.0 / np.sqrt(np.maximum(-np.diag(hessian) / rows, 1.0))
+    return units

@@ -29,8 +29,8 @@ from moestat.typing import FloatArray
 
 S = TypeVar("S", bound=Sums)
 
-#: Numbers that the buffers of one tile may hold: half a megabyte of cache.
-CACHE_DOUBLES = 2**16
+#: Numbers that the buffers of one tile may hold: a narrower tile costs more in calls than it saves in cache.
+CACHE_DOUBLES = 2**18
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Passes:
 
         ``height`` is how many numbers per row the pass keeps; it narrows the tiles to what the cache holds.
         """
-        height = 6 * self.terms.n_experts if height is None else height
+        height = 12 * self.terms.n_experts if height is None else height
         rows_at_once = max(64, CACHE_DOUBLES // height // 64 * 64)
         blocks = _split(self.source.blocks(), rows_at_once)
         for tile in self.terms.tiles(theta, blocks, self.buffers):

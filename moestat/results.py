@@ -14,6 +14,7 @@ from moestat import storage
 from moestat.certificate import Certificate
 from moestat.data import Affine, Block, BlockSource, Coordinates, Schema, query_block
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
+from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
@@ -372,7 +373,8 @@ class Results:
         if self.source is None:
             raise InputError("check() needs the rows, which a loaded model does not hold; fit again.")
         movable = self.certificate.optimum.movable
-        return check(Passes(self._terms, self.source), self.theta, movable, self._trace)
+        unit = fine_units(self._hessian, self.nobs)
+        return check(Passes(self._terms, self.source), self.theta, movable, unit, self._trace)
 
     # ------------------------------------------------------------------------------- new rows
     def _block(self, X: Any, Z: Any, y: Any = None, offset: Any = None) -> Block:

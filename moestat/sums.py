@@ -107,7 +107,7 @@ class GateInformation:
     def matrix(self) -> FloatArray:
         n, q = self._terms.n_gate, self._local.shape[1]
         out = -_symmetric(self._mean)[:n, :n]
-        local = self._products[:, :q, :q] - self._curvature
+        local = _symmetric(self._products)[:, :q, :q] - self._curvature
         self._terms.scatter_matrix(self._terms.gate_columns, local, out)
         return out
 
@@ -336,8 +336,8 @@ class HessianSums:
         P, n = terms.size, terms.n_gate
         out = -_symmetric(self._outer)[:P, :P]
         out[:n, :n] += _symmetric(self._gate_outer)[:n, :n]
-        terms.scatter_matrix(terms.gate_columns, self._gate[:, :qg, :qg] + self._gate_curvature, out)
-        terms.scatter_matrix(terms.expert_columns, self._expert[:, :qe, :qe] + self._expert_curvature, out)
+        terms.scatter_matrix(terms.gate_columns, _symmetric(self._gate)[:, :qg, :qg] + self._gate_curvature, out)
+        terms.scatter_matrix(terms.expert_columns, _symmetric(self._expert)[:, :qe, :qe] + self._expert_curvature, out)
         cross = np.zeros((P, P))
         at = terms.expert_columns[:, :, None], terms.gate_columns[:, None, :]
         np.add.at(cross, at, self._cross[:, :qe, :qg])

@@ -73,31 +73,31 @@ class CheckReport:
         )
 
 
-def check(passes: Passes, theta: FloatArray, movable: BoolArray, trace: tuple[TraceRow, ...]) -> CheckReport:
-    """Finite-difference score at and near theta, and the monotone trace."""
+def check(
+    passes: Passes, theta: FloatArray, movable: BoolArray, unit: FloatArray, trace: tuple[TraceRow, ...]
+) -> CheckReport:
+    """Finite-difference score at and near theta, in the given units of the parameters, and the monotone trace."""
     rows = passes.source.total_weight
     # away from the maximum the score is large enough to be compared
-    near = theta + 1e-2 * np.cos(np.arange(theta.size))
-    error = np.abs(passes.score(near).score - numerical_score(passes, near)).max() / rows
-    gradient = np.abs(numerical_score(passes, theta)[movable]).max(initial=0.0) / rows
+    near = theta + 1e-2 * unit * np.cos(np.arange(theta.size))
+    error = np.abs(unit * passes.score(near).score - numerical_score(passes, near, unit)).max() / rows
+    gradient = np.abs(numerical_score(passes, theta, unit)[movable]).max(initial=0.0) / rows
     values = np.array([row.loglik for row in trace])
     fall = float(np.maximum(values[:-1] - values[1:], 0.0).max(initial=0.0))
     return CheckReport(float(error), float(gradient), fall, float(values[-1]))
 
 
-def numerical_score(passes: Passes, theta: FloatArray, step: float = 1e-3) -> FloatArray:
-    """Derivative of the log-likelihood by extrapolated central differences (error of order step^6)."""
+def numerical_score(passes: Passes, theta: FloatArray, unit: FloatArray, step: float = 1e-3) -> FloatArray:
+    """Derivative of the log-likelihood per unit by extrapolated central differences (error of order step^6)."""
     out = np.empty_like(theta)
-    for i in range(theta.size):
-        unit = np.zeros_like(theta)
-        unit[i] = 1.0
-        central = [_central(passes, theta, unit, step * factor) for factor in (1.0, 0.5, 0.25)]
+    for i, along in enumerate(np.diag(unit)):
+        central = [_central(passes, theta, along, step * factor) for factor in (1.0, 0.5, 0.25)]
         first = [(4 * b - a) / 3 for a, b in pairwise(central)]
         out[i] = (16 * first[1] - first[0]) / 15
     return out
 
 
-def _central(passes: Passes, theta: FloatArray, unit: FloatArray, step: float) -> float:
-    up = passes.loglik(theta + step * unit)
-    down = passes.loglik(theta - step * unit)
+def _central(passes: Passes, theta: FloatArray, along: FloatArray, step: float) -> float:
+    up = passes.loglik(theta + step * along)
+    down = passes.loglik(theta - step * along)
     return (up - down) / (2 * step)

@@ -9,7 +9,7 @@ import numpy as np
 
 from moestat.certificate import FLAT_TOLERANCE, Certificate, Status
 from moestat.data import Affine, Coordinates, Schema
-from moestat.directions import complement, supported_directions
+from moestat.directions import complement, fine_units, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
@@ -80,8 +80,7 @@ class Information:
     @cached_property
     def _basis(self) -> FloatArray:
         """Movable directions (P, m) that the data determine, in finer units where a row tells more than one."""
-        information = -np.diag(self.hessian) / self.certificate.n_rows
-        unit = 1.0 / np.sqrt(np.maximum(information, 1.0))
+        unit = fine_units(self.hessian, self.certificate.n_rows)
         aside = np.vstack([self._invariances, self.certificate.optimum.lost])
         return unit[:, None] * complement(aside / unit, self.movable)
 

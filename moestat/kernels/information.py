@@ -15,6 +15,7 @@ from moestat.kernels.compile import jit
 from moestat.kernels.linear import (
     STRIP,
     add_lower_products,
+    add_lower_row_products,
     add_products,
     add_row_products,
     feature_products,
@@ -134,7 +135,7 @@ def add_local_products(
     out_cross: FloatArray,
     out_expert: FloatArray,
 ) -> None:
-    """Local products of each expert: u D u', db R u' and db R db'.
+    """Local products of each expert: u D u' and db R db' (lower tiles), and db R u'.
 
     gate and expert hold the rows of Jg and Je one expert after the other, with at least three rows more:
     tiles of four may read past an expert's last row, and what they then add to the padding of the outputs
@@ -148,11 +149,11 @@ def add_local_products(
         row = 0 if shared else k * qg
         for a in range(qg):
             _scale(D[k], gate[row + a], W[a])
-        add_row_products(W, gate, row, out_gate[k])
+        add_lower_row_products(W, gate, row, out_gate[k])
         for a in range(qe):
             _scale(R[k], expert[k * qe + a], W[a])
         add_row_products(W, gate, row, out_cross[k])
-        add_row_products(W, expert, k * qe, out_expert[k])
+        add_lower_row_products(W, expert, k * qe, out_expert[k])
 
 
 @jit
@@ -166,7 +167,7 @@ def add_weighted_outer(
     out_mean: FloatArray,
     out_local: FloatArray,
 ) -> None:
-    """Sums for a gate's M-step information: out_mean += w U U' (lower tiles) and out_local[k] += w pi_k u u'.
+    """Sums for a gate's M-step information: out_mean += w U U' and out_local[k] += w pi_k u u', lower tiles.
 
     J holds the rows of the gate's Jacobian as in `add_local_products`, K q of them or q when shared.
     U (Pg, B) and W (q, B) are scratch with rows padded to multiples of four.
@@ -189,7 +190,7 @@ def add_weighted_outer(
         _scale(weight, PI[k], p)
         for a in range(q):
             _scale(p, J[row + a], W[a])
-        add_row_products(W, J, row, out_local[k])
+        add_lower_row_products(W, J, row, out_local[k])
     _clear(U, filled)
     add_lower_products(U, U, out_mean)
 

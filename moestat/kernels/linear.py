@@ -5,8 +5,8 @@ from __future__ import annotations
 from moestat.kernels.compile import jit
 from moestat.typing import FloatArray
 
-#: Columns of a strip in the tiled products: its rows stay in the level-1 cache.
-STRIP = 384
+#: Columns of a strip in the tiled products: long enough for the sums, short enough for the cache.
+STRIP = 512
 
 
 @jit
@@ -167,11 +167,17 @@ def add_row_products(A: FloatArray, C: FloatArray, row: int, out: FloatArray) ->
 @jit
 def add_lower_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
     """As `add_products` for A and C with equally many rows, only tiles on and below the diagonal."""
+    add_lower_row_products(A, C, 0, out)
+
+
+@jit
+def add_lower_row_products(A: FloatArray, C: FloatArray, row: int, out: FloatArray) -> None:
+    """As `add_row_products` for a square ``out``, only tiles on and below the diagonal."""
     for first in range(0, A.shape[1], STRIP):
         last = min(first + STRIP, A.shape[1])
-        for i in range(0, A.shape[0], 4):
+        for i in range(0, out.shape[0], 4):
             for l in range(0, i + 4, 4):
-                _tile(A, i, C, l, first, last, out, i, l)
+                _tile(A, i, C, row + l, first, last, out, i, l)
 
 
 @jit

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moestat.data import BlockSource
-from moestat.directions import complement, supported_directions
+from moestat.directions import complement, fine_units, supported_directions
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
 from moestat.passes import Passes
@@ -79,8 +79,8 @@ class Problem:
         return float(np.abs(unit * self.projected(theta, score)).max(initial=0.0))
 
     def unit(self, hessian: FloatArray) -> FloatArray:
-        """Finer units where a row tells more than one about a parameter: the round-off of a score grows with that."""
-        return 1.0 / np.sqrt(np.maximum(-np.diag(hessian) / self.total_weight, 1.0))
+        """Units in which scores are judged; see `directions.fine_units`."""
+        return fine_units(hessian, self.total_weight)
 
     def active(self, theta: FloatArray) -> BoolArray:
         """Parameters at a bound."""

@@ -98,7 +98,7 @@ def test_numerical_score_is_of_sixth_order():
             return float(theta[0] ** 7)
 
     exact = 7 * 1.3**6
-    errors = [numerical_score(Polynomial(), np.array([1.3]), step)[0] - exact for step in (0.4, 0.2)]
+    errors = [numerical_score(Polynomial(), np.array([1.3]), np.ones(1), step)[0] - exact for step in (0.4, 0.2)]
     assert errors[0] / errors[1] == pytest.approx(64.0, rel=1e-3)
 
 

@@ -146,7 +146,7 @@ def test_subtracting_the_gate_touches_only_its_rows(case):
 
 
 def test_local_products_equal_their_twin(case):
-    """u D u', db R u' and db R db' of each expert, added to what is there."""
+    """u D u', db R u' and db R db' of each expert, added to what is there; of the squares the lower triangles."""
     D, R = case.combined.D, case.combined.R
     want = twins.add_local_products(D, R, case.Jg, case.Je)
     magnitude = twins.add_local_products(*map(np.abs, (D, R, case.Jg, case.Je)))
@@ -154,9 +154,10 @@ def test_local_products_equal_their_twin(case):
     outs = [values.copy() for values in before]
     W = np.full((max(up4(case.qg), up4(case.qe)), case.B), np.nan)
     information.add_local_products(D, R, stacked(case.Jg), stacked(case.Je), case.common, W, *outs)
-    for got, there, exact, bound in zip(outs, before, want, magnitude, strict=True):
-        own = np.s_[:, : exact.shape[1], : exact.shape[2]]
-        assert_same_sums(got[own], there[own] + exact, np.abs(there[own]) + bound, terms=case.B + 4)
+    for got, there, exact, bound, square in zip(outs, before, want, magnitude, (True, False, True), strict=True):
+        rows, columns = np.tril_indices(exact.shape[1]) if square else np.indices(exact.shape[1:])
+        own = np.s_[:, rows, columns]
+        assert_same_sums(got[own], there[own] + exact[own], np.abs(there[own]) + bound[own], terms=case.B + 4)
 
 
 def weighted_outer(case):
@@ -171,13 +172,14 @@ def weighted_outer(case):
 
 
 def test_weighted_outer_products_equal_their_twin(case):
-    """Of the products of the means the lower triangle, of the local ones all."""
+    """Lower triangles of the products of the means and of the local ones."""
     inputs = (case.gate_columns, case.combined.PI, case.weight)
     want = twins.add_weighted_outer(*inputs, case.Jg, case.n_gate)
     magnitude = twins.add_weighted_outer(*inputs, np.abs(case.Jg), case.n_gate)
     (mean, local), lower = weighted_outer(case), np.tril_indices(case.n_gate)
     assert_same_sums(mean[lower], want[0][lower], magnitude[0][lower], terms=case.B * case.K**2 + 8)
-    assert_same_sums(local, want[1], magnitude[1], terms=case.B + 8)
+    own = np.s_[:, *np.tril_indices(case.qg)]
+    assert_same_sums(local[own], want[1][own], magnitude[1][own], terms=case.B + 8)
 
 
 def feature_products(case, experts, pairs, before=0.0):
