@@ -18,7 +18,7 @@ from moestat.errors import InputError
 from moestat.typing import FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
 
-BLOCK_ROWS = 4096  # few calls per row; passes narrow the tiles where their buffers would leave the cache
+BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
 
 class Block(NamedTuple):

@@ -46,7 +46,7 @@ class Passes:
 
         ``height`` is how many numbers per row the pass keeps; it narrows the tiles to what the cache holds.
         """
-        height = 12 * self.terms.n_experts if height is None else height
+        height = 5 * self.terms.n_experts if height is None else height
         rows_at_once = max(64, CACHE_DOUBLES // height // 64 * 64)
         blocks = _split(self.source.blocks(), rows_at_once)
         for tile in self.terms.tiles(theta, blocks, self.buffers):
