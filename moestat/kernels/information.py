@@ -14,9 +14,9 @@ import numpy as np
 from moestat.kernels.compile import jit
 from moestat.kernels.linear import (
     STRIP,
+    add_leading_products,
     add_lower_products,
     add_lower_row_products,
-    add_products,
     add_row_products,
     feature_products,
     row_dots,
@@ -238,4 +238,4 @@ def add_feature_products(
                     for j in range(size):
                         o[j] = scaled[j] * q[j]
                     row += 1
-        add_products(rows, products, out)
+        add_leading_products(rows, row, products, out)

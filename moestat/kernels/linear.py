@@ -149,6 +149,57 @@ def _tile(A: FloatArray, a: int, C: FloatArray, c: int, first: int, last: int, o
 
 
 @jit
+def _half_tile(A: FloatArray, a: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray) -> None:
+    """out[a:a+2, c:c+4] += A[a:a+2] C[c:c+4]' over columns first to last: half a tile at half its price."""
+    a0 = A[a, first:last]
+    a1 = A[a + 1, first:last]
+    c0 = C[c, first:last]
+    c1 = C[c + 1, first:last]
+    c2 = C[c + 2, first:last]
+    c3 = C[c + 3, first:last]
+    s00 = s01 = s02 = s03 = 0.0
+    s10 = s11 = s12 = s13 = 0.0
+    for j in range(last - first):
+        x0 = a0[j]
+        x1 = a1[j]
+        y0 = c0[j]
+        y1 = c1[j]
+        y2 = c2[j]
+        y3 = c3[j]
+        s00 += x0 * y0
+        s01 += x0 * y1
+        s02 += x0 * y2
+        s03 += x0 * y3
+        s10 += x1 * y0
+        s11 += x1 * y1
+        s12 += x1 * y2
+        s13 += x1 * y3
+    out[a, c] += s00
+    out[a, c + 1] += s01
+    out[a, c + 2] += s02
+    out[a, c + 3] += s03
+    out[a + 1, c] += s10
+    out[a + 1, c + 1] += s11
+    out[a + 1, c + 2] += s12
+    out[a + 1, c + 3] += s13
+
+
+@jit
+def add_leading_products(A: FloatArray, rows: int, C: FloatArray, out: FloatArray) -> None:
+    """As `add_products`, where only the first ``rows`` rows of A count."""
+    left = rows % 4
+    whole = rows if left == 0 else (rows - left if left <= 2 else rows + 1)
+    for first in range(0, A.shape[1], STRIP):
+        last = min(first + STRIP, A.shape[1])
+        for i in range(0, whole, 4):
+            for l in range(0, C.shape[0], 4):
+                _tile(A, i, C, l, first, last, out, i, l)
+        if whole < rows:
+            for l in range(0, C.shape[0], 4):
+                _half_tile(A, whole, C, l, first, last, out)
+
+
+@jit
 def add_products(A: FloatArray, C: FloatArray, out: FloatArray) -> None:
     """out += A C' by 4 x 4 tiles.   A (a, B), C (c, B), out (a, c); a and c multiples of 4."""
     add_row_products(A, C, 0, out)

@@ -13,8 +13,8 @@ def log_softmax(logits):
 
 def e_step(F, y, gate, coef, variance):
     """Responsibilities (n, K) and log-likelihood."""
-    joint = log_softmax(F @ gate.T)
-    joint -= 0.5 * ((y[:, None] - F @ coef.T) ** 2 / variance + np.log(2 * np.pi * variance))
+    density = -0.5 * ((y[:, None] - F @ coef.T) ** 2 / variance + np.log(2 * np.pi * variance))
+    joint = log_softmax(F @ gate.T) + density
     top = joint.max(axis=1, keepdims=True)
     resp = np.exp(joint - top)
     total = resp.sum(axis=1, keepdims=True)
@@ -55,7 +55,8 @@ def m_step(F, y, resp, gate):
     for k in range(K):
         weighted = F * resp[:, k, None]
         coef[k] = np.linalg.solve(weighted.T @ F, weighted.T @ y)
-        variance[k] = resp[:, k] @ (y - F @ coef[k]) ** 2 / resp[:, k].sum()
+        residual = y - F @ coef[k]
+        variance[k] = (resp[:, k] * residual * residual).sum() / resp[:, k].sum()
     return gate_step(F, resp, gate), coef, variance
 
 

@@ -137,3 +137,14 @@ def test_weighted_gram_is_symmetric_to_the_last_bit(p):
     out = np.zeros((p, p))
     linear.weighted_gram(w, F, 1.0, 0, out)
     np.testing.assert_array_equal(out, out.T)
+
+
+@pytest.mark.parametrize("B", ROWS)
+@pytest.mark.parametrize("rows", range(1, 10))
+def test_leading_products_leave_the_other_rows_out(rows, B):
+    """Products of the rows that count; what the tiles add beyond them is theirs to keep."""
+    A, C = normal(12, B, seed=1), normal(8, B, seed=2)
+    out = np.zeros((12, 8))
+    linear.add_leading_products(A, rows, C, out)
+    want = twins.add_products(A, C)[:rows]
+    assert_same_sums(out[:rows], want, twins.add_products(np.abs(A), np.abs(C))[:rows], terms=B + 2)
