@@ -247,8 +247,8 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         gradient=around.gradient,
         eigenvalues=around.eigenvalues,
         invariances=len(problem.invariances(theta, movable)),
-        flat=tuple(_in_words(direction, names) for direction in around.flat),
-        runaway=tuple(_in_words(direction, names) for direction in around.runaway),
+        flat=tuple(in_words(direction, names) for direction in around.flat),
+        runaway=tuple(in_words(direction, names) for direction in around.runaway),
         lost=np.vstack([around.flat, around.runaway]),
         floors=tuple(name for name, active in zip(names, on_floor, strict=True) if active),
         empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS)),
@@ -317,7 +317,7 @@ def _status(around: _Surroundings, on_floor: BoolArray) -> Status:
     return Status.FLAT_MAXIMUM if len(around.flat) else Status.STRICT_MAXIMUM
 
 
-def _in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
+def in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
     """A direction by its largest loadings: ``gate[1].x1 (+0.71), gate[2].x1 (-0.71)``."""
     order = np.argsort(-np.abs(direction), kind="stable")[:most]
     loadings = [f"{names[i]} ({direction[i]:+.2f})" for i in order if abs(direction[i]) > 0.1]

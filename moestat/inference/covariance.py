@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from moestat.certificate import FLAT_TOLERANCE, Certificate, Status
+from moestat.certificate import FLAT_TOLERANCE, Certificate, Status, in_words
 from moestat.data import Affine, Coordinates, Schema
 from moestat.directions import complement, fine_units, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
@@ -188,9 +188,9 @@ class Information:
         if optimum.floors:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
         if len(lost):
-            names = np.array(self.model.names(self.schema))
-            flat = [", ".join(names[np.argsort(-np.abs(v), kind="stable")[:4]]) for v in lost]
-            reasons.append(f"{len(lost)} flat direction{'s' if len(lost) > 1 else ''}: {'; '.join(flat)}")
+            names = self.model.names(self.schema)
+            words = "; ".join(in_words(direction / np.linalg.norm(direction), names) for direction in lost)
+            reasons.append(f"{len(lost)} flat direction{'s' if len(lost) > 1 else ''}: {words}")
         if reasons:
             raise NotIdentifiedError(
                 f"the {kind} covariance does not exist, because the data do not determine every parameter "
