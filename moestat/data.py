@@ -7,7 +7,7 @@ Nothing outside a source may assume that the rows are in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -15,8 +15,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.typing import FloatArray
+from moestat.typing import BoolArray, FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
+
+#: Ranges of a response whose squares stay within double precision.
+SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
 
 BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
@@ -136,6 +139,8 @@ class Data:
         Positive exposures; their logarithms join the offset (experts with a log link).
     categorical : bool
         Whether y holds class labels.
+    classes : sequence, optional
+        All classes in their order, also those that do not occur; by default the labels that occur, sorted.
     block_rows : int, optional
         Rows per tile; results do not depend on it beyond rounding.
 
@@ -164,9 +169,10 @@ class Data:
         offset: Any = None,
         exposure: Any = None,
         categorical: bool = False,
+        classes: Sequence[Any] | None = None,
         block_rows: int | None = None,
     ) -> None:
-        rows = _validated(X, y, Z, sample_weight, offset, exposure, categorical)
+        rows = _validated(X, y, Z, sample_weight, offset, exposure, categorical, classes)
         self.schema = rows.schema
         self.n_rows = rows.weight.size
         self.total_weight = float(np.sum(rows.weight))
@@ -258,22 +264,20 @@ class _Rows:
     schema: Schema
 
 
-def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure: Any, categorical: bool) -> _Rows:
-    covariates = None if X is None else as_matrix("X", X)
-    n = count_rows("y", y) if covariates is None else len(covariates)
+def _validated(
+    X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure: Any, categorical: bool, known: Any
+) -> _Rows:
+    n = count_rows("y", y) if X is None else count_rows("X", X)
     weight = np.ones(n) if sample_weight is None else as_weights(sample_weight, n)
-    keep = weight > 0
+    keep = weight > 0  # what is left out may hold anything
+    covariates = np.empty((n, 0)) if X is None else as_matrix("X", X, n, keep)
     classes: tuple[Any, ...] | None = None
     if categorical:
-        codes, classes = as_classes(y, n, keep)
+        codes, classes = as_classes(y, n, keep, known)
         response = codes[:, None].astype(np.float64)
     else:
-        response = as_matrix("y", y, n)
-        if response.shape[1] == 0:
-            raise InputError("y must have at least one column; got none.")
-    if covariates is None:
-        covariates = np.empty((n, 0))
-    gate = covariates if Z is None else as_matrix("Z", Z, n)
+        response = _numbers(y, n, keep)
+    gate = covariates if Z is None else as_matrix("Z", Z, n, keep)
     schema = Schema(
         features=() if X is None else column_names(X, "x", covariates.shape[1]),
         gate_features=column_names(X, "x", gate.shape[1])
@@ -282,13 +286,28 @@ def _validated(X: Any, y: Any, Z: Any, sample_weight: Any, offset: Any, exposure
         responses=_response_names(y, response.shape[1]),
         classes=classes,
     )
-    known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
+    shift = np.zeros(n) if offset is None else as_vector("offset", offset, n, keep)
     if exposure is not None:
-        known = known + np.log(_positive_exposure(exposure, n))
+        shift = shift + np.log(_positive_exposure(exposure, n, keep))
+    if response.shape[1] > 1 and (offset is not None or exposure is not None):
+        raise InputError(f"offset and exposure go with one response; got {response.shape[1]} columns in y.")
     if keep.all():
-        return _Rows(covariates, gate, response, weight, known, schema)
+        return _Rows(covariates, gate, response, weight, shift, schema)
     kept = covariates[keep]
-    return _Rows(kept, kept if gate is covariates else gate[keep], response[keep], weight[keep], known[keep], schema)
+    return _Rows(kept, kept if gate is covariates else gate[keep], response[keep], weight[keep], shift[keep], schema)
+
+
+def _numbers(y: Any, n: int, keep: BoolArray) -> FloatArray:
+    """A continuous response (n, m) whose squares double precision can hold."""
+    response = as_matrix("y", y, n, keep)
+    if response.shape[1] == 0:
+        raise InputError("y must have at least one column; got none.")
+    spread = np.ptp(response[keep], axis=0)
+    for size in spread[(spread > 0) & ((spread < SMALLEST_SPREAD) | (spread > LARGEST_SPREAD))]:
+        raise InputError(
+            f"y varies over {size:.3g}, and double precision cannot hold its variance. Multiply it by a constant."
+        )
+    return response
 
 
 def _response_names(y: Any, count: int) -> tuple[str, ...]:
@@ -296,8 +315,8 @@ def _response_names(y: Any, count: int) -> tuple[str, ...]:
     return ("y",) if names == ("y1",) else names
 
 
-def _positive_exposure(value: Any, n: int) -> FloatArray:
-    exposure = as_vector("exposure", value, n)
+def _positive_exposure(value: Any, n: int, keep: BoolArray) -> FloatArray:
+    exposure = np.where(keep, as_vector("exposure", value, n, keep), 1.0)
     if (exposure <= 0).any():
         row = int(np.argmax(exposure <= 0))
         raise InputError(

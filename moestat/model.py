@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Holding:
         return np.where(self.free, theta, self.values)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class MixtureOfExperts:
     """Conditional density ``p(y | x) = sum_k pi_k(z) f_k(y | x)``.
 
@@ -82,7 +83,19 @@ class MixtureOfExperts:
         object.__setattr__(self, "gate", _named(gate, "gate", GATES, Gate))
         object.__setattr__(self, "expert", _one_expert(expert, int(n_experts)))
         object.__setattr__(self, "n_experts", int(n_experts))
-        object.__setattr__(self, "fixed", fixed)
+        object.__setattr__(
+            self, "fixed", None if not fixed else MappingProxyType({k: _kept(v) for k, v in fixed.items()})
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MixtureOfExperts):
+            return NotImplemented
+        mine, theirs = self.fixed or {}, other.fixed or {}
+        same = (self.gate, self.expert, self.n_experts) == (other.gate, other.expert, other.n_experts)
+        return same and set(mine) == set(theirs) and all(np.array_equal(mine[k], theirs[k]) for k in mine)
+
+    def __hash__(self) -> int:
+        return hash((self.gate, self.expert, self.n_experts, tuple(sorted(self.fixed or ()))))
 
     # ------------------------------------------------------------------------------- structure
     def dims(self, schema: Schema) -> tuple[Dims, Dims]:
@@ -135,6 +148,7 @@ class MixtureOfExperts:
 
     def to_theta(self, params: MoEParams, schema: Schema, coordinates: Coordinates) -> FloatArray:
         """Unconstrained vector, in working coordinates, of parameters in the user's units."""
+        self.layout(schema).pack(params)  # shapes first: rescaling would trip over them with less to say
         moved = MoEParams(
             gate=_rescaled_gate(self.gate, params.gate, coordinates.Z),
             expert=_rescaled_expert(self.expert, params.expert, coordinates.X, coordinates.y),
@@ -234,8 +248,18 @@ class MixtureOfExperts:
         -------
         float
         """
-        source = self.data(X, y, Z, sample_weight, offset=offset, exposure=exposure)
-        return self.source_loglik(params, source)
+        schema = self._schema(params)
+        rows = Data(
+            None if X is None else as_matrix("X", X),
+            y,
+            None if Z is None else as_matrix("Z", Z),
+            sample_weight,
+            offset=offset,
+            exposure=exposure,
+            categorical=self.expert.categorical,
+            classes=_classes_of(y, schema),
+        )
+        return self.source_loglik(params, self.prepare(rows))
 
     def source_loglik(self, params: MoEParams, source: BlockSource) -> float:
         """Log-likelihood of a prepared source, in the units of the raw response."""
@@ -297,6 +321,8 @@ class MixtureOfExperts:
 
     def _schema(self, params: MoEParams) -> Schema:
         """Columns implied by the shapes of the parameters."""
+        if not isinstance(params, MoEParams):
+            raise InputError(f"params must be made by model.params(...); got {type(params).__name__}.")
         gate = _infer_dims("gate", self.gate, self.n_experts, params.gate)
         expert = _infer_dims("expert", self.expert, self.n_experts, params.expert)
         features = tuple(f"x{i + 1}" for i in range(expert.n_features))
@@ -347,6 +373,21 @@ def _one_expert(value: Any, n_experts: int) -> Expert:
     return Mixed(tuple(_named(member, "expert", EXPERTS, Expert) for member in value))
 
 
+def _kept(value: Any) -> Any:
+    """A held value as it was given, safe from later changes."""
+    array = np.array(value)
+    array.setflags(write=False)
+    return array if array.ndim else array.item()
+
+
+def _classes_of(y: Any, schema: Schema) -> tuple[Any, ...] | None:
+    """All classes of a categorical model when y holds their codes; else the labels have to speak for themselves."""
+    if schema.classes is None:
+        return None
+    labels = set(np.asarray(y).ravel().tolist())
+    return schema.classes if labels <= set(schema.classes) else None
+
+
 def _raw_coordinates(schema: Schema) -> Coordinates:
     sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
     return Coordinates(*(Affine.identity(size) for size in sizes))
@@ -367,7 +408,11 @@ def _rescaled_expert(expert: Expert, params: Any, covariates: Affine, response: 
 
 def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
-        return np.broadcast_to(np.asarray(value, dtype=np.float64), shape)
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"fixed[{path!r}] must be a number or an array of numbers; got {value!r}.") from None
+    try:
+        return np.broadcast_to(numbers, shape)
     except ValueError as error:
         got = np.asarray(value).shape
         raise InputError(f"fixed[{path!r}] must be a number or have shape {shape}; got shape {got}.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,20 +31,20 @@ def count_rows(name: str, value: Any) -> int:
     return int(shape[0]) if shape else 0
 
 
-def as_matrix(name: str, value: Any, n_rows: int | None = None) -> FloatArray:
-    """Dense, finite float64 array (n, d); a vector counts as one column."""
+def as_matrix(name: str, value: Any, n_rows: int | None = None, keep: BoolArray | None = None) -> FloatArray:
+    """Dense float64 array (n, d), finite in the rows to keep; a vector counts as one column."""
     array = _real(name, value)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
         raise InputError(f"{name} must be a matrix (rows, columns); got an array of shape {array.shape}.")
     _check_rows(name, array.shape[0], n_rows)
-    _check_finite(name, array)
+    _check_finite(name, array, keep)
     return array
 
 
-def as_vector(name: str, value: Any, n_rows: int) -> FloatArray:
-    """Dense, finite float64 vector (n,); a single number is repeated."""
+def as_vector(name: str, value: Any, n_rows: int, keep: BoolArray | None = None) -> FloatArray:
+    """Dense float64 vector (n,), finite in the rows to keep; a single number is repeated."""
     array = _real(name, value)
     if array.ndim == 0:
         array = np.full(n_rows, float(array))
@@ -52,7 +53,7 @@ def as_vector(name: str, value: Any, n_rows: int) -> FloatArray:
     if array.ndim != 1:
         raise InputError(f"{name} must be a vector with one entry per row; got an array of shape {array.shape}.")
     _check_rows(name, array.shape[0], n_rows)
-    _check_finite(name, array)
+    _check_finite(name, array, keep)
     return array
 
 
@@ -67,44 +68,59 @@ def as_weights(value: Any, n_rows: int) -> FloatArray:
         )
     if not (weights > 0).any():
         raise InputError("sample_weight must have a positive entry; all weights are zero, so no row is left.")
+    if not np.isfinite(weights.sum()):
+        raise InputError("sample_weight must have a finite sum; got infinity. Divide the weights by a constant.")
     return weights
 
 
-def as_classes(value: Any, n_rows: int, keep: BoolArray) -> tuple[IntArray, tuple[Any, ...]]:
-    """Class codes (n,) and the distinct labels among the rows to keep, sorted.
+def as_classes(
+    value: Any, n_rows: int, keep: BoolArray, known: Sequence[Any] | None = None
+) -> tuple[IntArray, tuple[Any, ...]]:
+    """Class codes (n,) and the classes in order: the known ones, or the distinct labels among the rows to keep.
 
-    A pandas categorical keeps its order. Codes of the other rows mean nothing.
+    Labels are sorted; a pandas categorical keeps its order. Codes of the other rows mean nothing.
     """
     if getattr(value, "ndim", 1) == 2 and hasattr(value, "iloc") and value.shape[1] == 1:
         value = value.iloc[:, 0]
     order = getattr(getattr(value, "dtype", None), "categories", None)
     labels = _labels(value)
     _check_rows("y", labels.shape[0], n_rows)
-    _check_labels(labels)
-    if order is None:
-        try:
-            levels = np.unique(labels[keep]).tolist()
-        except TypeError:
-            kinds = sorted({type(label).__name__ for label in labels.tolist()})
-            raise InputError(f"y must hold labels that can be sorted; got types {kinds}.") from None
-    else:
-        present = set(labels[keep].tolist())
-        levels = [level for level in order if level in present]
-    if len(levels) < 2:
-        raise InputError(
-            f"y must hold at least two classes for a categorical expert; got only one class: {levels[0]!r}."
-        )
+    _check_labels(labels, keep)
+    levels = list(known) if known is not None else _levels(labels[keep], order)
     position = {level: code for code, level in enumerate(levels)}
+    unknown = sorted({str(label) for label in labels[keep].tolist() if label not in position})
+    if unknown:
+        raise InputError(f"y must hold the classes {levels}; got also {unknown}.")
     codes = np.array([position.get(label, 0) for label in labels.tolist()], dtype=np.int64)
     return codes, tuple(levels)
 
 
+def _levels(labels: AnyArray, order: Any) -> list[Any]:
+    """Distinct labels, in the order given or sorted."""
+    if order is not None:
+        present = set(labels.tolist())
+        levels = [level for level in order if level in present]
+    else:
+        try:
+            levels = np.unique(labels).tolist()
+        except TypeError:
+            kinds = sorted({type(label).__name__ for label in labels.tolist()})
+            raise InputError(f"y must hold labels that can be sorted; got types {kinds}.") from None
+    if len(levels) < 2:
+        raise InputError(
+            f"y must hold at least two classes for a categorical expert; got only one class: {levels[0]!r}."
+        )
+    if len(levels) == labels.size > 2:
+        raise InputError(
+            f"y must hold classes that occur more than once; all {labels.size} labels differ. "
+            "For a continuous response choose another expert, such as gaussian."
+        )
+    return levels
+
+
 def _labels(value: Any) -> AnyArray:
     """Vector of labels; a list is taken entry by entry, for NumPy would make strings of numbers beside strings."""
-    if np.ma.is_masked(value):
-        raise InputError(
-            f"y holds {int(np.ma.getmaskarray(value).sum())} masked entries; fill them or drop those rows."
-        )
+    _check_mask("y", value)
     if hasattr(value, "dtype"):
         labels = np.asarray(value)
     else:
@@ -123,15 +139,21 @@ def _labels(value: Any) -> AnyArray:
     return labels
 
 
-def _check_labels(labels: AnyArray) -> None:
+def _check_labels(labels: AnyArray, keep: BoolArray) -> None:
     import pandas as pd
 
     if np.issubdtype(labels.dtype, np.complexfloating):
         raise InputError("y must hold class labels; got complex numbers.")
     if np.issubdtype(labels.dtype, np.floating):
-        _check_finite("y", labels)
+        _check_finite("y", labels, keep)
+        broken = labels[keep & (labels != np.round(labels))] if np.isfinite(labels).all() else labels[:0]
+        if broken.size:
+            raise InputError(
+                f"y must hold class labels; got the real number {float(broken[0])!r}. For a continuous response choose "
+                "another expert, such as gaussian; for classes pass integers, strings or a pandas categorical."
+            )
         return
-    missing = np.flatnonzero(pd.isna(labels))
+    missing = np.flatnonzero(pd.isna(labels) & keep)
     if missing.size:
         raise InputError(f"y holds {missing.size} missing labels, the first in row {missing[0]}; drop those rows.")
     kinds = {type(label).__name__ for label in labels.tolist()} if labels.dtype == object else set()
@@ -142,10 +164,7 @@ def _check_labels(labels: AnyArray) -> None:
 def _real(name: str, value: Any) -> FloatArray:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         raise InputError(f"{name} must be dense; got a sparse {type(value).__name__}. Pass {name}.toarray().")
-    if np.ma.is_masked(value):
-        raise InputError(
-            f"{name} holds {int(np.ma.getmaskarray(value).sum())} masked entries; fill them or drop those rows."
-        )
+    _check_mask(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -196,10 +215,12 @@ def _check_rows(name: str, rows: int, expected: int | None) -> None:
         )
 
 
-def _check_finite(name: str, array: FloatArray) -> None:
-    if np.isfinite(array).all():
-        return
+def _check_finite(name: str, array: FloatArray, keep: BoolArray | None = None) -> None:
     bad = ~np.isfinite(array)
+    if keep is not None:
+        bad[~keep] = False
+    if not bad.any():
+        return
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     where = f"row {first[0]}" + (f", column {first[1]}" if len(first) > 1 else "")
     raise InputError(
