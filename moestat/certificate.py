@@ -25,6 +25,9 @@ NO_INFORMATION = 1e-15
 #: to infinity begins there; directions are suspect where a Newton step is longer than a tenth of it.
 RUNAWAY_STEP = 0.1
 
+#: Log-likelihood per row of class labels beyond which every class is predicted with certainty.
+SATURATED = 1e-9
+
 #: An expert with fewer rows than this is said to have almost no mass.
 SMALL_MASS = 1.0
 
@@ -41,8 +44,12 @@ class Status(Enum):
 
     @property
     def rank(self) -> int:
-        """Order in which solutions are preferred, before their log-likelihood; a supremum counts like a maximum."""
-        return 0 if self in (Status.FLAT_MAXIMUM, Status.RUNAWAY) else list(Status).index(self)
+        """Order in which solutions are preferred, before their log-likelihood; flat maxima and suprema are equals."""
+        return list(Status).index(Status.FLAT_MAXIMUM if self is Status.RUNAWAY else self)
+
+
+#: Kinds without a finite, unique maximiser whose log-likelihood is bounded all the same.
+UNBOUNDED = (Status.FLAT_MAXIMUM, Status.RUNAWAY)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +62,10 @@ class Optimum:
     loglik : float
         Sum over rows, in nats and in the units of the raw response.
     gradient : float
-        Infinity norm of the projected score per row. Here and below parameters are in working
-        coordinates, in finer units where a row tells more than one about them: the round-off of a score
-        grows with the information.
+        Infinity norm of the projected score per row, in standardised (working) coordinates.
+    fine_gradient : float
+        The same in finer units where a row tells more than one about a parameter: the round-off of a score
+        grows with the information, so this is what is compared with zero.
     eigenvalues : ndarray
         Of the observed information per row, modulo the declared invariances, held parameters and active
         floors; ascending.
@@ -82,6 +90,7 @@ class Optimum:
     status: Status
     loglik: float
     gradient: float
+    fine_gradient: float
     eigenvalues: FloatArray
     invariances: int
     flat: tuple[str, ...]
@@ -94,8 +103,11 @@ class Optimum:
 
     @property
     def n_identified(self) -> int:
-        """Number of parameters that the data determine: the rank of the information, floors included."""
-        return self.eigenvalues.size - len(self.lost) + len(self.floors)
+        """Number of parameters that the model has to spend: all but invariances and flat directions.
+
+        A direction that runs away counts: its parameter is determined, at infinity.
+        """
+        return self.eigenvalues.size - len(self.flat) + len(self.floors)
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ class Certificate:
 
     @property
     def grad_norm(self) -> float:
-        """Infinity norm of the score per row, in standardised units."""
+        """Infinity norm of the score per row, in standardised coordinates."""
         return self.optimum.gradient
 
     @property
@@ -161,8 +173,13 @@ class Certificate:
 
     @property
     def trusted(self) -> bool:
-        """Whether the solution is a strict interior maximum that no better interior solution contradicts."""
-        return self.status is Status.STRICT_MAXIMUM
+        """Whether the solution is a strict interior maximum, and no start went higher but to a spike."""
+        return self.status is Status.STRICT_MAXIMUM and not self.higher
+
+    @property
+    def higher(self) -> tuple[Rival, ...]:
+        """Flat maxima and suprema at infinity of higher log-likelihood than the reported solution."""
+        return tuple(r for r in self.rivals if r.status in UNBOUNDED and r.loglik > self.loglik)
 
     def __str__(self) -> str:
         return "\n".join(_verdict(self))
@@ -179,6 +196,7 @@ class Certificate:
             "status": o.status.name,
             "loglik": o.loglik,
             "gradient": o.gradient,
+            "fine_gradient": o.fine_gradient,
             "eigenvalues": o.eigenvalues.tolist(),
             "invariances": o.invariances,
             "flat": list(o.flat),
@@ -204,6 +222,7 @@ class Certificate:
             status=Status[values["status"]],
             loglik=values["loglik"],
             gradient=values["gradient"],
+            fine_gradient=values["fine_gradient"],
             eigenvalues=np.array(values["eigenvalues"], dtype=np.float64),
             invariances=values["invariances"],
             flat=tuple(values["flat"]),
@@ -243,15 +262,16 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     masses = problem.passes.shares(theta).mass
     optimum = Optimum(
         status=_status(around, on_floor),
-        loglik=sums.loglik + log_jacobian,
-        gradient=around.gradient,
+        loglik=_bounded(problem, sums.loglik) + log_jacobian,
+        gradient=problem.gradient_norm(theta, sums.score),
+        fine_gradient=around.gradient,
         eigenvalues=around.eigenvalues,
         invariances=len(problem.invariances(theta, movable)),
         flat=tuple(in_words(direction, names) for direction in around.flat),
         runaway=tuple(in_words(direction, names) for direction in around.runaway),
         lost=np.vstack([around.flat, around.runaway]),
         floors=tuple(name for name, active in zip(names, on_floor, strict=True) if active),
-        empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS)),
+        empty=tuple(int(k) + 1 for k in np.flatnonzero(masses < SMALL_MASS * problem.weight_of_a_row)),
         masses=masses,
         movable=movable,
     )
@@ -286,6 +306,8 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     uphill = np.copysign(1.0, slope)[:, None] * directions
     runaway = suspect & (gradient <= GRADIENT_TOLERANCE)
     runaway[runaway] = _still_gains(problem, theta, uphill[runaway])
+    if _is_saturated(problem, sums.loglik):  # classes predicted with certainty: flat, but on the way to infinity
+        runaway |= flat
     flat &= ~runaway
     return _Surroundings(
         gradient=gradient,
@@ -294,6 +316,16 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
         flat=readable(directions[flat]),
         runaway=uphill[runaway],
     )
+
+
+def _bounded(problem: Problem, loglik: float) -> float:
+    """A probability is at most one, also after rounding."""
+    return min(loglik, 0.0) if problem.passes.terms.expert.categorical else loglik
+
+
+def _is_saturated(problem: Problem, loglik: float) -> bool:
+    """Whether the log-likelihood of a categorical response is at its upper bound, zero: complete separation."""
+    return problem.passes.terms.expert.categorical and loglik > -SATURATED * problem.total_weight
 
 
 def _still_gains(problem: Problem, theta: FloatArray, uphill: FloatArray) -> list[bool]:
@@ -325,15 +357,20 @@ def in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
 
 
 # --------------------------------------------------------------------------------------- wording
+#: Rivals or directions of one kind that are listed one by one; more are summed up.
+LISTED = 3
+
+
 def _verdict(c: Certificate) -> list[str]:
     o = c.optimum
     lines = [f"Verdict: {_headline(o)}"]
+    if c.higher:
+        count = sum(rival.n_starts for rival in c.higher)
+        lines.append(f"  But {count} start{'s' if count > 1 else ''} went higher, to no finite maximum; see below.")
     lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows")
-    zero = "zero" if o.gradient <= GRADIENT_TOLERANCE else "NOT zero"
-    lines.append(f"  gradient           {o.gradient:.1e} per row in standardised units: {zero} (limit 1e-8)")
+    lines.append(f"  gradient           {_gradient(o)}")
     lines.append(f"  information        {_information(o)}")
-    lines += [f"    flat             {words}" for words in o.flat]
-    lines += [f"    running away     {words}" for words in o.runaway]
+    lines += _directions("flat", o.flat) + _directions("running away", o.runaway)
     floors = ", ".join(o.floors) if o.floors else "none active"
     lines.append(f"  variance floor     {floors}")
     lines.append(f"  experts            {_masses(o)}")
@@ -354,6 +391,21 @@ def _headline(o: Optimum) -> str:
         Status.SADDLE: "a saddle point: the gradient is zero, but some direction still leads up.",
         Status.NOT_CONVERGED: "not converged: the gradient is not zero; do not use these estimates.",
     }[o.status]
+
+
+def _gradient(o: Optimum) -> str:
+    text = f"{o.gradient:.1e} per row in standardised coordinates"
+    if o.fine_gradient > GRADIENT_TOLERANCE:
+        return f"{text}: NOT zero (limit {GRADIENT_TOLERANCE:.0e})"
+    if o.gradient > GRADIENT_TOLERANCE:
+        return f"{text}, {o.fine_gradient:.1e} in units of the information: zero to rounding"
+    return f"{text}: zero (limit {GRADIENT_TOLERANCE:.0e})"
+
+
+def _directions(kind: str, words: tuple[str, ...]) -> list[str]:
+    lines = [f"    {kind:16s} {direction}" for direction in words[:LISTED]]
+    rest = len(words) - LISTED
+    return lines + ([f"    {kind:16s} and {rest} more direction{'s' if rest > 1 else ''}"] if rest > 0 else [])
 
 
 def _information(o: Optimum) -> str:
@@ -382,17 +434,13 @@ def _starts(c: Certificate) -> str:
     return f"{c.n_reached} of {tried} reached this solution"
 
 
-#: Rivals of one kind that are listed one by one; more are summed up.
-LISTED_RIVALS = 3
-
-
 def _rivals(c: Certificate) -> list[str]:
     """What the other starts reached, kind by kind."""
     lines = []
     for status in Status:
         rivals = [r for r in c.rivals if r.status is status]
-        lines += [_rival(c, rival) for rival in rivals[:LISTED_RIVALS]]
-        if rest := rivals[LISTED_RIVALS:]:
+        lines += [_rival(c, rival) for rival in rivals[:LISTED]]
+        if rest := rivals[LISTED:]:
             lowest = min(r.loglik for r in rest)
             lines.append(f"{sum(r.n_starts for r in rest)} more down to {lowest:.6g}: {status.value}")
     return lines

@@ -180,9 +180,12 @@ class Expert(Component):
         """Distribution function of each expert at y (B,): (K, B)."""
         raise InputError(f"the {self.name} expert has no distribution function.")
 
-    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
-        """Smallest admissible value of each unconstrained parameter; ``spread`` (m,) is near the response's
-        standard deviation, in working units."""
+    def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
+        """Smallest admissible value of each unconstrained parameter.
+
+        ``spread`` (m,) is near the response's standard deviation, in working units. An expert that is
+        ``alone`` in its model has all rows and cannot collapse onto a few.
+        """
         return np.full(layout.size, -np.inf)
 
     def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:

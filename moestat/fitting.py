@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moestat.certificate import Certificate, Optimum, Rival, Status, examine
+from moestat.certificate import UNBOUNDED, Certificate, Optimum, Rival, Status, examine
 from moestat.data import BlockSource
 from moestat.errors import ConvergenceWarning, InputError
 from moestat.model import MixtureOfExperts, MoEParams, log_jacobian
@@ -96,12 +96,12 @@ def fit(
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")
     if start is not None and not isinstance(start, MoEParams):
         raise InputError(f"start must be parameters made by model.params(...); got {type(start).__name__}.")
-    if solver is not None and not isinstance(solver, Solver):
+    if solver is not None and (isinstance(solver, type) or not isinstance(solver, Solver)):
         raise InputError(f"solver must be one of moestat.solvers, such as EM(max_iter=100); got {solver!r}.")
     source = _source(model, X, y, Z, sample_weight, offset, exposure)
     problem = Problem.of(model, source)
+    _check_counts(model, source, n_starts, seed)
     if start is None:
-        _check_counts(model, source, n_starts, seed)
         starts = make_starts(problem, int(n_starts), seed)
     else:
         starts = [Start("given", model.to_theta(start, source.schema, source.coordinates))]
@@ -175,7 +175,7 @@ def _finish(model: MixtureOfExperts, problem: Problem, outcome: Outcome, solver:
 # --------------------------------------------------------------------------------------- the best
 def _results(model: MixtureOfExperts, problem: Problem, outcomes: list[Outcome]) -> Results:
     finished = [o for o in outcomes if o.optimum is not None]
-    best = min(finished, key=_preference)
+    best = _best(finished, problem.total_weight)
     assert best.final is not None
     theta = canonical(problem, best.final.theta)
     source = problem.passes.source
@@ -197,9 +197,29 @@ def _results(model: MixtureOfExperts, problem: Problem, outcomes: list[Outcome])
         n_rows=source.total_weight,
         n_experts=model.n_experts,
     )
-    if optimum.status is not Status.STRICT_MAXIMUM:
+    if not certificate.trusted:
         warnings.warn(_warning(certificate), ConvergenceWarning, stacklevel=3)
     return Results.of(model, problem, theta, sums, certificate, _starts_table(outcomes, groups), best.final.trace)
+
+
+def _best(finished: list[Outcome], rows: float) -> Outcome:
+    """The solution to report: a strict interior maximum, unless it is implausibly low.
+
+    A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
+    penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
+    that no reader would want.
+    """
+    preferred = min(finished, key=_preference)
+    assert preferred.optimum is not None
+    if preferred.optimum.status is not Status.STRICT_MAXIMUM:
+        return preferred
+    others = [o for o in finished if o.optimum is not None and o.optimum.status in UNBOUNDED]
+    if not others:
+        return preferred
+    highest = min(others, key=_preference)
+    assert highest.optimum is not None
+    penalty = 0.5 * np.log(rows) * preferred.optimum.n_identified
+    return highest if highest.optimum.loglik - preferred.optimum.loglik > penalty else preferred
 
 
 def _preference(outcome: Outcome) -> tuple[int, float]:
@@ -268,10 +288,20 @@ def _holds(problem: Problem, theta: FloatArray) -> bool:
 
 
 def _warning(certificate: Certificate) -> str:
+    if certificate.status is Status.STRICT_MAXIMUM:
+        best = max(certificate.higher, key=lambda rival: rival.loglik)
+        return (
+            f"The fit ended at a strict interior maximum, but {best.n_starts} starts reached {best.loglik:.6g} "
+            f"({best.loglik - certificate.loglik:+.4g}): {best.status.value}. Fewer covariates or experts remove such "
+            "suprema. See results.certificate."
+        )
+    floor = "No interior maximum was found; raise n_starts, or try fewer experts or variance='common'."
+    if certificate.n_experts == 1:
+        floor = "The covariates reproduce the response up to rounding."
     advice = {
         Status.FLAT_MAXIMUM: "Estimates along the flat directions mean nothing; try fewer experts or covariates.",
         Status.RUNAWAY: "The gate or an expert separates the rows; use fewer covariates or experts, or more rows.",
-        Status.AT_FLOOR: "No interior maximum was found; raise n_starts, or try fewer experts or variance='common'.",
+        Status.AT_FLOOR: floor,
         Status.SADDLE: "Raise n_starts.",
         Status.NOT_CONVERGED: "Raise the solver's max_iter, or use the default solver.",
     }

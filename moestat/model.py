@@ -276,7 +276,8 @@ class MixtureOfExperts:
         """Gate weights pi_k(z), (n, K)."""
         Z = as_matrix("Z", Z)
         X = np.zeros((len(Z), len(self._schema(params).features)))
-        return np.ascontiguousarray(self.evaluate(params, X, Z).PI.T)
+        terms, theta, block = self._query(params, X, Z)
+        return np.ascontiguousarray(terms.gate_weights(theta, block).T)
 
     def responsibilities(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K)."""
@@ -284,7 +285,7 @@ class MixtureOfExperts:
 
     def log_density(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """log p(y | x) of every row, in nats, (n,)."""
-        return self.evaluate(params, X, Z, y=y, offset=offset).row
+        return log_densities(*self._query(params, X, Z, y=y, offset=offset))
 
     def predict(self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Conditional mean sum_k pi_k mu_k, (n,); class probabilities (n, C) for categorical experts."""
@@ -340,16 +341,22 @@ def log_jacobian(source: BlockSource) -> float:
 
 def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     """sum_k pi_k mu_k in working units: (n,), or (n, C)."""
-    weights = next(terms.tiles(theta, [block])).PI
+    weights = terms.gate_weights(theta, block)
     means = terms.expert.mean(theta[terms.expert_columns], block)
     if means.ndim == 2:
         return np.asarray(np.einsum("kb,kb->b", weights, means))
     return np.asarray(np.einsum("kb,kcb->bc", weights, means))
 
 
+def log_densities(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
+    """log p(y | x) in working units (n,); minus infinity where every expert's density underflows."""
+    tile = next(terms.tiles(theta, [block]))
+    return np.where(np.isneginf(tile.E + tile.H).all(axis=0), -np.inf, tile.row)
+
+
 def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
     """One response per row in working units: (n,), or (n, m) for several responses."""
-    weights = next(terms.tiles(theta, [block])).PI
+    weights = terms.gate_weights(theta, block)
     uniform = rng.random(block.weight.size)
     chosen = (uniform > np.cumsum(weights, axis=0)[:-1]).sum(axis=0)
     drawn = terms.expert.draw(theta[terms.expert_columns], block, chosen, rng)
@@ -410,7 +417,7 @@ def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
         numbers = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"fixed[{path!r}] must be a number or an array of numbers; got {value!r}.") from None
+        raise InputError(f"fixed[{path!r}] must be a number or have shape {shape}; got {value!r}.") from None
     try:
         return np.broadcast_to(numbers, shape)
     except ValueError as error:

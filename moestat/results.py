@@ -11,15 +11,15 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from moestat import storage
-from moestat.certificate import Certificate
+from moestat.certificate import Certificate, Status
 from moestat.data import Affine, Block, BlockSource, Coordinates, Schema, query_block
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
-from moestat.inference.prediction import Prediction
-from moestat.model import MixtureOfExperts, MoEParams, draw, mixture_mean
+from moestat.inference.prediction import Prediction, mean_jacobian
+from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.params import POSITIVE
 from moestat.passes import Passes
 from moestat.solvers import Problem, TraceRow
@@ -120,7 +120,7 @@ class Results:
         """Names of the estimated parameters: those with a standard error."""
         return [name for name, kept in zip(self.all_names, self._information.estimated, strict=True) if kept]
 
-    @cached_property
+    @property
     def estimates(self) -> pd.Series[float]:
         """Estimated parameters in the user's units, by name."""
         return self._series(self._natural)[self._information.estimated]
@@ -195,8 +195,8 @@ class Results:
 
     @property
     def converged(self) -> bool:
-        """Whether the score is zero to 1e-8 per row."""
-        return self.certificate.grad_norm <= 1e-8
+        """Whether the score is zero, as the certificate sees it."""
+        return self.certificate.status is not Status.NOT_CONVERGED
 
     # ------------------------------------------------------------------------------- uncertainty
     @cached_property
@@ -246,7 +246,7 @@ class Results:
         covariance = self.cov_params(kind, allow_singular=allow_singular)
         return pd.Series(np.sqrt(np.diag(covariance)), index=self.names)
 
-    @cached_property
+    @property
     def bse(self) -> pd.Series[float]:
         """Standard errors from the observed information."""
         return self.standard_errors()
@@ -270,7 +270,7 @@ class Results:
         """
         import pandas as pd
 
-        if not 0 < alpha < 1:
+        if not isinstance(alpha, float | int) or not 0 < alpha < 1:
             raise InputError(f"alpha must lie between 0 and 1; got {alpha!r}.")
         estimate = self.estimates.to_numpy()
         width = ndtri(1 - alpha / 2) * self.standard_errors(kind, allow_singular=allow_singular).to_numpy()
@@ -409,8 +409,9 @@ class Results:
         ndarray (n,), or class probabilities (n, C) in the order of ``schema.classes``
         """
         if X is None and Z is None:
-            blocks = list(self._training().blocks())
-            parts = [mixture_mean(self._terms, self.theta, b)[b.weight > 0] for b in blocks]
+            # block by block: a source may use one buffer for all
+            blocks = self._training().blocks()
+            parts = [mixture_mean(self._terms, self.theta, block)[block.weight > 0] for block in blocks]
             return self._raw_response(np.concatenate(parts))
         return self._raw_response(mixture_mean(self._terms, self.theta, self._block(X, Z, offset=offset)))
 
@@ -425,8 +426,7 @@ class Results:
     def _raw_response(self, values: FloatArray) -> FloatArray:
         if self.schema.classes is not None:
             return values
-        y = self.coordinates.y
-        return np.asarray(values * y.scale[0] + y.location[0])
+        return self.coordinates.y.restore(values)
 
     def gate_weights(self, X: Any = None, Z: Any = None) -> FloatArray:
         """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
@@ -434,7 +434,7 @@ class Results:
             return self._over_rows(lambda tile: tile.PI)
         if X is None:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
-        return np.ascontiguousarray(self._tile(self._block(X, Z)).PI.T)
+        return np.ascontiguousarray(self._terms.gate_weights(self.theta, self._block(X, Z)).T)
 
     def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
@@ -446,8 +446,8 @@ class Results:
 
     def log_density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """log p(y | x) of new rows, in nats and raw units, (n,)."""
-        row = self._tile(self._block(X, Z, y, offset)).row
-        return row - float(np.log(self.coordinates.y.scale).sum())
+        working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset))
+        return working - float(np.log(self.coordinates.y.scale).sum())
 
     def density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """p(y | x) of new rows, (n,)."""
@@ -464,6 +464,8 @@ class Results:
     ) -> AnyArray:
         """Draw one response per row from the fitted model: (n,), class labels for categorical experts."""
         generator = np.random.default_rng(seed) if rng is None else rng
+        if not isinstance(generator, np.random.Generator):
+            raise InputError(f"rng must be a numpy.random.Generator; got {rng!r}. For a number use seed=.")
         drawn = draw(self._terms, self.theta, self._block(X, Z, offset=offset), generator)
         if self.schema.classes is not None:
             return np.asarray(self.schema.classes)[drawn.astype(np.int64)]
@@ -477,8 +479,8 @@ class Results:
         NotIdentifiedError
             When the information is singular.
         """
-        covariance = self._information.working_covariance(kind)
         block = self._block(X, Z, offset=offset)
+        covariance = self._information.working_covariance(mean_jacobian(self._terms, self.theta, block), kind)
         y = None if self.schema.classes is not None else self.coordinates.y
         return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)
 

@@ -117,6 +117,14 @@ class Terms:
             loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)
             yield Tile(block, H, E, PI, R, D, row, loglik, buffers)
 
+    def gate_weights(self, theta: FloatArray, block: Block) -> FloatArray:
+        """Gate weights pi (K, B) without a look at the response."""
+        K, B = self.n_experts, block.weight.size
+        H, E, PI, R, D = np.zeros((5, K, B))
+        self.gate.value(theta[self.gate_columns], block, H)
+        rows.combine(H, E, block.weight, True, PI, R, D, np.empty(B), np.empty((3, B)))
+        return PI
+
     def scatter(self, columns: IntArray, values: FloatArray, out: FloatArray) -> None:
         """Add local vectors (K, q) at their places in a flat vector."""
         np.add.at(out, columns, values)

@@ -27,7 +27,7 @@ def count_rows(name: str, value: Any) -> int:
     try:
         shape = np.shape(value)
     except ValueError:
-        raise InputError(f"{name} must be a vector or a matrix; got rows of unequal length.") from None
+        raise InputError(f"{name} must be a rectangular array of numbers; got rows of unequal length.") from None
     return int(shape[0]) if shape else 0
 
 

@@ -27,6 +27,9 @@ LOG_2PI = log(2 * pi)
 #: Smallest variance, as a share of the response's variance: below it an expert describes a spike, not data.
 VARIANCE_FLOOR = 1e-10
 
+#: The same for a single expert, which has no rows to choose from: below it scores are rounding.
+ROUNDING_FLOOR = 1e-14
+
 #: Smallest reciprocal condition of an expert's scaled Gram matrix that Cholesky is trusted with.
 MIN_RCOND = 1e-9
 
@@ -89,9 +92,9 @@ class Gaussian(Expert):
         last = variances if self.variance == "own" else shared_columns(intercepts.size, variances)
         return own_columns(intercepts, layout.index("slopes"), last)
 
-    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
+    def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
         bounds = np.full(layout.size, -np.inf)
-        bounds[layout.index(self._field)] = log(VARIANCE_FLOOR) + 2 * log(spread[0])
+        bounds[layout.index(self._field)] = log(ROUNDING_FLOOR if alone else VARIANCE_FLOOR) + 2 * log(spread[0])
         return bounds
 
     def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:

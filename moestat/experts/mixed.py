@@ -91,8 +91,8 @@ class Mixed(Expert):
         for k, (family, width) in enumerate(zip(self.families, self.widths, strict=True)):
             yield k, width, family, np.ascontiguousarray(local[k : k + 1, :width])
 
-    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
-        return np.concatenate([family.lower_bounds(part, spread) for family, part in self._parts(layout)])
+    def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
+        return np.concatenate([family.lower_bounds(part, spread, alone) for family, part in self._parts(layout)])
 
     def rescale(self, params: MixedParams, covariates: Affine, response: Affine) -> MixedParams:
         pairs = zip(self.families, params.members, strict=True)

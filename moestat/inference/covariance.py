@@ -139,16 +139,18 @@ class Information:
         out[:, ~self.estimated] = 0.0
         return 0.5 * (out + out.T)
 
-    def working_covariance(self, kind: str = "observed") -> FloatArray:
-        """Covariance of theta itself (P, P), with no part along the invariances.
+    def working_covariance(self, jacobian: FloatArray, kind: str = "observed") -> FloatArray:
+        """Covariance of theta (P, P), good for functions with this derivative (P, ...).
 
         Raises
         ------
         NotIdentifiedError
-            When a direction is flat or a floor is active.
+            When a function moves along a direction that the data do not determine, or a floor is active.
         """
         inner, lost = self._inner(kind)
-        self._refuse(lost, kind)
+        flat = jacobian.reshape(len(jacobian), -1)
+        seen = np.abs(lost @ flat) > LOADING_TOLERANCE * np.maximum(np.linalg.norm(flat, axis=0), 1e-300)
+        self._refuse(lost[seen.any(axis=1)], kind)
         return inner
 
     def _inner(self, kind: str) -> tuple[FloatArray, FloatArray]:
@@ -194,6 +196,6 @@ class Information:
         if reasons:
             raise NotIdentifiedError(
                 f"the {kind} covariance does not exist, because the data do not determine every parameter "
-                f"({'. '.join(reasons)}). Fit fewer experts or covariates, or pass allow_singular=True to get "
-                "NaN for the parameters concerned."
+                f"({'. '.join(reasons)}). Fit fewer experts or covariates; cov_params, standard_errors and conf_int "
+                "take allow_singular=True, which gives NaN for the parameters concerned and keeps the others."
             )

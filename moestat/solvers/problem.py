@@ -45,7 +45,7 @@ class Problem:
         holding = model.holding(schema, coordinates)
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
         lower = np.full(terms.size, -np.inf)
-        lower[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread)
+        lower[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread, terms.n_experts == 1)
         lower[~holding.free] = -np.inf
         return Problem(
             Passes(terms, source),
@@ -60,6 +60,11 @@ class Problem:
     def total_weight(self) -> float:
         """Sum of the sample weights, the number of rows."""
         return self.passes.source.total_weight
+
+    @property
+    def weight_of_a_row(self) -> float:
+        """Mean weight of the rows."""
+        return self.total_weight / self.passes.source.n_rows
 
     def admit(self, theta: FloatArray) -> FloatArray:
         """The nearest admissible point: inside the box, held entries at their values."""

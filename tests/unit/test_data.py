@@ -478,7 +478,7 @@ def test_a_pandas_categorical_keeps_its_order(wrap):
 
 @pytest.mark.parametrize(
     ("y", "expected"),
-    [([1, 2], (1, 2)), ([True, False], (False, True)), ([0.5, -1.0], (-1.0, 0.5)), (["b", "a"], ("a", "b"))],
+    [([1, 2], (1, 2)), ([True, False], (False, True)), ([2.0, -1.0], (-1.0, 2.0)), (["b", "a"], ("a", "b"))],
 )
 def test_class_labels_come_back_as_plain_python_values(y, expected):
     classes = Data(None, y, categorical=True).schema.classes

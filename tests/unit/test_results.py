@@ -355,6 +355,13 @@ def singular(request):
     return _singular(request.param)
 
 
+def _undetermined_row(r):
+    """A row whose mean the data do not determine: covariates no longer tied, or where a steep gate is still undecided."""
+    gate = r.params.gate
+    undecided = (1.0 - gate.intercepts[0]) / gate.slopes[0, 0] if gate.slopes.size else 0.0
+    return [[undecided, -3.0][: len(r.schema.features)]]
+
+
 @every_singular
 @pytest.mark.parametrize(
     "ask",
@@ -364,12 +371,21 @@ def singular(request):
         pytest.param(lambda r: r.conf_int(), id="conf_int"),
         pytest.param(lambda r: r.cov_params(), id="cov_params"),
         pytest.param(lambda r: r.cov_params("sandwich"), id="sandwich"),
-        pytest.param(lambda r: r.get_prediction(np.zeros((1, len(r.schema.features)))), id="get_prediction"),
+        pytest.param(lambda r: r.get_prediction(_undetermined_row(r)), id="get_prediction"),
     ],
 )
 def test_uncertainty_is_refused_by_the_names_of_the_directions(singular, ask):
     with pytest.raises(NotIdentifiedError, match=singular.message):
         ask(singular.results)
+
+
+def test_means_that_the_data_determine_are_predicted_beside_a_duplicated_column():
+    """The twin takes parameters away, not means: they and their errors are those of the fit without it."""
+    X, y = two_lines()
+    twin = _singular("duplicated column").results.get_prediction(X.assign(twin=X["x1"]))
+    alone = fit(X, y, n_experts=2).results.get_prediction(X)
+    np.testing.assert_allclose(twin.mean, alone.mean, atol=1e-8)
+    np.testing.assert_allclose(twin.se, alone.se, rtol=1e-6)
 
 
 @every_singular
