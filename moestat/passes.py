@@ -64,24 +64,31 @@ class Passes:
         return self.reduce(LoglikSums(), theta).loglik
 
     def shares(self, theta: FloatArray) -> ShareSums:
+        """Masses of the experts and entropy of the responsibilities."""
         return self.reduce(ShareSums(self.terms), theta)
 
     def score(self, theta: FloatArray) -> ScoreSums:
+        """Log-likelihood and score."""
         return self.reduce(ScoreSums(self.terms, theta), theta)
 
     def em(self, theta: FloatArray) -> EMSums:
+        """Everything that one generalised EM step needs."""
         return self.reduce(EMSums(self.terms, theta), theta)
 
     def hessian(self, theta: FloatArray) -> HessianSums:
+        """Log-likelihood, score and exact Hessian."""
         return self.reduce(HessianSums(self.terms, theta), theta, self._second_order_height)
 
     def outer_products(self, theta: FloatArray) -> OuterProductSums:
+        """Sum of weight * score score' over rows."""
         return self.reduce(OuterProductSums(self.terms, theta), theta, self._second_order_height)
 
     def expert_information(self, theta: FloatArray) -> ExpertInformation:
+        """Minus the Hessian of the experts' part of Q."""
         return self.reduce(ExpertInformation(self.terms, theta), theta)
 
     def factors(self, theta: FloatArray) -> FactorSums:
+        """Triangular factors of the experts' weighted least-squares problems."""
         return self.reduce(FactorSums(self.terms, theta), theta)
 
 

@@ -50,7 +50,7 @@ def style() -> Any:
         return plt.style.context(str(path))
 
 
-def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, title: str = "") -> Figure:
+def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, offset: Any = None, title: str = "") -> Figure:
     """Experts over the data, points coloured by responsibility, gate weights beneath.
 
     Parameters
@@ -69,7 +69,7 @@ def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, title: str = ""
         classes = results.schema.classes
         if classes is None:
             figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 7), height_ratios=(3, 1.3))
-            plot_experts(results, X, y, Z, ax=top)
+            plot_experts(results, X, y, Z, offset=offset, ax=top)
             plot_gate(results, X, Z, ax=bottom)
         else:
             figure = plt.figure(figsize=(max(3.4 * len(classes), 7), 6.8))
@@ -88,7 +88,9 @@ def plot_fit(results: Results, X: Any, y: Any, Z: Any = None, *, title: str = ""
     return figure
 
 
-def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | None = None) -> Axes:
+def plot_experts(
+    results: Results, X: Any, y: Any, Z: Any = None, *, offset: Any = None, ax: Axes | None = None
+) -> Axes:
     """Expert means over the data with bands of two standard deviations; points mix the experts' colours."""
     if results.schema.classes is not None:
         raise InputError("plot_experts shows numerical responses; use plot_class for one class of this model.")
@@ -96,9 +98,11 @@ def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | 
         ax = plt.gca() if ax is None else ax
         K = results.model.n_experts
         x, grid, at = _along(X, results.schema.features)
-        resp = results.responsibilities(X, y, Z)
-        ax.scatter(x, np.asarray(y, dtype=float), c=_mixed(resp), s=26, edgecolor="0.3", linewidth=0.4, zorder=2)
-        means = results.expert_means(at, _at_means(Z, len(grid)))
+        resp = results.responsibilities(X, y, Z, offset=offset)
+        known = _known_term(results, offset, len(x))
+        shown = np.asarray(y, dtype=float) - known + known.mean()  # all at the mean offset, as the lines are
+        ax.scatter(x, shown, c=_mixed(resp), s=26, edgecolor="0.3", linewidth=0.4, zorder=2)
+        means = results.expert_means(at, _at_means(Z, len(grid)), offset=known.mean())
         spread = _standard_deviations(results)
         for k, colour in enumerate(colours(K)):
             ax.plot(grid, means[:, k], color=colour, ls=DASHES[k % len(DASHES)], label=f"expert {k + 1}", zorder=3)
@@ -109,7 +113,7 @@ def plot_experts(results: Results, X: Any, y: Any, Z: Any = None, *, ax: Axes | 
         ax.set_title(f"Experts (points coloured by responsibility{bands})")
         ax.set_xlabel(_axis_label(results.schema.features))
         ax.set_ylabel(results.schema.responses[0])
-        _fit_to_points(ax, np.asarray(y, dtype=float))
+        _fit_to_points(ax, shown)
         ax.legend()
     return ax
 
@@ -168,6 +172,13 @@ def plot_gate(results: Results, X: Any, Z: Any = None, *, ax: Axes | None = None
         ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
         ax.set_xlabel(_axis_label(names))
     return ax
+
+
+def _known_term(results: Results, offset: Any, n: int) -> FloatArray:
+    """The offset of every row, zero without one; a fit with an offset cannot be shown without."""
+    if offset is None and results.source is not None and results.source.uses_offset:
+        raise InputError("offset is needed: the model was fitted with one, and the points move with it.")
+    return np.zeros(n) if offset is None else np.broadcast_to(np.asarray(offset, dtype=float), (n,))
 
 
 def _along(source: Any, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray, Any]:

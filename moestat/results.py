@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -266,7 +266,7 @@ class Results:
 
         Returns
         -------
-        DataFrame with columns ``lower`` and ``upper``, indexed by name
+        DataFrame with columns 0 (lower) and 1 (upper), indexed by name
         """
         import pandas as pd
 
@@ -278,7 +278,7 @@ class Results:
         positive = self.positive[self.names].to_numpy()
         lower = np.where(positive, estimate / factor, estimate - width)
         upper = np.where(positive, estimate * factor, estimate + width)
-        return pd.DataFrame({"lower": lower, "upper": upper}, index=self.names)
+        return pd.DataFrame({0: lower, 1: upper}, index=self.names)
 
     def _tests(self, kind: str) -> Any:
         """statsmodels' linear tests on the estimates and their covariance."""
@@ -303,7 +303,7 @@ class Results:
         -------
         statsmodels ContrastResults
         """
-        return self._tests(kind).t_test(r_matrix)
+        return self._hypotheses(self._tests(kind).t_test, r_matrix)
 
     def wald_test(self, r_matrix: Any, *, kind: str = "observed") -> Any:
         """Test linear hypotheses together by a chi-squared Wald statistic.
@@ -312,7 +312,16 @@ class Results:
         -------
         statsmodels ContrastResults
         """
-        return self._tests(kind).wald_test(r_matrix, scalar=True)
+        return self._hypotheses(partial(self._tests(kind).wald_test, scalar=True), r_matrix)
+
+    def _hypotheses(self, test: Any, r_matrix: Any) -> Any:
+        """Run a test of statsmodels; what it cannot read becomes an error of ours, with the known names."""
+        from patsy import PatsyError
+
+        try:
+            return test(r_matrix)
+        except (PatsyError, ValueError) as error:
+            raise InputError(f"r_matrix must be hypotheses about {self.names}; got {r_matrix!r} ({error}).") from error
 
     def _table(self, kind: str, alpha: float) -> tuple[pd.DataFrame, str]:
         """Coefficients with errors, tests and limits for all parameters, and why some are missing."""
@@ -327,7 +336,7 @@ class Results:
         table["std err"] = errors.reindex(table.index)
         table["z"] = table["coef"] / table["std err"]
         table["P>|z|"] = 2 * ndtr(-table["z"].abs())
-        return table.join(limits), reason
+        return table.join(limits.rename(columns={0: "lower", 1: "upper"})), reason
 
     def summary(self, alpha: float = 0.05, *, kind: str = "observed") -> Summary:
         """Tables of the gate and of every expert, with the certificate beneath.
@@ -524,6 +533,15 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
         When the file is missing, damaged, or of a model that is not known.
     """
     header, arrays = storage.read(path)
+    try:
+        return _restored(header, arrays, model)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{str(path)!r} is not a complete file of fitted results ({error!r}).") from error
+
+
+def _restored(header: dict[str, Any], arrays: dict[str, FloatArray], model: MixtureOfExperts | None) -> Results:
     schema = restore_schema(header["schema"])
     known = restore_model(header["model"]) if model is None else model
     if known.layout(schema).size != arrays["theta"].size:
@@ -531,6 +549,8 @@ def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
             f"model must be the model of the fit, with {arrays['theta'].size} parameters; "
             f"this one has {known.layout(schema).size}."
         )
+    if not arrays["hessian"].shape == arrays["outer"].shape == (arrays["theta"].size,) * 2:
+        raise InputError(f"the file's covariance sums have shape {arrays['hessian'].shape}; it is damaged.")
     places = {name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")}
     return Results(
         model=known,

@@ -27,80 +27,90 @@ def combine(
     long as one of each row is finite. Padding rows (weight 0) must hold finite values.
     """
     # short loops over few arrays: LLVM vectorises only what it can prove, or check, to be disjoint
-    K, B = H.shape
     top = scratch[0]
     top_gate = scratch[1]
     total_gate = scratch[2]
-    total = row
+    _maxima(H, E, R, top, top_gate)
+    _exponentials(H, top_gate, PI, total_gate)
+    _exponentials(R, top, R, row)
+    if normalised:
+        for j in range(row.size):
+            top[j] -= top_gate[j]
+        for j in range(row.size):
+            t = 1.0 / (row[j] * total_gate[j])  # one division for both reciprocals
+            top_gate[j] = t * total_gate[j]
+            total_gate[j] = t * row[j]
+        for j in range(row.size):
+            row[j] = top[j] + vlog(row[j] * total_gate[j])
+    else:
+        for j in range(row.size):
+            top_gate[j] = 1.0 / row[j]
+        for j in range(row.size):
+            total_gate[j] = 0.0
+        for j in range(row.size):
+            row[j] = top[j] + vlog(row[j])
+    _divide(weight, total_gate, top_gate, PI, R, D)
+    loglik = 0.0
+    for j in range(row.size):
+        loglik += weight[j] * row[j]
+    return loglik
+
+
+@jit
+def _maxima(H: FloatArray, E: FloatArray, R: FloatArray, top: FloatArray, top_gate: FloatArray) -> None:
+    """R = H + E, and the largest entry of R and of H in each row."""
     h = H[0]
     e = E[0]
     r = R[0]
-    for j in range(B):
+    for j in range(top.size):
         t = e[j] + h[j]
         r[j] = t
         top[j] = t
-    for j in range(B):
+    for j in range(top.size):
         top_gate[j] = h[j]
-        total_gate[j] = 0.0
-    for j in range(B):
-        total[j] = 0.0
-    for k in range(1, K):
+    for k in range(1, H.shape[0]):
         h = H[k]
         e = E[k]
         r = R[k]
-        for j in range(B):
+        for j in range(top.size):
             t = e[j] + h[j]
             r[j] = t
             top[j] = max(top[j], t)
-        for j in range(B):
+        for j in range(top.size):
             top_gate[j] = max(top_gate[j], h[j])
-    for k in range(K):
-        h = H[k]
-        p = PI[k]
-        r = R[k]
-        for j in range(B):
-            t = vexp(h[j] - top_gate[j])
-            p[j] = t
-            total_gate[j] += t
-        for j in range(B):
-            t = vexp(r[j] - top[j])
-            r[j] = t
+
+
+@jit
+def _exponentials(V: FloatArray, top: FloatArray, out: FloatArray, total: FloatArray) -> None:
+    """out = exp(V - top), and its sum over experts; V and out may be the same."""
+    for j in range(top.size):
+        total[j] = 0.0
+    for k in range(V.shape[0]):
+        v = V[k]
+        o = out[k]
+        for j in range(top.size):
+            t = vexp(v[j] - top[j])
+            o[j] = t
             total[j] += t
-    loglik = 0.0
-    if normalised:
-        for j in range(B):
-            top[j] -= top_gate[j]
-        for j in range(B):
-            t = 1.0 / (total[j] * total_gate[j])  # one division for both reciprocals
-            top_gate[j] = t * total_gate[j]
-            total_gate[j] = t * total[j]
-    else:
-        for j in range(B):
-            top_gate[j] = 1.0 / total[j]
-        for j in range(B):
-            total_gate[j] = 0.0
-    share = top_gate
-    if normalised:
-        for j in range(B):
-            row[j] = top[j] + vlog(total[j] * total_gate[j])
-    else:
-        for j in range(B):
-            row[j] = top[j] + vlog(total[j])
-    for j in range(B):
+
+
+@jit
+def _divide(
+    weight: FloatArray, gate_share: FloatArray, share: FloatArray, PI: FloatArray, R: FloatArray, D: FloatArray
+) -> None:
+    """PI *= gate_share, R *= weight * share, D = R - weight * PI."""
+    for j in range(weight.size):
         share[j] *= weight[j]
-    for j in range(B):
-        loglik += weight[j] * row[j]
-    for k in range(K):
+    for k in range(PI.shape[0]):
         p = PI[k]
         r = R[k]
         d = D[k]
-        for j in range(B):
-            p[j] *= total_gate[j]
-        for j in range(B):
+        for j in range(weight.size):
+            p[j] *= gate_share[j]
+        for j in range(weight.size):
             t = r[j] * share[j]
             r[j] = t
             d[j] = t - weight[j] * p[j]
-    return loglik
 
 
 @jit

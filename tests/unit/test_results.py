@@ -148,7 +148,7 @@ def test_uncertainty_is_labelled_by_the_names(case):
     columns = (r.estimates, r.bse, r.tvalues, r.pvalues, r.conf_int(), r.cov_params())
     assert all(list(column.index) == r.names for column in columns)
     assert list(r.cov_params().columns) == r.names
-    assert list(r.conf_int().columns) == ["lower", "upper"]
+    assert list(r.conf_int().columns) == [0, 1]
 
 
 def test_standard_errors_are_roots_of_the_diagonal():
@@ -175,14 +175,14 @@ def test_limits_of_variances_are_symmetric_on_the_log_scale(case):
     names = [name for name in r.names if name.endswith("variance")]
     limits, estimates = r.conf_int().loc[names], r.estimates[names]
     width = stats.norm.ppf(0.975) * r.bse[names] / estimates  # delta method for the logarithm
-    close(np.log(limits["lower"]), np.log(estimates) - width)
-    close(np.log(limits["upper"]), np.log(estimates) + width)
+    close(np.log(limits[0]), np.log(estimates) - width)
+    close(np.log(limits[1]), np.log(estimates) + width)
 
 
 def test_limits_of_variances_are_positive_at_any_level():
     """On the raw scale this lower limit would be far below zero."""
     r = fitted("gate").results
-    lower = r.conf_int(alpha=1e-12).loc["expert[2].variance", "lower"]
+    lower = r.conf_int(alpha=1e-12).loc["expert[2].variance", 0]
     assert r.estimates["expert[2].variance"] < 5 * r.bse["expert[2].variance"]
     assert lower > 0
 
@@ -356,7 +356,7 @@ def singular(request):
 
 
 def _undetermined_row(r):
-    """A row whose mean the data do not determine: covariates no longer tied, or where a steep gate is still undecided."""
+    """A row whose mean the data do not determine: no longer tied covariates, or where a steep gate is undecided."""
     gate = r.params.gate
     undecided = (1.0 - gate.intercepts[0]) / gate.slopes[0, 0] if gate.slopes.size else 0.0
     return [[undecided, -3.0][: len(r.schema.features)]]
@@ -400,7 +400,7 @@ def test_limits_are_missing_where_errors_are(singular):
     r = singular.results
     missing = r.conf_int(allow_singular=True).isna()
     assert sorted(missing.index[missing.all(axis=1)]) == sorted(singular.lost)
-    assert (missing["lower"] == missing["upper"]).all()
+    assert (missing[0] == missing[1]).all()
 
 
 @every_singular
