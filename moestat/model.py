@@ -120,7 +120,7 @@ class MixtureOfExperts:
         classes = schema.classes[1:] if schema.classes is not None else ()
         labels: dict[str, dict[str, Any]] = {
             "gate": {"feature": schema.gate_features},
-            "expert": {"feature": schema.features, "class": classes},
+            "expert": {"feature": schema.features, "class": classes, "response": schema.responses},
         }
         leaves = self.layout(schema).leaves()
         return [name for path, slot, _ in leaves for name in leaf_names(path, slot, labels[path.split(".")[0]])]

@@ -274,6 +274,11 @@ def _checked(path: str, value: Any, slot: Slot) -> FloatArray:
     return array
 
 
+def _label(axis: str, position: int, labels: Mapping[str, Sequence[Any]]) -> str:
+    """Entry of an axis by its label, or by the axis and its number from 1."""
+    return str(labels[axis][position]) if axis in labels else f"{axis}{position + 1}"
+
+
 def leaf_names(path: str, slot: Slot, labels: Mapping[str, Sequence[Any]]) -> list[str]:
     """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``gate.inner[1].x2``.
 
@@ -287,6 +292,6 @@ def leaf_names(path: str, slot: Slot, labels: Mapping[str, Sequence[Any]]) -> li
     for position in np.ndindex(*slot.shape):
         at = dict(zip(slot.axes, position, strict=True))
         number = f"[{at['expert'] + 1}]" if "expert" in at and not one_of_a_tuple else ""
-        pieces = [head + number, *(str(labels[axis][at[axis]]) for axis in slot.axes if axis != "expert")]
+        pieces = [head + number, *(_label(axis, at[axis], labels) for axis in slot.axes if axis != "expert")]
         names.append(".".join(pieces + ([slot.label] if slot.label else [])))
     return names
