@@ -32,7 +32,7 @@ def combine(
     total_gate = scratch[2]
     _maxima(H, E, R, top, top_gate)
     _exponentials(H, top_gate, PI, total_gate)
-    _exponentials(R, top, R, row)
+    _exponentials_in_place(R, top, row)
     if normalised:
         for j in range(row.size):
             top[j] -= top_gate[j]
@@ -82,7 +82,7 @@ def _maxima(H: FloatArray, E: FloatArray, R: FloatArray, top: FloatArray, top_ga
 
 @jit
 def _exponentials(V: FloatArray, top: FloatArray, out: FloatArray, total: FloatArray) -> None:
-    """out = exp(V - top), and its sum over experts; V and out may be the same."""
+    """out = exp(V - top), and its sum over experts."""
     for j in range(top.size):
         total[j] = 0.0
     for k in range(V.shape[0]):
@@ -91,6 +91,19 @@ def _exponentials(V: FloatArray, top: FloatArray, out: FloatArray, total: FloatA
         for j in range(top.size):
             t = vexp(v[j] - top[j])
             o[j] = t
+            total[j] += t
+
+
+@jit
+def _exponentials_in_place(V: FloatArray, top: FloatArray, total: FloatArray) -> None:
+    """The same for out = V: one array under two names would not vectorise."""
+    for j in range(top.size):
+        total[j] = 0.0
+    for k in range(V.shape[0]):
+        v = V[k]
+        for j in range(top.size):
+            t = vexp(v[j] - top[j])
+            v[j] = t
             total[j] += t
 
 
