@@ -307,12 +307,12 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     runaway = suspect & (gradient <= GRADIENT_TOLERANCE)
     runaway[runaway] = _still_gains(problem, theta, uphill[runaway])
     if _is_saturated(problem, sums.loglik):  # classes predicted with certainty: flat, but on the way to infinity
-        runaway |= flat
+        runaway |= flat | (eigenvalues <= 0)
     flat &= ~runaway
     return _Surroundings(
         gradient=gradient,
         eigenvalues=eigenvalues,
-        leads_up=bool((eigenvalues[~flat] < 0).any()),
+        leads_up=bool((eigenvalues[~flat & ~runaway] < 0).any()),
         flat=readable(directions[flat]),
         runaway=uphill[runaway],
     )

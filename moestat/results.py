@@ -472,6 +472,8 @@ class Results:
         offset: Any = None,
     ) -> AnyArray:
         """Draw one response per row from the fitted model: (n,), class labels for categorical experts."""
+        if not isinstance(seed, int | np.integer):
+            raise InputError(f"seed must be a whole number; got {seed!r}.")
         generator = np.random.default_rng(seed) if rng is None else rng
         if not isinstance(generator, np.random.Generator):
             raise InputError(f"rng must be a numpy.random.Generator; got {rng!r}. For a number use seed=.")

@@ -401,3 +401,14 @@ def test_a_fit_that_ends_elsewhere_warns_with_advice(kind, monkeypatch):
 def test_a_strict_maximum_does_not_warn(monkeypatch):
     monkeypatch.setitem(globals(), "fit_quietly", ms.fit)
     interior()
+
+
+@pytest.mark.parametrize("n_experts", [1, 2])
+def test_classes_predicted_with_certainty_are_a_supremum_at_infinity(n_experts):
+    """Complete separation: the likelihood is at its bound of one, and nothing is left of the information."""
+    x = np.arange(20.0)
+    with pytest.warns(ConvergenceWarning, match="separates"):
+        results = ms.fit(ms.MixtureOfExperts(expert="multinomial", n_experts=n_experts), x, x > 9.5, n_starts=6)
+    assert results.certificate.status is Status.RUNAWAY
+    assert -1e-6 < results.llf <= 0.0
+    assert not results.certificate.optimum.flat
