@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from moestat.component import Component, Dims
-from moestat.data import Affine, Block, BlockSource, Coordinates, Data, Schema, query_block
+from moestat.data import Affine, Block, BlockSource, Coordinates, Data, Schema
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.gates import GATES, Gate
 from moestat.params import Layout, Slot, leaf_names
 from moestat.passes import Passes
+from moestat.query import query_block
 from moestat.terms import Terms, Tile
 from moestat.typing import BoolArray, FloatArray
 from moestat.validate import as_matrix

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 
 from moestat import storage
 from moestat.certificate import Certificate, Status
-from moestat.data import Affine, Block, BlockSource, Coordinates, Schema, query_block
+from moestat.data import Affine, Block, BlockSource, Coordinates, Schema
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError
@@ -22,6 +22,7 @@ from moestat.inference.prediction import Prediction, mean_jacobian
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.params import POSITIVE
 from moestat.passes import Passes
+from moestat.query import query_block
 from moestat.solvers import Problem, TraceRow
 from moestat.sums import HessianSums
 from moestat.terms import Terms, Tile

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from moestat.data import BLOCK_ROWS, Affine, Block, BlockSource, Coordinates, Data, query_block
+from moestat.data import BLOCK_ROWS, Affine, Block, BlockSource, Coordinates, Data
 from moestat.errors import InputError
+from moestat.query import query_block
 from tests.unit.draws import few, normal
 
 EPS = np.finfo(np.float64).eps

@@ -22,7 +22,7 @@ LAYERS = (
     ("params", "kernels", "directions", "storage"),
     ("validate",),
     ("data",),
-    ("component",),
+    ("component", "query"),
     ("gates", "experts"),
     ("terms",),
     ("sums",),

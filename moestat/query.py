@@ -1,0 +1,86 @@
+"""New rows, checked against the columns that a model knows, as one block."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moestat.data import Block, Coordinates, Schema
+from moestat.errors import InputError
+from moestat.typing import FloatArray
+from moestat.validate import as_matrix, as_vector
+
+
+def query_block(
+    schema: Schema,
+    coordinates: Coordinates,
+    X: Any,
+    Z: Any = None,
+    *,
+    y: Any = None,
+    offset: Any = None,
+) -> Block:
+    """New rows as one block, checked against the columns that a model knows.
+
+    ``y`` may be left out where the densities are not asked for; its rows are then zero.
+    """
+    covariates, gate = _known_covariates(schema, X, Z)
+    n = len(covariates)
+    response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
+    known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
+    return Block(
+        X=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.X.apply(covariates).T])),
+        Z=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.Z.apply(gate).T])),
+        Y=np.ascontiguousarray(response),
+        offset=known / coordinates.y.scale[0],
+        weight=np.ones(n),
+    )
+
+
+def _known_covariates(schema: Schema, X: Any, Z: Any) -> tuple[FloatArray, FloatArray]:
+    """Covariates of the experts (n, d) and of the gate (n, e); each may stand for the other, or for no columns."""
+    d, e = len(schema.features), len(schema.gate_features)
+    if X is None and d > 0:
+        raise InputError(f"X is needed: the experts use {d} covariates, {list(schema.features)}.")
+    covariates = None if X is None else _known_columns("X", X, schema.features)
+    if Z is not None:
+        gate = _known_columns("Z", Z, schema.gate_features, None if covariates is None else len(covariates))
+        return np.empty((len(gate), 0)) if covariates is None else covariates, gate
+    if covariates is None:
+        raise InputError("X is needed to say how many rows there are: pass an array of shape (n, 0).")
+    if schema.gate_features == schema.features:
+        return covariates, covariates
+    if e == 0:
+        return covariates, np.empty((len(covariates), 0))
+    raise InputError(f"Z is needed: the gate has its own covariates, {list(schema.gate_features)}.")
+
+
+def _known_columns(name: str, value: Any, expected: tuple[str, ...], n: int | None = None) -> FloatArray:
+    matrix = as_matrix(name, value, n)
+    if matrix.shape[1] != len(expected):
+        raise InputError(
+            f"{name} must have the {len(expected)} columns of the fit, {list(expected)}; got {matrix.shape[1]}."
+        )
+    columns = getattr(value, "columns", None)
+    if columns is not None and tuple(map(str, columns)) != expected:
+        raise InputError(
+            f"{name} must have the columns of the fit in their order, {list(expected)}; got {list(map(str, columns))}."
+        )
+    return matrix
+
+
+def _known_response(schema: Schema, coordinates: Coordinates, y: Any, n: int) -> FloatArray:
+    if schema.classes is None:
+        response = as_matrix("y", y, n)
+        if response.shape[1] != len(schema.responses):
+            raise InputError(f"y must have the columns of the fit, {list(schema.responses)}; got {response.shape[1]}.")
+        return coordinates.y.apply(response).T
+    code = {label: i for i, label in enumerate(schema.classes)}
+    labels = np.asarray(y).ravel().tolist()
+    if len(labels) != n:
+        raise InputError(f"y must have as many rows as X, {n}; got {len(labels)}.")
+    unknown = sorted({str(label) for label in labels if label not in code})
+    if unknown:
+        raise InputError(f"y must hold classes of the fit, {list(schema.classes)}; got also {unknown}.")
+    return np.array([[float(code[label]) for label in labels]])
