@@ -371,7 +371,6 @@ def _undetermined_row(r):
         pytest.param(lambda r: r.conf_int(), id="conf_int"),
         pytest.param(lambda r: r.cov_params(), id="cov_params"),
         pytest.param(lambda r: r.cov_params("sandwich"), id="sandwich"),
-        pytest.param(lambda r: r.get_prediction(_undetermined_row(r)), id="get_prediction"),
     ],
 )
 def test_uncertainty_is_refused_by_the_names_of_the_directions(singular, ask):
@@ -386,6 +385,13 @@ def test_means_that_the_data_determine_are_predicted_beside_a_duplicated_column(
     alone = fit(X, y, n_experts=2).results.get_prediction(X)
     np.testing.assert_allclose(twin.mean, alone.mean, atol=1e-8)
     np.testing.assert_allclose(twin.se, alone.se, rtol=1e-6)
+
+
+@every_singular
+def test_means_that_the_data_do_not_determine_are_refused(singular):
+    """Which of the directions a mean moves along depends on where on the ridge the fit ended."""
+    with pytest.raises(NotIdentifiedError, match="flat direction|variance floor"):
+        singular.results.get_prediction(_undetermined_row(singular.results))
 
 
 @every_singular
