@@ -390,7 +390,7 @@ def test_means_that_the_data_determine_are_predicted_beside_a_duplicated_column(
 @every_singular
 def test_means_that_the_data_do_not_determine_are_refused(singular):
     """Which of the directions a mean moves along depends on where on the ridge the fit ended."""
-    with pytest.raises(NotIdentifiedError, match="flat direction|variance floor"):
+    with pytest.raises(NotIdentifiedError, match=r"flat direction|variance floor"):
         singular.results.get_prediction(_undetermined_row(singular.results))
 
 
