@@ -209,9 +209,11 @@ def add_feature_products(
     """
     K, B = PI.shape
     width = min(B, STRIP)
-    products = np.zeros((out.shape[1], width))
-    rows = np.zeros((out.shape[0], width))
-    scaled = np.zeros(width)
+    products = np.empty((out.shape[1], width))
+    rows = np.empty((out.shape[0], width))
+    scaled = np.empty(width)
+    products[F.shape[0] * (F.shape[0] + 1) // 2 :] = 0.0
+    rows[(K if experts else 0) + (K * (K - 1) // 2 if pairs else 0) :] = 0.0
     for first in range(0, B, STRIP):
         last = min(first + STRIP, B)
         size = last - first
