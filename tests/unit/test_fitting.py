@@ -279,6 +279,30 @@ def test_a_source_of_ones_own_gives_the_fit_of_the_arrays():
     assert_same_fit(ms.fit(rows().model, source, n_starts=6), reference())
 
 
+class OneBuffer(Streamed):
+    """A reader that fills the same arrays again and again."""
+
+    def blocks(self):
+        buffer = None
+        for block in super().blocks():
+            if buffer is None or buffer.weight.size != block.weight.size:
+                buffer = Block(*(np.empty_like(array) for array in block))
+            for kept, array in zip(buffer, block, strict=True):
+                kept[...] = array
+            yield buffer
+
+    def in_coordinates(self, coordinates):
+        return OneBuffer(self.moments, coordinates)
+
+
+def test_a_source_may_fill_one_buffer_again_and_again():
+    """Fit, means, weights and responsibilities of the rows are those of the arrays."""
+    results = ms.fit(rows().model, OneBuffer(Data(rows().X, rows().y).moments), n_starts=6)
+    assert_same_fit(results, reference())
+    for ask in ("predict", "gate_weights", "responsibilities"):
+        np.testing.assert_allclose(getattr(results, ask)(), getattr(reference(), ask)(), atol=1e-7)
+
+
 def test_data_give_the_fit_of_their_arrays():
     results = ms.fit(rows().model, Data(rows().X, rows().y), n_starts=6)
     assert results.llf == reference().llf
