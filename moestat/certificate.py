@@ -48,6 +48,9 @@ class Status(Enum):
         return list(Status).index(Status.FLAT_MAXIMUM if self is Status.RUNAWAY else self)
 
 
+#: Share of their size by which two log-likelihoods must differ to count as different.
+DISTINCT_LOGLIK = 1e-8
+
 #: Kinds without a finite, unique maximiser whose log-likelihood is bounded all the same.
 UNBOUNDED = (Status.FLAT_MAXIMUM, Status.RUNAWAY)
 
@@ -179,7 +182,8 @@ class Certificate:
     @property
     def higher(self) -> tuple[Rival, ...]:
         """Flat maxima and suprema at infinity of higher log-likelihood than the reported solution."""
-        return tuple(r for r in self.rivals if r.status in UNBOUNDED and r.loglik > self.loglik)
+        least = self.loglik + DISTINCT_LOGLIK * (1.0 + abs(self.loglik))
+        return tuple(r for r in self.rivals if r.status in UNBOUNDED and r.loglik > least)
 
     def __str__(self) -> str:
         return "\n".join(_verdict(self))

@@ -29,9 +29,9 @@ MIN_FINISHED = 5
 SAME_LOGLIK = 1e-9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of one start."""
+    """What became of one start; two outcomes are the same only when they are one."""
 
     start: Start
     short: Solution
@@ -90,7 +90,7 @@ def fit(
     Warns
     -----
     ConvergenceWarning
-        When the solution is not a strict interior maximum.
+        When the solution is not a strict interior maximum, or a higher supremum was found beside it.
     """
     if not isinstance(model, MixtureOfExperts):
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")

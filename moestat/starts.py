@@ -29,7 +29,7 @@ MEAN_STEPS = 10
 OWN_SHARE = 0.9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Start:
     """A starting point: the family that proposed it and the unconstrained parameters (P,)."""
 

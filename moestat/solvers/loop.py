@@ -66,7 +66,7 @@ class TraceRow:
     gradient: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Solution:
     """What a solver found.
 

@@ -15,12 +15,6 @@ N_NUMPY = 1_000_000  # the size at which the vectorised program pays for its tem
 CASES = [(1, 2), (1, 4), (1, 8), (5, 2), (5, 4), (5, 8)]
 
 
-#: Times that an EM pass should be faster than NumPy, where that is not the 20 of the other cases. At d = 5 and few
-#: experts NumPy is at its best, with products of matrices wide enough for BLAS and few temporaries: measured are
-#: 20 to 21.5 times at K = 2, with dips on a busy machine, and 17 to 19 times at K = 4.
-TIMES_NUMPY = {(5, 2): 18, (5, 4): 16}
-
-
 class Case:
     """One data set with parameters for moestat, for NumPy and for the fused kernels."""
 
@@ -67,9 +61,8 @@ def test_em_pass_against_numpy(case, d, K):
     times, _, seconds = ratio(
         lambda: numpy_em.iteration(c.F, c.y, c.gate, c.coef, variance), lambda: c.problem.passes.em(c.theta)
     )
-    figure = TIMES_NUMPY.get((d, K), 20)
-    report("EM pass: NumPy / moestat", d, K, times, f">= {figure}", seconds / N_NUMPY / K)
-    assert times >= figure
+    report("EM pass: NumPy / moestat", d, K, times, ">= 20", seconds / N_NUMPY / K)
+    assert times >= 20
 
 
 @pytest.mark.parametrize(("d", "K"), CASES)

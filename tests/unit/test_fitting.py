@@ -362,3 +362,15 @@ def test_the_best_start_wins():
 def test_the_default_solver_can_be_named():
     named = ms.fit(rows().model, rows().X, rows().y, n_starts=6, solver=EMThenNewton())
     assert_same_fit(named, reference())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_far_higher_supremum_is_reported_whatever_the_starts(seed):
+    """Starts of one family may end at both: outcomes are told apart by identity, not by their arrays."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.uniform(0, 1, 30), rng.uniform(2, 3, 30)])
+    y = np.where(x < 1.5, -x, 10 + 2 * x) + 0.3 * rng.normal(size=60)
+    with pytest.warns(ConvergenceWarning, match="separates"):
+        results = ms.fit(ms.MixtureOfExperts(n_experts=2), x, y, n_starts=20, seed=seed)
+    assert results.certificate.status is ms.Status.RUNAWAY
+    assert any(r.status is ms.Status.STRICT_MAXIMUM for r in results.certificate.rivals)
