@@ -107,6 +107,50 @@ DATASETS: dict[str, Dataset] = {
             gate_covariates=("NO",),
         ),
         Dataset(
+            name="faithful",
+            description=(
+                "The Old Faithful geyser in Yellowstone: length of an eruption (eruptions, minutes) and the wait until "
+                "the next (waiting, minutes); 272 eruptions."
+            ),
+            source=(
+                "Azzalini, A. and Bowman, A. W. (1990), A look at some data on the Old Faithful geyser, "
+                "Applied Statistics 39, 357-365; in this version Härdle, W. (1991), Smoothing Techniques with "
+                "Implementation in S, Springer."
+            ),
+            response="waiting",
+            covariates=("eruptions",),
+            gate_covariates=("eruptions",),
+        ),
+        Dataset(
+            name="mcycle",
+            description=(
+                "Simulated motorcycle accident, for the test of helmets: acceleration of the head (accel, g) at times "
+                "after the impact (times, milliseconds); 133 rows."
+            ),
+            source=(
+                "Silverman, B. W. (1985), Some aspects of the spline smoothing approach to non-parametric regression "
+                "curve fitting, Journal of the Royal Statistical Society Series B 47, 1-52."
+            ),
+            response="accel",
+            covariates=("times",),
+            gate_covariates=("times",),
+        ),
+        Dataset(
+            name="tempanomalies",
+            description=(
+                "Global temperature at land stations, 136 years from 1880 to 2015 (Year): difference of the annual "
+                "mean from that of 1951-1980 (AnnualAnomaly, degrees Celsius)."
+            ),
+            source=(
+                "Hansen, J., Ruedy, R., Glascoe, J. and Sato, M. (1999), GISS analysis of surface temperature change, "
+                "Journal of Geophysical Research 104, 30997-31022; NASA GISS, continued to 2015 and distributed by the "
+                "Carbon Dioxide Information Analysis Center."
+            ),
+            response="AnnualAnomaly",
+            covariates=("Year",),
+            gate_covariates=("Year",),
+        ),
+        Dataset(
             name="anes96",
             description=(
                 "American National Election Study 1996, 944 respondents: party identification in three classes "
