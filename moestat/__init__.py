@@ -17,21 +17,26 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from moestat import datasets, experts, gates, plotting, solvers
+    from moestat import datasets, experts, gates, plotting, solvers, starts
     from moestat.certificate import Certificate, Status
     from moestat.data import BlockSource, Data
     from moestat.errors import (
         ConvergenceWarning,
+        EmptyExpertWarning,
         InputError,
         MoestatError,
         MoestatWarning,
         NotIdentifiedError,
+        NotIdentifiedWarning,
+        RankDeficientWarning,
+        SeparationWarning,
+        SpikeWarning,
     )
     from moestat.fitting import fit
     from moestat.model import MixtureOfExperts, MoEParams
     from moestat.results import Results, load
 
-_MODULES = ("datasets", "experts", "gates", "plotting", "solvers")
+_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts")
 _NAMES = {
     "BlockSource": "data",
     "Certificate": "certificate",
@@ -45,6 +50,11 @@ _NAMES = {
     "NotIdentifiedError": "errors",
     "Results": "results",
     "Status": "certificate",
+    "EmptyExpertWarning": "errors",
+    "NotIdentifiedWarning": "errors",
+    "RankDeficientWarning": "errors",
+    "SeparationWarning": "errors",
+    "SpikeWarning": "errors",
     "fit": "fitting",
     "load": "results",
 }
@@ -62,6 +72,11 @@ __all__ = [
     "NotIdentifiedError",
     "Results",
     "Status",
+    "EmptyExpertWarning",
+    "NotIdentifiedWarning",
+    "RankDeficientWarning",
+    "SeparationWarning",
+    "SpikeWarning",
     "__version__",
     "datasets",
     "experts",
@@ -70,6 +85,7 @@ __all__ = [
     "load",
     "plotting",
     "solvers",
+    "starts",
 ]
 
 

@@ -27,7 +27,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from moestat.data import Affine, Block, BlockSource, Schema
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.kernels.linear import contract, pull_linear
 from moestat.params import Layout
@@ -52,6 +53,8 @@ class Component(ABC):
     known_features: ClassVar[bool] = False
     #: covariates may be shifted and scaled, and `rescale` carries the parameters
     equivariant: ClassVar[bool] = False
+    #: covariates may be mixed as well: they enter by the slopes of `predictors` and nowhere else
+    mixable: ClassVar[bool] = False
 
     @abstractmethod
     def layout(self, dims: Dims) -> Layout:
@@ -60,6 +63,21 @@ class Component(ABC):
     @abstractmethod
     def columns(self, layout: Layout) -> IntArray:
         """Flat position of every local parameter, (K, q)."""
+
+    def predictors(self, layout: Layout) -> IntArray:
+        """Flat positions (m, 1 + d) of the intercept and the slopes of each linear predictor."""
+        return np.zeros((0, 0), dtype=np.int64)
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        """Directions (m r, P) that move no predictor where the covariates keep these relations (r, 1 + d).
+
+        A relation is a constant and one coefficient per covariate, whose combination vanishes in every row.
+        """
+        predictors = self.predictors(layout)
+        out = np.zeros((len(predictors), len(relations), layout.size))
+        for directions, own in zip(out, predictors, strict=True):
+            directions[:, own] = relations
+        return out.reshape(-1, layout.size)
 
     def bind(self, layout: Layout) -> Self:
         """The component as passes use it: told its layout, should its functions need more than ``local``."""
@@ -124,7 +142,7 @@ class Gate(Component):
         """Flat positions that `canonical` holds at a constant (zero, say), one per invariance."""
         return np.zeros(0, dtype=np.int64)
 
-    def rescale(self, params: Any, covariates: Affine) -> Any:
+    def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         """Parameters with the same weights for covariates in the given coordinates."""
         raise InputError(f"the {self.name} gate is not equivariant; it keeps raw covariates.")
 
@@ -188,7 +206,7 @@ class Expert(Component):
         """
         return np.full(layout.size, -np.inf)
 
-    def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:
+    def rescale(self, params: Any, covariates: ColumnMap, response: Affine) -> Any:
         """Parameters with the same densities for covariates and response in the given coordinates."""
         raise InputError(f"the {self.name} expert is not equivariant; it keeps raw covariates.")
 

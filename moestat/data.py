@@ -1,8 +1,9 @@
 """Data as a source of blocks: the only door to the kernels.
 
 A *block source* yields tiles of rows, features first, in *working coordinates*: every covariate (and
-a continuous response) shifted by its mean and divided by a power of two near its standard deviation.
-Nothing outside a source may assume that the rows are in memory.
+a continuous response) shifted to near its mean and divided by a power of two near its standard deviation;
+nearly collinear covariates are combined as well. Nothing outside a source may assume that the rows are in
+memory.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
 from moestat.errors import InputError
 from moestat.typing import BoolArray, FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
 
 #: Ranges of a response whose squares stay within double precision.
 SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
+
+#: Locations are rounded to this fraction of the scale: sums of the same numbers in another order give the same one.
+LOCATION_GRID = 1024.0
+
+#: Where the rounding turns. Means of whole numbers and of simple fractions are not near it, as they are near a half.
+ROUNDS_UP_FROM = (np.sqrt(5.0) - 1.0) / 2.0
 
 BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
@@ -36,48 +44,6 @@ class Block(NamedTuple):
     Y: FloatArray
     offset: FloatArray
     weight: FloatArray
-
-
-@dataclass(frozen=True)
-class Affine:
-    """Coordinates ``(raw - location) / scale`` of a group of columns; scales are powers of two."""
-
-    location: FloatArray
-    scale: FloatArray
-
-    @staticmethod
-    def identity(size: int) -> Affine:
-        """Coordinates that change nothing."""
-        return Affine(np.zeros(size), np.ones(size))
-
-    def apply(self, raw: FloatArray) -> FloatArray:
-        """Working values of raw columns (n, d)."""
-        return (raw - self.location) / self.scale
-
-    def restore(self, working: FloatArray) -> FloatArray:
-        """Raw values of working columns (n, d)."""
-        return working * self.scale + self.location
-
-    def inverse(self) -> Affine:
-        """The coordinates that undo these."""
-        return Affine(-self.location / self.scale, 1.0 / self.scale)
-
-    def without_location(self) -> Affine:
-        """The same scale about the origin."""
-        return Affine(np.zeros_like(self.location), self.scale)
-
-    def same_as(self, other: Affine) -> bool:
-        """Whether both describe the same coordinates."""
-        return np.array_equal(self.location, other.location) and np.array_equal(self.scale, other.scale)
-
-
-@dataclass(frozen=True)
-class Coordinates:
-    """Working coordinates of the expert's covariates X, the gate's covariates Z and the response y."""
-
-    X: Affine
-    Z: Affine
-    y: Affine
 
 
 @dataclass(frozen=True)
@@ -177,6 +143,7 @@ class Data:
         self.n_rows = rows.weight.size
         self.total_weight = float(np.sum(rows.weight))
         self.uses_offset, self.uses_exposure = offset is not None, exposure is not None
+        self._unblended: Data | None = None
         self.moments = self.coordinates = Coordinates(
             _moments(rows.X, rows.weight),
             _moments(rows.Z, rows.weight),
@@ -206,21 +173,23 @@ class Data:
 
     def in_coordinates(self, coordinates: Coordinates) -> Data:
         """The same rows in other working coordinates; what does not change is shared, not copied."""
-        old = self.coordinates
-        same_X, same_Z = old.X.same_as(coordinates.X), old.Z.same_as(coordinates.Z)
-        if same_X and same_Z and old.y.same_as(coordinates.y):
+        if self.coordinates.same_as(coordinates):
             return self
-        other = copy(self)
+        base = self if self._unblended is None else self._unblended
+        old, other = base.coordinates, copy(base)
         other.coordinates = coordinates
+        if isinstance(coordinates.X, Blend) or isinstance(coordinates.Z, Blend):
+            other._unblended = base  # a blend has lost digits that another way on may need
+        same_X, same_Z = old.X.same_as(coordinates.X), old.Z.same_as(coordinates.Z)
         if not same_X:
-            other._X = _moved(self._X, old.X, coordinates.X, ones=True)
+            other._X = _moved(base._X, old.X, coordinates.X, ones=True)
         if not same_Z:
-            together = self._Z is self._X and coordinates.Z.same_as(coordinates.X)
-            other._Z = other._X if together else _moved(self._Z, old.Z, coordinates.Z, ones=True)
+            together = base._Z is base._X and coordinates.Z.same_as(coordinates.X)
+            other._Z = other._X if together else _moved(base._Z, old.Z, coordinates.Z, ones=True)
         if not old.y.same_as(coordinates.y):
-            other._Y = _moved(self._Y, old.y, coordinates.y)
+            other._Y = _moved(base._Y, old.y, coordinates.y)
             ratio = old.y.scale[0] / coordinates.y.scale[0]
-            other._offset = [offset * ratio for offset in self._offset]
+            other._offset = [offset * ratio for offset in base._offset]
         return other
 
     def sketch(self, limit: int, rng: np.random.Generator) -> Block:
@@ -327,9 +296,10 @@ def _positive_exposure(value: Any, n: int, keep: BoolArray) -> FloatArray:
 
 # ------------------------------------------------------------------------------------- coordinates
 def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
-    """Weighted mean of each column, and the power of two nearest to its standard deviation.
+    """Location near the weighted mean of each column, and the power of two nearest to its standard deviation.
 
-    Powers of two divide exactly, so that data multiplied by one give the same working values.
+    Powers of two divide exactly, so that data multiplied by one give the same working values. So do rows in
+    another order, or repeated instead of weighted: the location is on a coarse grid.
     """
     d = columns.shape[1]
     location, scale = np.zeros(d), np.ones(d)
@@ -350,8 +320,9 @@ def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
         deviation = reduced - mean
         # weights that differ beyond measure leave no variance: the range does as well
         sd = np.sqrt(share @ deviation**2) or np.abs(deviation).max()
-        location[i] = mean * 2.0**exponent
         scale[i] = 2.0 ** np.clip(exponent + np.round(np.log2(sd)), -1022, 1023)
+        grid = 2.0 ** np.round(np.log2(sd)) / LOCATION_GRID
+        location[i] = np.floor(mean / grid + 1.0 - ROUNDS_UP_FROM) * grid * 2.0**exponent
     return Affine(location, scale)
 
 
@@ -364,7 +335,7 @@ def _tile_rows(n: int, block_rows: int | None) -> int:
     return -(-n // (8 * tiles)) * 8
 
 
-def _tiles(rows: FloatArray, coordinates: Affine, size: int, *, ones: bool = False) -> FloatArray:
+def _tiles(rows: FloatArray, coordinates: ColumnMap, size: int, *, ones: bool = False) -> FloatArray:
     """Tiles (T, features, size) in working coordinates; the last tile repeats the last row."""
     n, d = rows.shape
     out = np.empty((-(-n // size), d + ones, size))
@@ -383,9 +354,12 @@ def _in_common(tiles: FloatArray) -> list[FloatArray]:
     return [first if np.array_equal(tile, first) else tile.copy() for tile in tiles]
 
 
-def _moved(tiles: FloatArray, old: Affine, new: Affine, *, ones: bool = False) -> FloatArray:
+def _moved(tiles: FloatArray, old: ColumnMap, new: ColumnMap, *, ones: bool = False) -> FloatArray:
     out = np.ones_like(tiles)
     first = int(ones)
     for source, target in zip(tiles[:, first:], out[:, first:], strict=True):
-        target[:] = new.apply(old.restore(source.T)).T
+        if isinstance(new, Blend) and new.standard.same_as(old):
+            target[:] = new.blend(source.T).T
+        else:
+            target[:] = new.apply(old.restore(source.T)).T
     return out

@@ -20,4 +20,24 @@ class MoestatWarning(UserWarning):
 
 
 class ConvergenceWarning(MoestatWarning):
-    """The fit did not end at a strict interior maximum; the text says where it ended."""
+    """The fit did not end at a strict maximum; the text says where it ended."""
+
+
+class SeparationWarning(ConvergenceWarning):
+    """The likelihood rises towards a supremum at infinity: a gate or an expert separates the rows."""
+
+
+class SpikeWarning(ConvergenceWarning):
+    """The solution rests on a few rows, or on the variance floor."""
+
+
+class NotIdentifiedWarning(ConvergenceWarning):
+    """The maximum is flat: the data do not determine every parameter."""
+
+
+class EmptyExpertWarning(ConvergenceWarning):
+    """An expert ended without rows, although it was placed anew."""
+
+
+class RankDeficientWarning(MoestatWarning):
+    """Columns are constant or linear combinations of others; the minimum-norm solution is reported."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from moestat.component import Component, Dims
-from moestat.data import Affine, Block, BlockSource, Coordinates, Data, Schema
+from moestat.coordinates import Affine, ColumnMap, Coordinates
+from moestat.data import Block, BlockSource, Data, Schema
+from moestat.design import Designs, measure
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.gates import GATES, Gate
@@ -191,20 +193,84 @@ class MixtureOfExperts:
         rows = Data(X, y, Z, sample_weight, offset=offset, exposure=exposure, categorical=self.expert.categorical)
         return self.prepare(rows)  # type: ignore[return-value]
 
-    def prepare(self, source: BlockSource) -> BlockSource:
-        """The source in coordinates that gate, experts and held fields allow, after the experts' checks."""
+    def prepare(self, source: BlockSource, bounded: Sequence[str] = ()) -> BlockSource:
+        """The source in coordinates that suit its covariates, and that the model allows; after the experts' checks.
+
+        Covariates are centred, and mixed where they are nearly collinear, unless a component cannot follow, or
+        a held field or one of the ``bounded`` fields (dotted names) would not stay in place.
+        """
         self.expert.check(source)
         self._check_names(source.schema)
-        moments, schema = source.moments, source.schema
-        X = moments.X if self.expert.equivariant else Affine.identity(moments.X.scale.size)
-        Z = moments.Z if self.gate.equivariant else Affine.identity(moments.Z.scale.size)
-        y = moments.y if self.expert.scales_response else Affine.identity(moments.y.scale.size)
-        astray = self._astray(schema, Coordinates(X, Z, y))
+        plain, about_means = self._unmixed(source, bounded)
+        designs = measure(source, **about_means)
+        mixed = self._mixed(source.schema, plain, designs, about_means, bounded)
+        null = {part: self._relations(source.schema, mixed, designs, part) for part in ("gate", "expert")}
+        return source.in_coordinates(replace(mixed, null_X=null["expert"], null_Z=null["gate"]))
+
+    def _unmixed(self, source: BlockSource, bounded: Sequence[str]) -> tuple[Coordinates, dict[str, bool]]:
+        """Shifts and scales of single columns, and whether the experts' and the gate's are about their means."""
+        schema, moments = source.schema, source.moments
+        X = _affine(moments.X) if self.expert.equivariant else Affine.identity(moments.X.size)
+        Z = _affine(moments.Z) if self.gate.equivariant else Affine.identity(moments.Z.size)
+        y = moments.y if self.expert.scales_response else Affine.identity(moments.y.size)
+        astray = self._astray(schema, Coordinates(X, Z, y)) | self._entangled(schema, Coordinates(X, Z, y), bounded)
         if "gate" in astray:
             Z = Z.without_location()
         if "expert" in astray:
             X, y = X.without_location(), y.without_location()
-        return source.in_coordinates(Coordinates(X, Z, y))
+        about_means = {"centred_X": "expert" not in astray, "centred_Z": "gate" not in astray}
+        return Coordinates(X, Z, y), about_means
+
+    def _mixed(
+        self,
+        schema: Schema,
+        plain: Coordinates,
+        designs: Designs,
+        about_means: Mapping[str, bool],
+        bounded: Sequence[str],
+    ) -> Coordinates:
+        """The same coordinates with nearly collinear columns mixed, where the components and their fields allow it."""
+        X = designs.X.blend(_affine(plain.X), about_means["centred_X"]) if self.expert.mixable else None
+        Z = designs.Z.blend(_affine(plain.Z), about_means["centred_Z"]) if self.gate.mixable else None
+        if X is None and Z is None:
+            return plain
+        mixed = replace(plain, X=X or plain.X, Z=Z or plain.Z)
+        entangled = self._entangled(schema, mixed, (*(self.fixed or ()), *bounded))
+        return replace(
+            plain,
+            X=plain.X if "expert" in entangled else mixed.X,
+            Z=plain.Z if "gate" in entangled else mixed.Z,
+        )
+
+    def _relations(self, schema: Schema, coordinates: Coordinates, designs: Designs, part: str) -> FloatArray | None:
+        """Relations among the covariates of a part that leave something open, as `Coordinates` holds them."""
+        if part == "gate" and self.n_experts == 1:
+            return None
+        component, design = (self.gate, designs.Z) if part == "gate" else (self.expert, designs.X)
+        layout, free = self.layout(schema), self.holding(schema, coordinates).free
+        own = component.predictors(layout.part(part)) + layout.start_of(part)
+        if len(own) and not free[own[:, 1:]].any():
+            return None
+        rows = design.relations(constants=not len(own) or bool(free[own[:, 0]].any()))
+        return rows if len(rows) else None
+
+    def null_directions(self, schema: Schema, coordinates: Coordinates, *, raw: bool = False) -> FloatArray:
+        """Directions (r, P) that no row of the fit tells from zero, because its covariates are linearly related.
+
+        In working coordinates and of length one, or with ``raw`` in the user's units and of any length.
+        """
+        layout = self.layout(schema)
+        found = [np.zeros((0, layout.size))]
+        for part, component, at, relations in (
+            ("gate", self.gate, coordinates.Z, coordinates.null_Z),
+            ("expert", self.expert, coordinates.X, coordinates.null_X),
+        ):
+            if relations is not None:
+                rows = component.null_directions(layout.part(part), relations if raw else at.relations(relations))
+                first = layout.start_of(part)
+                found.append(np.pad(rows, ((0, 0), (first, layout.size - first - rows.shape[1]))))
+        rows = np.vstack(found)
+        return rows if raw else _of_length_one(rows)
 
     def _check_names(self, schema: Schema) -> None:
         """A covariate named like a parameter (const, variance) would give two parameters one name."""
@@ -218,9 +284,34 @@ class MixtureOfExperts:
 
     def _astray(self, schema: Schema, coordinates: Coordinates) -> set[str]:
         """Parts with a held field that would not stay put: a shift of the covariates mixes slopes into intercepts."""
+        if not self.fixed:
+            return set()
         one, other = (self.holding(schema, coordinates, rest) for rest in (0.0, 1.0))
         moved = ~one.free & (one.values != other.values)
-        return {path.split(".")[0] for path in self.fixed or () if moved[self.layout(schema).index(path)].any()}
+        return {path.split(".")[0] for path in self.fixed if moved[self.layout(schema).index(path)].any()}
+
+    def _entangled(self, schema: Schema, coordinates: Coordinates, paths: Sequence[str]) -> set[str]:
+        """Parts with a field among these whose entries do not each depend on themselves alone."""
+        layout = self.layout(schema)
+        base = np.random.default_rng(0).uniform(0.5, 1.5, layout.size)
+        pattern = Coordinates(coordinates.X.pattern(), coordinates.Z.pattern(), coordinates.y.pattern())
+
+        def carried(theta: FloatArray) -> FloatArray:
+            return self.to_theta(layout.unpack(theta), schema, pattern)
+
+        found = set()
+        here = carried(base) if paths else base
+        for path in paths:
+            index = layout.index(path).ravel()
+            others = np.ones(layout.size, dtype=bool)
+            others[index] = False
+            moved = [(carried(base + others) != here)[index].any()]
+            for i in index:
+                alone = np.arange(layout.size) == i
+                moved.append(((carried(base + alone) != here) & ~others & ~alone).any())
+            if any(moved):
+                found.add(path.split(".")[0])
+        return found
 
     # ------------------------------------------------------------------------------- fronts over passes
     def loglik(
@@ -249,7 +340,7 @@ class MixtureOfExperts:
         -------
         float
         """
-        schema = self._schema(params)
+        schema = self.schema_of(params)
         rows = Data(
             None if X is None else as_matrix("X", X),
             y,
@@ -276,7 +367,7 @@ class MixtureOfExperts:
     def gate_weights(self, params: MoEParams, Z: Any) -> FloatArray:
         """Gate weights pi_k(z), (n, K)."""
         Z = as_matrix("Z", Z)
-        X = np.zeros((len(Z), len(self._schema(params).features)))
+        X = np.zeros((len(Z), len(self.schema_of(params).features)))
         terms, theta, block = self._query(params, X, Z)
         return np.ascontiguousarray(terms.gate_weights(theta, block).T)
 
@@ -315,13 +406,13 @@ class MixtureOfExperts:
         self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None
     ) -> tuple[Terms, FloatArray, Block]:
         """Rows in raw units as a block; the columns of parameters have no names, so neither have the rows'."""
-        schema = self._schema(params)
+        schema = self.schema_of(params)
         X = None if X is None else as_matrix("X", X)
         Z = None if Z is None else as_matrix("Z", Z)
         block = query_block(schema, _raw_coordinates(schema), X, Z, y=y, offset=offset)
         return self.terms(schema), self.layout(schema).pack(params), block
 
-    def _schema(self, params: MoEParams) -> Schema:
+    def schema_of(self, params: MoEParams) -> Schema:
         """Columns implied by the shapes of the parameters."""
         if not isinstance(params, MoEParams):
             raise InputError(f"params must be made by model.params(...); got {type(params).__name__}.")
@@ -398,17 +489,29 @@ def _classes_of(y: Any, schema: Schema) -> tuple[Any, ...] | None:
 
 def _raw_coordinates(schema: Schema) -> Coordinates:
     sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
-    return Coordinates(*(Affine.identity(size) for size in sizes))
+    X, Z, y = (Affine.identity(size) for size in sizes)
+    return Coordinates(X, Z, y)
 
 
-def _rescaled_gate(gate: Gate, params: Any, covariates: Affine) -> Any:
-    if covariates.same_as(Affine.identity(covariates.scale.size)):
+def _affine(at: ColumnMap) -> Affine:
+    """A source's moments are of single columns."""
+    assert isinstance(at, Affine)
+    return at
+
+
+def _of_length_one(rows: FloatArray) -> FloatArray:
+    rows = rows / np.abs(rows).max(axis=1, keepdims=True, initial=0.0)  # squares stay within range
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+
+def _rescaled_gate(gate: Gate, params: Any, covariates: ColumnMap) -> Any:
+    if covariates.same_as(Affine.identity(covariates.size)):
         return params
     return gate.rescale(params, covariates)
 
 
-def _rescaled_expert(expert: Expert, params: Any, covariates: Affine, response: Affine) -> Any:
-    still = (Affine.identity(covariates.scale.size), Affine.identity(response.scale.size))
+def _rescaled_expert(expert: Expert, params: Any, covariates: ColumnMap, response: Affine) -> Any:
+    still = (Affine.identity(covariates.size), Affine.identity(response.size))
     if covariates.same_as(still[0]) and response.same_as(still[1]):
         return params
     return expert.rescale(params, covariates, response)

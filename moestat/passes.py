@@ -7,7 +7,7 @@ only need the tiles in their order, so the rows may be in memory, in files or el
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +16,9 @@ from moestat.data import Block, BlockSource
 from moestat.sums import (
     EMSums,
     ExpertInformation,
+    ExpertQ,
     FactorSums,
+    GateQ,
     HessianSums,
     LoglikSums,
     OuterProductSums,
@@ -35,11 +37,21 @@ CACHE_DOUBLES = 2**18
 
 @dataclass(frozen=True)
 class Passes:
-    """The passes of one model over one source; ``theta`` is the unconstrained vector in working coordinates."""
+    """The passes of one model over one source; ``theta`` is the unconstrained vector in working coordinates.
+
+    With ``hard`` every row belongs whole to its likeliest expert: sums over responsibilities become sums over
+    these assignments. The log-likelihood stays that of the mixture.
+    """
 
     terms: Terms
     source: BlockSource
     buffers: Buffers = field(default_factory=Buffers, repr=False)
+    hard: bool = False
+
+    @property
+    def hardened(self) -> Passes:
+        """The same passes with hard assignments."""
+        return replace(self, hard=True)
 
     def reduce(self, record: S, theta: FloatArray, height: int | None = None) -> S:
         """Add every tile of the source to a record, in order.
@@ -49,7 +61,7 @@ class Passes:
         height = 5 * self.terms.n_experts if height is None else height
         rows_at_once = max(64, CACHE_DOUBLES // height // 64 * 64)
         blocks = _split(self.source.blocks(), rows_at_once)
-        for tile in self.terms.tiles(theta, blocks, self.buffers):
+        for tile in self.terms.tiles(theta, blocks, self.buffers, self.hard):
             record.add(tile)
         return record
 
@@ -82,6 +94,14 @@ class Passes:
     def outer_products(self, theta: FloatArray) -> OuterProductSums:
         """Sum of weight * score score' over rows."""
         return self.reduce(OuterProductSums(self.terms, theta), theta, self._second_order_height)
+
+    def gate_q(self, old: FloatArray, new: FloatArray) -> GateQ:
+        """The gate's part of Q at ``new``, with the responsibilities at ``old``."""
+        return self.reduce(GateQ(self.terms, new), old)
+
+    def expert_q(self, old: FloatArray, new: FloatArray) -> ExpertQ:
+        """The experts' part of Q at ``new``, with the responsibilities at ``old``."""
+        return self.reduce(ExpertQ(self.terms, new), old)
 
     def expert_information(self, theta: FloatArray) -> ExpertInformation:
         """Minus the Hessian of the experts' part of Q."""

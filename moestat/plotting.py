@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import to_rgb
 
+from moestat.certificate import Status
 from moestat.errors import InputError
 from moestat.results import Results
 from moestat.typing import FloatArray
@@ -172,6 +173,42 @@ def plot_gate(results: Results, X: Any, Z: Any = None, *, ax: Axes | None = None
         ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
         ax.set_xlabel(_axis_label(names))
     return ax
+
+
+def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
+    """Where every start ended, family by family, coloured by the kind of end point.
+
+    Crosses are starts that a short run showed to be unpromising. The line marks the reported solution; starts far
+    below it are drawn at the left edge.
+    """
+    with style():
+        ax = plt.gca() if ax is None else ax
+        table = results.starts
+        reached = table["loglik"].fillna(table["loglik_short"]).to_numpy(dtype=float)
+        least = _lower_edge(reached, results.llf)
+        families = list(dict.fromkeys(table["family"]))
+        rows = np.array([families.index(family) for family in table["family"]])
+        spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(table))
+        kinds = [status.value for status in Status if status.value in set(table["status"])]
+        for kind, colour in zip([*kinds, "not finished"], [*colours(len(kinds)), "0.6"], strict=True):
+            mine = (table["status"] == kind).to_numpy()
+            marker = "x" if kind == "not finished" else "o"
+            if mine.any():
+                at = np.maximum(reached[mine], least), rows[mine] + spread[mine]
+                ax.scatter(*at, s=28, marker=marker, color=colour, alpha=0.8, label=kind, zorder=2)
+        ax.axvline(results.llf, color="0.4", lw=1, zorder=1)
+        ax.set_yticks(range(len(families)), [family.replace("_", " ") for family in families])
+        ax.set_ylim(len(families) - 0.5, -0.5)
+        ax.set_xlabel("log-likelihood")
+        ax.set_title(f"{results.certificate.n_reached} of {len(table)} starts reached the reported solution")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    return ax
+
+
+def _lower_edge(values: FloatArray, level: float) -> float:
+    """Lowest log-likelihood shown: a few outliers must not squeeze the rest together."""
+    low, middle = np.quantile(values, [0.1, 0.5])
+    return float(max(values.min(), min(low, level) - 2.0 * max(middle - low, 1.0)))
 
 
 def _known_term(results: Results, offset: Any, n: int) -> FloatArray:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from moestat.data import Block, Coordinates, Schema
+from moestat.coordinates import Coordinates
+from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.typing import FloatArray
 from moestat.validate import as_matrix, as_vector
@@ -30,8 +31,8 @@ def query_block(
     response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
     return Block(
-        X=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.X.apply(covariates).T])),
-        Z=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.Z.apply(gate).T])),
+        X=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.X.apply_to_new(covariates).T])),
+        Z=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.Z.apply_to_new(gate).T])),
         Y=np.ascontiguousarray(response),
         offset=known / coordinates.y.scale[0],
         weight=np.ones(n),

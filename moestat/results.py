@@ -12,7 +12,8 @@ from scipy.special import ndtr, ndtri
 
 from moestat import storage
 from moestat.certificate import Certificate, Status
-from moestat.data import Affine, Block, BlockSource, Coordinates, Schema
+from moestat.coordinates import Coordinates
+from moestat.data import Block, BlockSource, Schema
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError
@@ -360,14 +361,17 @@ class Results:
     # ------------------------------------------------------------------------------- evidence
     @property
     def starts(self) -> pd.DataFrame:
-        """What became of every start: family, log-likelihoods (working units for the short run), status."""
+        """What became of every start: family, log-likelihoods after the short run and at its end, kind, solution."""
         import pandas as pd
 
         return pd.DataFrame(self._starts)
 
     @property
     def trace(self) -> pd.DataFrame:
-        """Iterations of the winning start: method, log-likelihood (working units), gradient per row."""
+        """Iterations of the winning start: method, log-likelihood (working units), gradient per row, objective.
+
+        The objective is what the method raises: the log-likelihood, but for classification EM.
+        """
         import pandas as pd
 
         return pd.DataFrame(
@@ -375,6 +379,7 @@ class Results:
                 "method": [row.method for row in self._trace],
                 "loglik": [row.loglik for row in self._trace],
                 "gradient": [row.gradient for row in self._trace],
+                "objective": [row.loglik if row.objective is None else row.objective for row in self._trace],
             }
         )
 
@@ -510,15 +515,10 @@ class Results:
             "certificate": self.certificate.to_dict(),
             "entropy": self.entropy,
             "starts": self._starts,
-            "trace": [[row.method, row.loglik, row.gradient] for row in self._trace],
+            "trace": [[row.method, row.loglik, row.gradient, row.objective] for row in self._trace],
         }
-        places = {
-            f"{name}_{what}": getattr(affine, what)
-            for name, affine in vars(self.coordinates).items()
-            for what in ("location", "scale")
-        }
-        arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products, **places}
-        return storage.write(path, header, arrays)
+        arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products}
+        return storage.write(path, header, arrays | self.coordinates.to_arrays())
 
 
 def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
@@ -554,11 +554,10 @@ def _restored(header: dict[str, Any], arrays: dict[str, FloatArray], model: Mixt
         )
     if not arrays["hessian"].shape == arrays["outer"].shape == (arrays["theta"].size,) * 2:
         raise InputError(f"the file's covariance sums have shape {arrays['hessian'].shape}; it is damaged.")
-    places = {name: Affine(arrays[f"{name}_location"], arrays[f"{name}_scale"]) for name in ("X", "Z", "y")}
     return Results(
         model=known,
         schema=schema,
-        coordinates=Coordinates(**places),
+        coordinates=Coordinates.from_arrays(arrays),
         theta=arrays["theta"],
         certificate=Certificate.from_dict(header["certificate"]),
         entropy=header["entropy"],

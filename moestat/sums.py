@@ -1,17 +1,18 @@
 """Records of additive statistics: what each kind of pass adds up.
 
 A record takes tile after tile (`add`) and offers its totals as properties. Partial sums are added in the
-order of the tiles, and nothing of size (n, K) is kept.
+order of the tiles, compensated so that thousands of tiles lose nothing, and nothing of size (n, K) is kept.
 """
 
 from __future__ import annotations
 
-from math import fsum
+from functools import cached_property, partial
+from math import fsum, prod
 from typing import Protocol
 
 import numpy as np
 
-from moestat.kernels import information, linear, rows
+from moestat.kernels import information, linear, rows, totals
 from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
 
@@ -21,6 +22,32 @@ class Sums(Protocol):
 
     def add(self, tile: Tile) -> None:
         """Add one tile's contribution."""
+
+
+class Total:
+    """Sums of arrays over tiles, rounded once.
+
+    A tile is added to ``parts``, arrays of the given shapes; `take` moves them into the totals and clears
+    them. ``values`` are the totals of each, whatever the order and the cancellation between tiles.
+    """
+
+    def __init__(self, *shapes: tuple[int, ...]) -> None:
+        self._shapes = shapes
+        self._rows = np.zeros((3, sum(map(prod, shapes))))
+        self.parts = self._split(self._rows[0])
+        self.take = partial(totals.absorb, self._rows)
+
+    @property
+    def values(self) -> tuple[FloatArray, ...]:
+        return self._split(self._rows[1] + self._rows[2])
+
+    def _split(self, flat: FloatArray) -> tuple[FloatArray, ...]:
+        pieces, first = [], 0
+        for shape in self._shapes:
+            last = first + prod(shape)
+            pieces.append(flat[first:last].reshape(shape))
+            first = last
+        return tuple(pieces)
 
 
 class LoglikSums:
@@ -42,11 +69,16 @@ class ShareSums:
 
     def __init__(self, terms: Terms) -> None:
         self._entropy: list[float] = []
-        self.mass = np.zeros(terms.n_experts)
+        self._mass = Total((terms.n_experts,))
 
     def add(self, tile: Tile) -> None:
         self._entropy.append(rows.entropy(tile.R, tile.block.weight))
-        self.mass += tile.R.sum(axis=1)
+        self._mass.parts[0][:] = tile.R.sum(axis=1)
+        self._mass.take()
+
+    @property
+    def mass(self) -> FloatArray:
+        return self._mass.values[0]
 
     @property
     def entropy(self) -> float:
@@ -59,14 +91,15 @@ class ScoreSums:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._local_gate, self._local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
-        self._gate, self._expert = np.zeros_like(self._local_gate), np.zeros_like(self._local_expert)
+        self._total = Total(self._local_gate.shape, self._local_expert.shape)
         self._parts: list[float] = []
 
     def add(self, tile: Tile) -> None:
-        terms, block = self._terms, tile.block
+        terms, block, (gate, expert) = self._terms, tile.block, self._total.parts
         self._parts.append(tile.loglik)
-        terms.gate.pull(self._local_gate, block, tile.H, tile.D, self._gate)
-        terms.expert.pull(self._local_expert, block, tile.E, tile.R, self._expert)
+        terms.gate.pull(self._local_gate, block, tile.H, tile.D, gate)
+        terms.expert.pull(self._local_expert, block, tile.E, tile.R, expert)
+        self._total.take()
 
     @property
     def loglik(self) -> float:
@@ -75,9 +108,9 @@ class ScoreSums:
     @property
     def score(self) -> FloatArray:
         """Derivative of the log-likelihood in the unconstrained parameters (P,), a sum over rows."""
-        out = np.zeros(self._terms.size)
-        self._terms.scatter(self._terms.gate_columns, self._gate, out)
-        self._terms.scatter(self._terms.expert_columns, self._expert, out)
+        out, (gate, expert) = np.zeros(self._terms.size), self._total.values
+        self._terms.scatter(self._terms.gate_columns, gate, out)
+        self._terms.scatter(self._terms.expert_columns, expert, out)
         return out
 
 
@@ -88,26 +121,27 @@ class GateInformation:
         self._terms = terms
         self._local = theta[terms.gate_columns]
         K, q = self._local.shape
-        self._mean = np.zeros((_up4(terms.n_gate),) * 2)
-        self._products = np.zeros((K, _up4(q), _up4(q)))
-        self._curvature = np.zeros((K, q, q))
+        self._total = Total((_up4(terms.n_gate),) * 2, (K, _up4(q), _up4(q)), (K, q, q))
 
     def add(self, tile: Tile) -> None:
         terms, weight = self._terms, tile.block.weight
+        mean, products, curvature = self._total.parts
         K, q = self._local.shape
         B = weight.size
         J, J_rows = tile.buffers.jacobian("gate_jac", 1 if terms.gate.known_features else K, q, B)
         terms.gate.jac(self._local, tile.block, tile.H, J)
-        U = tile.buffers.get("gate_mean", self._mean.shape[0], B)
-        W = tile.buffers.get("gate_local", self._products.shape[1], B)
-        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J_rows, U, W, self._mean, self._products)
-        terms.gate.curv(self._local, tile.block, tile.H, tile.D, self._curvature)
+        U = tile.buffers.get("gate_mean", mean.shape[0], B)
+        W = tile.buffers.get("gate_local", products.shape[1], B)
+        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J_rows, U, W, mean, products)
+        terms.gate.curv(self._local, tile.block, tile.H, tile.D, curvature)
+        self._total.take()
 
     @property
     def matrix(self) -> FloatArray:
         n, q = self._terms.n_gate, self._local.shape[1]
-        out = -_symmetric(self._mean)[:n, :n]
-        local = _symmetric(self._products)[:, :q, :q] - self._curvature
+        mean, products, curvature = self._total.values
+        out = -_symmetric(mean)[:n, :n]
+        local = _symmetric(products)[:, :q, :q] - curvature
         self._terms.scatter_matrix(self._terms.gate_columns, local, out)
         return out
 
@@ -118,15 +152,21 @@ class LinearGateInformation:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         K, q = terms.gate_columns.shape
-        self._pairs = np.zeros((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
+        self._total = Total((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
 
     def add(self, tile: Tile) -> None:
         F = self._terms.gate.features(tile.block)
-        information.add_feature_products(tile.R, tile.PI, tile.block.weight, F, False, True, self._pairs)
+        information.add_feature_products(tile.R, tile.PI, tile.block.weight, F, False, True, self._total.parts[0])
+        self._total.take()
 
     @property
     def matrix(self) -> FloatArray:
-        return _information_of_pairs(self._terms, self._pairs)
+        return _information_of_pairs(self._terms, self._total.values[0])
+
+
+def _gate_information(terms: Terms, theta: FloatArray) -> GateInformation | LinearGateInformation:
+    """Whichever form is cheaper for this gate."""
+    return (LinearGateInformation if terms.gate.known_features else GateInformation)(terms, theta)
 
 
 def _information_of_pairs(terms: Terms, pairs: FloatArray) -> FloatArray:
@@ -148,16 +188,17 @@ class ExpertInformation:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._local = theta[terms.expert_columns]
-        self._curvature = np.zeros((*self._local.shape, self._local.shape[1]))
+        self._total = Total((*self._local.shape, self._local.shape[1]))
 
     def add(self, tile: Tile) -> None:
-        self._terms.expert.curv(self._local, tile.block, tile.E, tile.R, self._curvature)
+        self._terms.expert.curv(self._local, tile.block, tile.E, tile.R, self._total.parts[0])
+        self._total.take()
 
     @property
     def matrix(self) -> FloatArray:
         terms = self._terms
         out = np.zeros((terms.size - terms.n_gate,) * 2)
-        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._curvature, out)
+        terms.scatter_matrix(terms.expert_columns - terms.n_gate, -self._total.values[0], out)
         return out
 
 
@@ -170,72 +211,88 @@ class ExpertMoments:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._local = theta[terms.expert_columns]
-        self._residuals = self._products = np.zeros((0, 0))
+        self._total: Total  # made when the first tile shows the features
         self._n_products = 0
         self.shared = False
 
     def add(self, tile: Tile) -> None:
         terms, block = self._terms, tile.block
         F = terms.expert.features(block)
-        if not self._products.size:
+        if not self._n_products:
             self._allocate(tile, F)
-        information.add_feature_products(tile.R, tile.PI, block.weight, F, True, self.shared, self._products)
-        terms.expert.residual_moments(self._local, block, tile.R, self._residuals)
+        products, residuals = self._total.parts
+        information.add_feature_products(tile.R, tile.PI, block.weight, F, True, self.shared, products)
+        terms.expert.residual_moments(self._local, block, tile.R, residuals)
+        self._total.take()
 
     def _allocate(self, tile: Tile, F: FloatArray) -> None:
         gate, K, q = self._terms.gate, self._terms.n_experts, F.shape[0]
         self.shared = gate.known_features and gate.features(tile.block) is F
         self._n_products = q * (q + 1) // 2
         rows = K + (K * (K - 1) // 2 if self.shared else 0)
-        self._products = np.zeros((_up4(rows), _up4(self._n_products)))
-        self._residuals = np.zeros((K, self._n_products + q + 1))
+        self._total = Total((_up4(rows), _up4(self._n_products)), (K, self._n_products + q + 1))
 
     @property
     def moments(self) -> FloatArray:
         """(K, q (q + 1) / 2 + q + 1): products of features, features times residuals, squared residuals."""
-        out = self._residuals.copy()
+        products, out = self._total.values
         n = self._n_products
-        out[:, :n] = self._products[: len(out), :n]
+        out[:, :n] = products[: len(out), :n]
         return out
 
     @property
     def gate_information(self) -> FloatArray:
-        return _information_of_pairs(self._terms, self._products[self._terms.n_experts :])
+        return _information_of_pairs(self._terms, self._total.values[0][self._terms.n_experts :])
 
 
 class EMSums:
     """Everything one generalised EM step needs; see `moestat.solvers.em`."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
-        self._terms = terms
+        self._terms, self._theta = terms, theta
         self._local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
-        self._information = (LinearGateInformation if terms.gate.known_features else GateInformation)(terms, theta)
-        self._gate = np.zeros_like(self._local_gate)
-        self._expert = np.zeros_like(self.local_expert)
-        self._curvature = ExpertInformation(terms, theta)
+        self._score = Total(self._local_gate.shape, self.local_expert.shape)
         self._moments = ExpertMoments(terms, theta)
         self._parts: list[float] = []
+        self._classification: list[float] = []
+
+    # the next two are not always needed, and small problems would notice
+    @cached_property
+    def _curvature(self) -> ExpertInformation:
+        return ExpertInformation(self._terms, self._theta)
+
+    @cached_property
+    def _information(self) -> GateInformation | LinearGateInformation:
+        return _gate_information(self._terms, self._theta)
 
     def add(self, tile: Tile) -> None:
-        terms, block = self._terms, tile.block
+        terms, block, (gate, expert) = self._terms, tile.block, self._score.parts
         self._parts.append(tile.loglik)
-        terms.gate.pull(self._local_gate, block, tile.H, tile.D, self._gate)
+        if tile.classification is not None:
+            self._classification.append(tile.classification)
+        terms.gate.pull(self._local_gate, block, tile.H, tile.D, gate)
         if terms.expert.closed_form:
             self._moments.add(tile)
         else:
-            terms.expert.pull(self.local_expert, block, tile.E, tile.R, self._expert)
+            terms.expert.pull(self.local_expert, block, tile.E, tile.R, expert)
             self._curvature.add(tile)
         if not self._moments.shared:
             self._information.add(tile)
+        self._score.take()
 
     @property
     def loglik(self) -> float:
         return fsum(self._parts)
 
     @property
+    def classification(self) -> float | None:
+        """Classification log-likelihood, when rows were assigned whole to their likeliest expert."""
+        return fsum(self._classification) if self._classification else None
+
+    @property
     def gate_score(self) -> FloatArray:
         out = np.zeros(self._terms.n_gate)
-        self._terms.scatter(self._terms.gate_columns, self._gate, out)
+        self._terms.scatter(self._terms.gate_columns, self._score.values[0], out)
         return out
 
     @property
@@ -252,7 +309,7 @@ class EMSums:
     def expert_score(self) -> FloatArray:
         """Score of the experts, (Pe,); with a closed form it comes out of the moments."""
         terms = self._terms
-        local = self._expert
+        local = self._score.values[1]
         if terms.expert.closed_form:
             local = terms.expert.m_step(self.local_expert, self.moments)[1]
         out = np.zeros(terms.size - terms.n_gate)
@@ -267,6 +324,84 @@ class EMSums:
     def expert_information(self) -> FloatArray:
         """Minus the Hessian of the experts' part of Q, (Pe, Pe); only without a closed form."""
         return self._curvature.matrix
+
+
+class GateQ:
+    """The gate's part of Q, sum R log pi, at parameters other than those of the responsibilities R.
+
+    Q is the expected log-likelihood of rows and labels, which an M-step maximises. Tiles come from the old
+    parameters; ``theta`` are the new ones.
+    """
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.gate_columns]
+        self._information = _gate_information(terms, theta)
+        self._score = Total(self._local.shape)
+        self._parts: list[float] = []
+
+    def add(self, tile: Tile) -> None:
+        gate, block, B = self._terms.gate, tile.block, tile.block.weight.size
+        H, PI, D = tile.buffers.get("new_gate", 3, self._terms.n_experts, B)
+        gate.value(self._local, block, H)
+        scratch = tile.buffers.get("new_gate_scratch", 2, B)
+        self._parts.append(rows.gate_expectation(H, tile.R, block.weight, gate.normalised, PI, D, scratch))
+        gate.pull(self._local, block, H, D, self._score.parts[0])
+        self._score.take()
+        self._information.add(tile._replace(H=H, PI=PI, D=D))
+
+    @property
+    def value(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def score(self) -> FloatArray:
+        """Derivative (Pg,)."""
+        out = np.zeros(self._terms.n_gate)
+        self._terms.scatter(self._terms.gate_columns, self._score.values[0], out)
+        return out
+
+    @property
+    def information(self) -> FloatArray:
+        """Minus the Hessian (Pg, Pg)."""
+        return self._information.matrix
+
+
+class ExpertQ:
+    """The experts' part of Q, sum R log f, at other parameters; see `GateQ`."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.expert_columns]
+        self._information = ExpertInformation(terms, theta)
+        self._score = Total(self._local.shape)
+        self._parts: list[float] = []
+
+    def add(self, tile: Tile) -> None:
+        expert, block = self._terms.expert, tile.block
+        E = tile.buffers.get("new_expert", self._terms.n_experts, block.weight.size)
+        expert.value(self._local, block, E)
+        self._parts.append(rows.expert_expectation(E, tile.R))
+        expert.pull(self._local, block, E, tile.R, self._score.parts[0])
+        self._score.take()
+        self._information.add(tile._replace(E=E))
+
+    @property
+    def value(self) -> float:
+        return fsum(self._parts)
+
+    @property
+    def score(self) -> FloatArray:
+        """Derivative (Pe,)."""
+        terms = self._terms
+        out = np.zeros(terms.size - terms.n_gate)
+        terms.scatter(terms.expert_columns - terms.n_gate, self._score.values[0], out)
+        return out
+
+    @property
+    def information(self) -> FloatArray:
+        """Minus the Hessian (Pe, Pe)."""
+        return self._information.matrix
 
 
 class _Derivatives:
@@ -298,49 +433,58 @@ class HessianSums:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._derivatives = _Derivatives(terms, theta)
-        self._qg, self._qe = terms.gate_columns.shape[1], terms.expert_columns.shape[1]
-        gate, expert = _up4(self._qg), _up4(self._qe)
-        K, P = terms.n_experts, terms.size
+        qg, qe = terms.gate_columns.shape[1], terms.expert_columns.shape[1]
+        gate, expert, K, P = _up4(qg), _up4(qe), terms.n_experts, terms.size
         self._parts: list[float] = []
-        self.score = np.zeros(P)
-        self._outer = np.zeros((_up4(P),) * 2)
-        self._gate_outer = np.zeros((_up4(terms.n_gate),) * 2)
-        self._gate = np.zeros((K, gate, gate))
-        self._cross = np.zeros((K, expert, gate))
-        self._expert = np.zeros((K, expert, expert))
-        self._gate_curvature = np.zeros((K, self._qg, self._qg))
-        self._expert_curvature = np.zeros((K, self._qe, self._qe))
+        self._total = Total(
+            (P,),
+            (_up4(P),) * 2,
+            (_up4(terms.n_gate),) * 2,
+            (K, gate, gate),
+            (K, expert, gate),
+            (K, expert, expert),
+            (K, qg, qg),
+            (K, qe, qe),
+        )
 
     def add(self, tile: Tile) -> None:
         terms, block, d = self._terms, tile.block, self._derivatives
         A, U, gate_rows, expert_rows = d.of(tile)
-        W = tile.buffers.get("local", max(self._gate.shape[1], self._expert.shape[1]), block.weight.size)
+        score, outer, gate_outer, gate, cross, expert, gate_curvature, expert_curvature = self._total.parts
+        W = tile.buffers.get("local", max(gate.shape[1], expert.shape[1]), block.weight.size)
         self._parts.append(tile.loglik)
-        information.add_scores(A, U[: terms.n_gate], block.weight, self.score)
-        linear.add_lower_products(A, A, self._outer)
-        linear.add_lower_products(U, U, self._gate_outer)
+        information.add_scores(A, U[: terms.n_gate], block.weight, score)
+        linear.add_lower_products(A, A, outer)
+        linear.add_lower_products(U, U, gate_outer)
         information.add_local_products(
-            tile.D, tile.R, gate_rows, expert_rows, terms.gate.known_features, W, self._gate, self._cross, self._expert
+            tile.D, tile.R, gate_rows, expert_rows, terms.gate.known_features, W, gate, cross, expert
         )
-        terms.gate.curv(d.local_gate, block, tile.H, tile.D, self._gate_curvature)
-        terms.expert.curv(d.local_expert, block, tile.E, tile.R, self._expert_curvature)
+        terms.gate.curv(d.local_gate, block, tile.H, tile.D, gate_curvature)
+        terms.expert.curv(d.local_expert, block, tile.E, tile.R, expert_curvature)
+        self._total.take()
 
     @property
     def loglik(self) -> float:
         return fsum(self._parts)
 
     @property
+    def score(self) -> FloatArray:
+        """Derivative of the log-likelihood (P,), a sum over rows."""
+        return self._total.values[0]
+
+    @property
     def hessian(self) -> FloatArray:
         """Second derivatives of the log-likelihood (P, P), a sum over rows."""
-        terms, qg, qe = self._terms, self._qg, self._qe
-        P, n = terms.size, terms.n_gate
-        out = -_symmetric(self._outer)[:P, :P]
-        out[:n, :n] += _symmetric(self._gate_outer)[:n, :n]
-        terms.scatter_matrix(terms.gate_columns, _symmetric(self._gate)[:, :qg, :qg] + self._gate_curvature, out)
-        terms.scatter_matrix(terms.expert_columns, _symmetric(self._expert)[:, :qe, :qe] + self._expert_curvature, out)
+        terms, P, n = self._terms, self._terms.size, self._terms.n_gate
+        _, outer, gate_outer, gate, local_cross, expert, gate_curvature, expert_curvature = self._total.values
+        qg, qe = gate_curvature.shape[1], expert_curvature.shape[1]
+        out = -_symmetric(outer)[:P, :P]
+        out[:n, :n] += _symmetric(gate_outer)[:n, :n]
+        terms.scatter_matrix(terms.gate_columns, _symmetric(gate)[:, :qg, :qg] + gate_curvature, out)
+        terms.scatter_matrix(terms.expert_columns, _symmetric(expert)[:, :qe, :qe] + expert_curvature, out)
         cross = np.zeros((P, P))
         at = terms.expert_columns[:, :, None], terms.gate_columns[:, None, :]
-        np.add.at(cross, at, self._cross[:, :qe, :qg])
+        np.add.at(cross, at, local_cross[:, :qe, :qg])
         out += cross + cross.T
         return 0.5 * (out + out.T)
 
@@ -351,16 +495,17 @@ class OuterProductSums:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._derivatives = _Derivatives(terms, theta)
-        self._outer = np.zeros((_up4(terms.size),) * 2)
+        self._outer = Total((_up4(terms.size),) * 2)
 
     def add(self, tile: Tile) -> None:
         A, U, _, _ = self._derivatives.of(tile)
         information.subtract_gate(A, U[: self._terms.n_gate])
-        linear.add_lower_products(A, A, self._outer)
+        linear.add_lower_products(A, A, self._outer.parts[0])
+        self._outer.take()
 
     @property
     def matrix(self) -> FloatArray:
-        return _symmetric(self._outer)[: self._terms.size, : self._terms.size]
+        return _symmetric(self._outer.values[0])[: self._terms.size, : self._terms.size]
 
 
 class FactorSums:

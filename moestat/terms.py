@@ -38,7 +38,9 @@ class Tile(NamedTuple):
     """One block after the E-step; arrays (K, B) unless stated, overwritten by the next tile.
 
     H logits, E log densities, PI gate weights, R row weight times responsibilities,
-    D row weight times (responsibility - gate weight), row (B,) log densities of the mixture.
+    D row weight times (responsibility - gate weight), row (B,) log densities of the mixture. When rows
+    are assigned whole to their likeliest expert, R and D follow the assignment and ``classification`` is
+    sum weight * max_k log(pi_k f_k), a tile's share of the classification log-likelihood.
     """
 
     block: Block
@@ -50,6 +52,7 @@ class Tile(NamedTuple):
     row: FloatArray
     loglik: float
     buffers: Buffers
+    classification: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,10 @@ class Terms:
         out[:, : self.n_gate] = directions
         return out
 
-    def tiles(self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None) -> Iterator[Tile]:
-        """E-step on block after block."""
+    def tiles(
+        self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None, hard: bool = False
+    ) -> Iterator[Tile]:
+        """E-step on block after block; ``hard`` gives every row whole to its likeliest expert."""
         gate, expert, K = self.gate, self.expert, self.n_experts
         local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
         buffers = Buffers() if buffers is None else buffers
@@ -115,7 +120,8 @@ class Terms:
             gate.value(local_gate, block, H)
             expert.value(local_expert, block, E)
             loglik = rows.combine(H, E, block.weight, gate.normalised, PI, R, D, row, scratch)
-            yield Tile(block, H, E, PI, R, D, row, loglik, buffers)
+            classification = rows.harden(PI, block.weight, row, R, D) if hard else None
+            yield Tile(block, H, E, PI, R, D, row, loglik, buffers, classification)
 
     def gate_weights(self, theta: FloatArray, block: Block) -> FloatArray:
         """Gate weights pi (K, B) without a look at the response."""

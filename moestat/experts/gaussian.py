@@ -15,7 +15,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from moestat.component import Dims, Expert
-from moestat.data import Affine, Block, Schema
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
@@ -69,6 +70,7 @@ class Gaussian(Expert):
 
     name: ClassVar[str] = "gaussian"
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True
     scales_response: ClassVar[bool] = True
     accepts_offset: ClassVar[bool] = True
     closed_form: ClassVar[bool] = True
@@ -92,17 +94,20 @@ class Gaussian(Expert):
         last = variances if self.variance == "own" else shared_columns(intercepts.size, variances)
         return own_columns(intercepts, layout.index("slopes"), last)
 
+    def predictors(self, layout: Layout) -> IntArray:
+        return own_columns(layout.index("intercepts"), layout.index("slopes"))
+
     def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
         bounds = np.full(layout.size, -np.inf)
         bounds[layout.index(self._field)] = log(ROUNDING_FLOOR if alone else VARIANCE_FLOOR) + 2 * log(spread[0])
         return bounds
 
-    def rescale(self, params: Any, covariates: Affine, response: Affine) -> Any:
+    def rescale(self, params: Any, covariates: ColumnMap, response: Affine) -> Any:
         unit = response.scale[0]
-        means = params.intercepts + params.slopes @ covariates.location
+        means = params.intercepts + covariates.gain(params.slopes)
         return replace(
             params,
-            slopes=params.slopes * covariates.scale / unit,
+            slopes=covariates.slopes(params.slopes) / unit,
             intercepts=(means - response.location[0]) / unit,
             **{self._field: getattr(params, self._field) / unit / unit},
         )
@@ -218,9 +223,14 @@ def _solve_moments(gram: FloatArray, cross: FloatArray) -> FloatArray:
 
 
 def _reciprocal_condition(gram: FloatArray) -> float:
+    """Of the scaled matrix, without features that are zero in every row: those lose nothing."""
+    seen = np.flatnonzero(np.diag(gram) > 0)
+    if not seen.size:
+        return 0.0
+    gram = gram[np.ix_(seen, seen)]
     scale = _equilibrate(gram)
     eigenvalues = np.linalg.eigvalsh(gram * scale[:, None] * scale)
-    return float(eigenvalues[0] / eigenvalues[-1]) if eigenvalues[-1] > 0 else 0.0
+    return float(eigenvalues[0] / eigenvalues[-1])
 
 
 def _equilibrate(gram: FloatArray) -> FloatArray:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moestat.component import Dims, Expert
-from moestat.data import Affine, Block, BlockSource, Schema
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
@@ -58,6 +59,10 @@ class Mixed(Expert):
         return all(e.equivariant for e in self.families)
 
     @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return all(e.mixable for e in self.families)
+
+    @property
     def has_cdf(self) -> bool:  # type: ignore[override]
         return all(e.has_cdf for e in self.families)
 
@@ -83,6 +88,14 @@ class Mixed(Expert):
         width = max(row.size for row in rows)
         return np.stack([np.pad(row, (0, width - row.size), mode="edge") for row in rows])
 
+    def predictors(self, layout: Layout) -> IntArray:
+        rows, offset = [], 0
+        for family, part in self._parts(layout):
+            own = family.predictors(part)
+            rows += [own + offset] if len(own) else []
+            offset += part.size
+        return np.concatenate(rows) if rows else super().predictors(layout)
+
     def bind(self, layout: Layout) -> Mixed:
         return replace(self, widths=tuple(part.size for _, part in layout.entries))
 
@@ -94,7 +107,7 @@ class Mixed(Expert):
     def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
         return np.concatenate([family.lower_bounds(part, spread, alone) for family, part in self._parts(layout)])
 
-    def rescale(self, params: MixedParams, covariates: Affine, response: Affine) -> MixedParams:
+    def rescale(self, params: MixedParams, covariates: ColumnMap, response: Affine) -> MixedParams:
         pairs = zip(self.families, params.members, strict=True)
         return MixedParams(tuple(family.rescale(member, covariates, response) for family, member in pairs))
 

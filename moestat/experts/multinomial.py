@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from moestat.component import Dims, Expert
-from moestat.data import Affine, Block, Schema
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, Schema
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor, row_dots
 from moestat.kernels.vmath import vexp, vlog
@@ -36,6 +37,7 @@ class Multinomial(Expert):
     name: ClassVar[str] = "multinomial"
     categorical: ClassVar[bool] = True
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
@@ -43,14 +45,21 @@ class Multinomial(Expert):
         return layout_of(MultinomialParams, sizes)
 
     def columns(self, layout: Layout) -> IntArray:
-        intercepts, slopes = layout.index("intercepts"), layout.index("slopes")
         # class after class: its intercept, then its slopes
-        return np.concatenate([intercepts[:, :, None], slopes], axis=2).reshape(len(intercepts), -1)
+        return self._coefficients(layout).reshape(len(layout.index("intercepts")), -1)
 
-    def rescale(self, params: MultinomialParams, covariates: Affine, response: Affine) -> MultinomialParams:
+    def predictors(self, layout: Layout) -> IntArray:
+        return self._coefficients(layout).reshape(-1, 1 + layout.index("slopes").shape[2])
+
+    @staticmethod
+    def _coefficients(layout: Layout) -> IntArray:
+        """Flat positions (K, C - 1, 1 + d) of intercepts and slopes."""
+        return np.concatenate([layout.index("intercepts")[:, :, None], layout.index("slopes")], axis=2)
+
+    def rescale(self, params: MultinomialParams, covariates: ColumnMap, response: Affine) -> MultinomialParams:
         return MultinomialParams(
-            slopes=params.slopes * covariates.scale,
-            intercepts=params.intercepts + params.slopes @ covariates.location,
+            slopes=covariates.slopes(params.slopes),
+            intercepts=params.intercepts + covariates.gain(params.slopes),
         )
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> MultinomialParams:

@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from moestat.component import Dims, Gate
-from moestat.data import Affine, Block, Schema
+from moestat.coordinates import ColumnMap
+from moestat.data import Block, Schema
 from moestat.kernels.linear import linear_predictor
 from moestat.params import Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
@@ -42,12 +43,16 @@ class Softmax(Gate):
     name: ClassVar[str] = "softmax"
     known_features: ClassVar[bool] = True
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True
 
     def layout(self, dims: Dims) -> Layout:
         return layout_of(SoftmaxParams, {"expert": dims.n_experts, "feature": dims.n_features})
 
     def columns(self, layout: Layout) -> IntArray:
         return own_columns(layout.index("intercepts"), layout.index("slopes"))
+
+    def predictors(self, layout: Layout) -> IntArray:
+        return self.columns(layout)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         linear_predictor(local, block.Z, out)
@@ -81,8 +86,8 @@ class Softmax(Gate):
         last: IntArray = self.columns(layout)[-1]
         return last
 
-    def rescale(self, params: SoftmaxParams, covariates: Affine) -> SoftmaxParams:
+    def rescale(self, params: SoftmaxParams, covariates: ColumnMap) -> SoftmaxParams:
         return SoftmaxParams(
-            slopes=params.slopes * covariates.scale,
-            intercepts=params.intercepts + params.slopes @ covariates.location,
+            slopes=covariates.slopes(params.slopes),
+            intercepts=params.intercepts + covariates.gain(params.slopes),
         )

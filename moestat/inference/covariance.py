@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from moestat.certificate import FLAT_TOLERANCE, Certificate, Status, in_words
-from moestat.data import Affine, Coordinates, Schema
+from moestat.coordinates import Affine, Coordinates
+from moestat.data import Schema
+from moestat.design import deficiencies
 from moestat.directions import complement, fine_units, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.model import MixtureOfExperts
@@ -17,6 +19,9 @@ from moestat.terms import Terms
 from moestat.typing import BoolArray, FloatArray, IntArray
 
 KINDS = ("observed", "opg", "sandwich")
+
+#: Relations among covariates that are listed one by one; more are counted.
+LISTED = 3
 
 #: A parameter is said to lie along a flat direction when its loading exceeds this.
 LOADING_TOLERANCE = 1e-6
@@ -60,6 +65,24 @@ class Information:
         return supported_directions(self._terms.invariances(self.theta), self.movable)
 
     @cached_property
+    def _null(self) -> FloatArray:
+        """Directions (r, P) among the movable parameters that linearly related covariates leave open."""
+        directions = self.model.null_directions(self.schema, self.coordinates)
+        return directions[self._open]
+
+    @cached_property
+    def _open(self) -> BoolArray:
+        """Which of those directions move no parameter that is held or on a floor."""
+        directions = self.model.null_directions(self.schema, self.coordinates)
+        return np.asarray((directions[:, ~self.movable] == 0.0).all(axis=1))
+
+    @cached_property
+    def _lost(self) -> FloatArray:
+        """Flat directions (f, P) that the certificate found beyond these."""
+        lost = self.certificate.optimum.lost
+        return lost if not len(self._null) else _beyond(lost, self._null)
+
+    @cached_property
     def _terms(self) -> Terms:
         return self.model.terms(self.schema)
 
@@ -81,7 +104,9 @@ class Information:
     def _basis(self) -> FloatArray:
         """Movable directions (P, m) that the data determine, in finer units where a row tells more than one."""
         unit = fine_units(self.hessian, self.certificate.n_rows)
-        aside = np.vstack([self._invariances, self.certificate.optimum.lost])
+        aside = np.vstack([self._invariances, self._lost])
+        if len(self._null):
+            aside = supported_directions(np.vstack([aside, self._null]), self.movable)
         return unit[:, None] * complement(aside / unit, self.movable)
 
     @cached_property
@@ -129,7 +154,7 @@ class Information:
         """
         inner, lost = self._inner(kind)
         if not allow_singular:
-            self._refuse(lost, kind)
+            self._refuse(lost, kind, related=bool(len(self._null)))
         to_user = self._to_user
         out = to_user @ inner @ to_user.T
         affected = self._affected(lost)
@@ -149,21 +174,21 @@ class Information:
         """
         inner, lost = self._inner(kind)
         flat = jacobian.reshape(len(jacobian), -1)
-        seen = np.abs(lost @ flat) > LOADING_TOLERANCE * np.maximum(np.linalg.norm(flat, axis=0), 1e-300)
-        self._refuse(lost[seen.any(axis=1)], kind)
+        size = np.maximum(np.linalg.norm(flat, axis=0), 1e-300)
+        seen, related = ((np.abs(rows @ flat) > LOADING_TOLERANCE * size).any(axis=1) for rows in (lost, self._null))
+        self._refuse(lost[seen], kind, related=bool(related.any()))
         return inner
 
     def _inner(self, kind: str) -> tuple[FloatArray, FloatArray]:
-        """Covariance of theta (P, P) and the flat directions (f, P)."""
+        """Covariance of theta (P, P) and the flat directions (f, P), but for linearly related covariates."""
         if kind not in KINDS:
             raise InputError(f"the kind of covariance must be one of {list(KINDS)}; got {kind!r}.")
-        lost = self.certificate.optimum.lost
         meat = self._basis.T @ self.outer @ self._basis
         information = meat if kind == "opg" else -(self._basis.T @ self.hessian @ self._basis)
         inner, more = self._inverse(information)
         if kind == "sandwich":
             inner = inner @ meat @ inner
-        return self._basis @ inner @ self._basis.T, np.vstack([lost, more])
+        return self._basis @ inner @ self._basis.T, np.vstack([self._lost, more])
 
     def _inverse(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Inverse on the part where the matrix is positive definite, and the remaining directions (f, P)."""
@@ -176,19 +201,28 @@ class Information:
     def _affected(self, lost: FloatArray) -> BoolArray:
         """Parameters with a part along a flat direction, or on a floor."""
         affected = ~self.movable & self.estimated
+        if len(self._null):
+            raw = self.model.null_directions(self.schema, self.coordinates, raw=True)
+            affected |= (raw[self._open] != 0.0).any(axis=0)
         if len(lost):
             loading = np.abs(self._to_user @ lost.T)
             size = np.linalg.norm(self._to_user, axis=1, keepdims=True)
             affected |= (loading > LOADING_TOLERANCE * np.maximum(size, 1e-300)).any(axis=1)
         return affected
 
-    def _refuse(self, lost: FloatArray, kind: str) -> None:
+    def _refuse(self, lost: FloatArray, kind: str, related: bool) -> None:
         optimum = self.certificate.optimum
         reasons = []
-        if len(lost) > len(optimum.lost) and optimum.status in (Status.SADDLE, Status.NOT_CONVERGED):
+        if related:
+            found = deficiencies(self.schema, self.coordinates)
+            more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
+            reasons.append(f"linearly related covariates: {'; '.join(map(str, found[:LISTED]))}{more}")
+        if len(lost) > len(self._lost) and optimum.status in (Status.SADDLE, Status.NOT_CONVERGED):
             reasons.append(f"the fit did not end at a maximum: {optimum.status.value}")
         if optimum.floors:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
+        if optimum.bounds:
+            reasons.append(f"held back by the bounds: {', '.join(optimum.bounds)}")
         if len(lost):
             names = self.model.names(self.schema)
             words = "; ".join(in_words(direction / np.linalg.norm(direction), names) for direction in lost)
@@ -199,3 +233,11 @@ class Information:
                 f"({'. '.join(reasons)}). Fit fewer experts or covariates; cov_params, standard_errors and conf_int "
                 "take allow_singular=True, which gives NaN for the parameters concerned and keeps the others."
             )
+
+
+def _beyond(directions: FloatArray, known: FloatArray) -> FloatArray:
+    """Orthonormal rows that span, together with the known directions, what both span."""
+    basis = np.linalg.qr(known.T)[0].T
+    rest = directions - directions @ basis.T @ basis
+    _, size, rows = np.linalg.svd(rest, full_matrices=False)
+    return np.asarray(rows[size > LOADING_TOLERANCE])

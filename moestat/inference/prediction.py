@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from moestat.data import Affine, Block
+from moestat.coordinates import Affine
+from moestat.data import Block
 from moestat.errors import InputError
 from moestat.model import mixture_mean
 from moestat.terms import Terms

@@ -67,7 +67,8 @@ def _groups(results: Results) -> list[tuple[str, list[str]]]:
     """Estimated and held parameters by table: gate and experts, expert by expert, then what all share."""
     K, masses = results.model.n_experts, results.certificate.optimum.masses
     experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
-    titles = {f"gate[{k}]": f"Gate: log odds of expert {k} against expert {K}" for k in range(1, K)}
+    against = "" if _shows_reference(results) else f" against expert {K}"
+    titles = {f"gate[{k}]": f"Gate: log odds of expert {k}{against}" for k in range(1, K)}
     titles |= {f"gate[{K}]": f"Gate: expert {K}", "gate": "Gate: all experts"}
     titles |= {f"expert[{k}]": f"Expert {k}: {text}" for k, text in enumerate(experts, start=1)}
     titles |= {"expert": "All experts"}
@@ -81,7 +82,13 @@ def _in_local_order(results: Results) -> list[str]:
     terms = results._terms
     gate = terms.gate_columns if results.model.n_experts > 1 else terms.gate_columns[:0]
     order = dict.fromkeys([*gate.ravel(), *terms.expert_columns.ravel()])
-    return [results.all_names[i] for i in order if not results.pinned[i]]
+    shown = _shows_reference(results)
+    return [results.all_names[i] for i in order if shown or not results.pinned[i]]
+
+
+def _shows_reference(results: Results) -> bool:
+    """Whether the reference expert's gate is something else than zero: bounds may keep it from there."""
+    return bool(results._natural[results.pinned].any())
 
 
 def _experts(results: Results) -> str:
@@ -101,15 +108,16 @@ def _coefficients(title: str, names: list[str], table: pd.DataFrame, alpha: floa
     from statsmodels.iolib.tableformatting import fmt_params
 
     header = ["coef", "std err", "z", "P>|z|", f"[{alpha / 2:.3g}", f"{1 - alpha / 2:.3g}]"]
-    flags = zip(results.positive[names], results.held[names], strict=True)
+    pinned = results._series(results.pinned)[names]
+    flags = zip(results.positive[names], results.held[names], pinned, strict=True)
     rows = [_row(entry, *flag) for (_, entry), flag in zip(table.loc[names].iterrows(), flags, strict=True)]
     return SimpleTable(rows, headers=header, stubs=[n.split(".", 1)[1] for n in names], title=title, txt_fmt=fmt_params)
 
 
-def _row(entry: pd.Series[Any], positive: bool, held: bool) -> list[str]:
+def _row(entry: pd.Series[Any], positive: bool, held: bool, pinned: bool) -> list[str]:
     coef = _number(entry["coef"])
-    if held:
-        return [coef, "held", "", "", "", ""]
+    if held or pinned:
+        return [coef, "held" if held else "reference", "", "", "", ""]
     if not np.isfinite(entry["std err"]):
         return [coef, NOT_AVAILABLE, "", "", "", ""]
     # a variance is never zero, so z and its p-value would test nothing

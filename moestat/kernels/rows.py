@@ -1,4 +1,7 @@
-"""The E-step on one block: gate logits and expert log densities to weights, responsibilities and log-likelihood."""
+"""The E-step on one block: gate logits and expert log densities to weights, responsibilities and log-likelihood.
+
+Also what EM makes of the responsibilities: hard assignments, and both parts of the expected log-likelihood Q.
+"""
 
 from __future__ import annotations
 
@@ -138,3 +141,91 @@ def entropy(R: FloatArray, weight: FloatArray) -> float:
             p = r[j] / w if w > 0.0 else 0.0
             s -= w * p * vlog(p) if p > 1e-300 else 0.0
     return s
+
+
+@jit
+def harden(PI: FloatArray, weight: FloatArray, row: FloatArray, R: FloatArray, D: FloatArray) -> float:
+    """Give every row whole to its likeliest expert, a tie to the lowest index.
+
+    Arguments are what `combine` wrote; R becomes weight or 0, D becomes R - weight * PI. Returns
+    sum weight * max_k log(pi_k f_k), which is log p plus the logarithm of the largest responsibility.
+    """
+    K, B = R.shape
+    total = 0.0
+    for j in range(B):
+        w = weight[j]
+        best = 0
+        top = R[0, j]
+        for k in range(1, K):
+            if R[k, j] > top:
+                best = k
+                top = R[k, j]
+        for k in range(K):
+            R[k, j] = 0.0
+        R[best, j] = w
+        if w > 0.0:
+            total += w * (row[j] + vlog(top / w))
+    for k in range(K):
+        r = R[k]
+        p = PI[k]
+        d = D[k]
+        for j in range(B):
+            d[j] = r[j] - weight[j] * p[j]
+    return total
+
+
+@jit
+def gate_expectation(
+    H: FloatArray,
+    R: FloatArray,
+    weight: FloatArray,
+    normalised: bool,
+    PI: FloatArray,
+    D: FloatArray,
+    scratch: FloatArray,
+) -> float:
+    """Gate's part of Q, sum_jk R log pi with 0 log 0 = 0, at logits H (K, B) and held R = weight * r.
+
+    PI receives pi = softmax(h), D receives R - weight * pi; ``normalised=False`` puts h in the place of
+    log pi and sets PI to zero. scratch is (2, B).
+    """
+    K, B = H.shape
+    top = scratch[0]
+    norm = scratch[1]
+    h = H[0]
+    for j in range(B):
+        top[j] = h[j]
+    for k in range(1, K):
+        h = H[k]
+        for j in range(B):
+            top[j] = max(top[j], h[j])
+    _exponentials(H, top, PI, norm)
+    for k in range(K):
+        p = PI[k]
+        r = R[k]
+        d = D[k]
+        for j in range(B):
+            p[j] = p[j] / norm[j] if normalised else 0.0
+        for j in range(B):
+            d[j] = r[j] - weight[j] * p[j]
+    for j in range(B):
+        norm[j] = top[j] + vlog(norm[j]) if normalised else 0.0
+    total = 0.0
+    for k in range(K):
+        h = H[k]
+        r = R[k]
+        for j in range(B):
+            total += 0.0 if r[j] == 0.0 else r[j] * (h[j] - norm[j])
+    return total
+
+
+@jit
+def expert_expectation(E: FloatArray, R: FloatArray) -> float:
+    """Experts' part of Q, sum_jk R log f with 0 log 0 = 0, at log densities E (K, B) and held R = weight * r."""
+    total = 0.0
+    for k in range(E.shape[0]):
+        e = E[k]
+        r = R[k]
+        for j in range(e.size):
+            total += 0.0 if r[j] == 0.0 else r[j] * e[j]
+    return total

@@ -4,19 +4,43 @@ A solver has ``init(problem, theta) -> state``, ``step(problem, state) -> state`
 ``finished(state) -> Stop or None``; `solve` owns the loop and the trace.
 """
 
+from moestat.errors import InputError
+from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM
 from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, solve
 from moestat.solvers.newton import TrustRegionNewton
 from moestat.solvers.problem import Problem
+from moestat.solvers.rules import Rules
+from moestat.solvers.squarem import SQUAREM
 
-SOLVERS: dict[str, type] = {"em": EM, "newton": TrustRegionNewton, "em_newton": EMThenNewton}
+SOLVERS: dict[str, type[Solver]] = {
+    "em": EM,
+    "classification_em": ClassificationEM,
+    "squarem": SQUAREM,
+    "newton": TrustRegionNewton,
+    "em_newton": EMThenNewton,
+}
+
+
+def solver_named(name: str) -> Solver:
+    """A solver of `SOLVERS` with its default settings."""
+    if not isinstance(name, str) or name not in SOLVERS:
+        raise InputError(
+            f"solver must be one of {', '.join(map(repr, SOLVERS))}; got {name!r}. "
+            "For other settings pass a solver itself, such as moestat.solvers.EM(max_iter=100)."
+        )
+    return SOLVERS[name]()
+
 
 __all__ = [
     "EM",
     "SOLVERS",
+    "SQUAREM",
+    "ClassificationEM",
     "EMThenNewton",
     "Problem",
+    "Rules",
     "Solution",
     "Solver",
     "State",
@@ -24,4 +48,5 @@ __all__ = [
     "TraceRow",
     "TrustRegionNewton",
     "solve",
+    "solver_named",
 ]

@@ -2,7 +2,8 @@
 
 One pass gives the log-likelihood, the score and what the M-step needs. The experts take their exact
 M-step where it has a closed form, else one damped Newton step on Q; the gate takes one damped Newton
-step on Q. A step that would lower the observed log-likelihood is halved, so the ascent is monotone.
+step on Q. Either may be asked for the maximiser of Q instead. A step that would lower the observed
+log-likelihood is halved, so the ascent is monotone.
 """
 
 from __future__ import annotations
@@ -11,46 +12,51 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from moestat.errors import InputError
 from moestat.solvers.loop import State, Stop
+from moestat.solvers.m_step import M_STEPS, SLACK, check_m_step, newton_move
 from moestat.solvers.problem import Problem
+from moestat.solvers.rules import Rules
 from moestat.sums import EMSums
-from moestat.typing import BoolArray, FloatArray
+from moestat.typing import FloatArray
 
-#: Largest move of a gate parameter in one step, in logits per standardised unit: an exact gate step from
-#: hard responsibilities separates at once and never comes back.
-STEP_CAP = 5.0
-
-#: Round-off allowance when two log-likelihoods are compared, relative to their size.
-SLACK = 1e-13
+__all__ = ["EM", "EMState", "newton_move"]
 
 
 @dataclass(frozen=True)
 class EMState(State):
-    """EM's state: the sums of the pass at theta, and what the last step changed."""
+    """EM's state: the sums of the pass at theta, and whether the last step found no way up."""
 
     sums: EMSums = field(repr=False)
-    gain: float = np.inf
-    move: float = np.inf
     stalled: bool = False
 
+    @property
+    def stuck(self) -> Stop | None:
+        """Why no further step is possible, if none is."""
+        return Stop.STALLED if self.stalled else None
 
-@dataclass(frozen=True)
-class EM:
-    """Generalised EM with classical stopping rules; each rule is off when None.
+
+@dataclass(frozen=True, kw_only=True)
+class EM(Rules):
+    """Generalised EM with classical stopping rules (see `Rules`).
 
     Parameters
     ----------
     max_iter : int
         Largest number of steps.
     rtol : float, optional
-        Stop when the gain in log-likelihood is at most ``rtol * |log-likelihood|``.
+        Stop when a step gains at most ``rtol * (|log-likelihood| + rtol_offset)``.
     atol : float, optional
-        Stop when the gain in log-likelihood (a sum, in nats) is at most ``atol``.
+        Stop when a step gains at most ``atol`` (a sum over rows, in nats).
     xtol : float, optional
-        Stop when no unconstrained parameter moves by more than ``xtol`` (working coordinates).
+        Stop when no unconstrained parameter moved by more than ``xtol`` (working coordinates).
     gtol : float, optional
-        Stop when the infinity norm of the score per row is at most ``gtol``.
+        Stop when the infinity norm of the projected score per row is at most ``gtol``.
+    rtol_offset : float
+        What is added to the size of the log-likelihood in the relative rule.
+    m_step : {"newton", "exact"}
+        One damped Newton step on Q where the maximiser has no closed form, which costs no pass of its own;
+        or the maximiser of Q by Newton steps to the end, one pass each, as flexmix, MoEClust and meteorits
+        do. Both ascend to the same maxima, by different paths.
 
     Notes
     -----
@@ -60,51 +66,42 @@ class EM:
 
     max_iter: int = 2000
     rtol: float | None = 1e-6
-    atol: float | None = None
-    xtol: float | None = None
     gtol: float | None = 1e-10
+    m_step: str = "newton"
 
     def __post_init__(self) -> None:
-        if self.max_iter < 0:
-            raise InputError(f"max_iter must not be negative; got {self.max_iter}.")
-        for name in ("rtol", "atol", "xtol", "gtol"):
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise InputError(f"{name} must be a number of at least 0, or None; got {value!r}.")
+        super().__post_init__()
+        check_m_step(self.m_step)
 
     def init(self, problem: Problem, theta: FloatArray) -> EMState:
         """State at the start."""
-        return _state(problem, theta, problem.passes.em(theta), 0)
+        return first_state(problem, theta, "em")
 
     def step(self, problem: Problem, state: EMState) -> EMState:
         """One generalised EM step, halved until the log-likelihood does not fall."""
-        gate, expert, exact = _directions(problem, state)
-        floor = state.loglik - SLACK * abs(state.loglik)
-        share = 1.0
-        for _ in range(40):
-            # an exact M-step of the experts can only raise the log-likelihood: only the rest is halved
-            move = np.concatenate([share * gate, expert if exact else share * expert])
-            theta = problem.admit(state.theta + move)
-            sums = problem.passes.em(theta)
-            if sums.loglik >= floor:
-                gain, moved = sums.loglik - state.loglik, float(np.abs(theta - state.theta).max(initial=0.0))
-                return _state(problem, theta, sums, state.iteration + 1, gain, moved)
-            share *= 0.5
-        return _state(problem, state.theta, state.sums, state.iteration + 1, 0.0, 0.0, stalled=True)
+        return em_step(problem, state, self.m_step)
 
     def finished(self, state: EMState) -> Stop | None:
         """The first stopping rule that holds."""
-        if self.gtol is not None and state.gradient <= self.gtol:
-            return Stop.GRADIENT
-        if state.stalled:
-            return Stop.STALLED
-        if self.atol is not None and state.gain <= self.atol:
-            return Stop.LOGLIK
-        if self.rtol is not None and state.gain <= self.rtol * abs(state.loglik):
-            return Stop.LOGLIK
-        if self.xtol is not None and state.move <= self.xtol:
-            return Stop.PARAMETERS
-        return Stop.LIMIT if state.iteration >= self.max_iter else None
+        return self.stop(state, state.stuck)
+
+
+def first_state(problem: Problem, theta: FloatArray, method: str) -> EMState:
+    """State at a start."""
+    return _state(problem, theta, problem.passes.em(theta), 0, method)
+
+
+def em_step(problem: Problem, state: EMState, m_step: str) -> EMState:
+    """A step of EM by one of `M_STEPS`, halved until what is climbed does not fall."""
+    move = M_STEPS[m_step](problem, state.theta, state.score, state.sums)
+    floor = state.climbed - SLACK * abs(state.climbed)
+    after = state.iteration + 1
+    for halvings in range(40):
+        theta = problem.admit(state.theta + move.share(0.5**halvings))
+        new = _state(problem, theta, problem.passes.em(theta), after, state.method, state)
+        if new.climbed >= floor:
+            return new
+    return _state(problem, state.theta, state.sums, after, state.method, state, stalled=True)
 
 
 def _state(
@@ -112,52 +109,22 @@ def _state(
     theta: FloatArray,
     sums: EMSums,
     iteration: int,
-    gain: float = np.inf,
-    move: float = np.inf,
+    method: str,
+    before: EMState | None = None,
     stalled: bool = False,
 ) -> EMState:
+    climbed = sums.loglik if sums.classification is None else sums.classification
     score = sums.score
-    gradient = problem.gradient_norm(theta, score)
-    return EMState(theta, sums.loglik, score, gradient, iteration, "em", sums, gain, move, stalled)
-
-
-def _directions(problem: Problem, state: EMState) -> tuple[FloatArray, FloatArray, bool]:
-    """Moves of the gate and of the experts, and whether the experts' is an exact M-step."""
-    sums, terms = state.sums, problem.passes.terms
-    n = terms.n_gate
-    movable = problem.movable(state.theta, state.score)
-    gate = newton_move(sums.gate_information, state.score[:n], movable[:n])
-    if not terms.expert.closed_form:
-        return gate, newton_move(sums.expert_information, state.score[n:], movable[n:]), False
-    if not problem.free[n:].all():
-        # the closed form moves everything at once; with something held, ascend along Q's gradient instead
-        return gate, _held_expert_move(problem, state, movable), False
-    factors = None
-    if terms.expert.ill_conditioned(sums.local_expert, sums.moments):
-        factors = problem.passes.factors(state.theta).factors
-    new, _ = terms.expert.m_step(sums.local_expert, sums.moments, factors)
-    target = state.theta.copy()
-    target[terms.expert_columns] = new
-    return gate, (target - state.theta)[n:], True
-
-
-def _held_expert_move(problem: Problem, state: EMState, movable: BoolArray) -> FloatArray:
-    n = problem.passes.terms.n_gate
-    information = problem.passes.expert_information(state.theta).matrix
-    return newton_move(information, state.score[n:], movable[n:])
-
-
-def newton_move(information: FloatArray, score: FloatArray, movable: BoolArray) -> FloatArray:
-    """Damped Newton move on a part of Q: along eigenvectors, with |eigenvalue|, at most `STEP_CAP`."""
-    move = np.zeros_like(score)
-    index = np.flatnonzero(movable)
-    if not index.size:
-        return move
-    eigenvalues, vectors = np.linalg.eigh(information[np.ix_(index, index)])
-    size = np.abs(eigenvalues)
-    seen = size > 1e-13 * max(size.max(), 1e-300)
-    along = vectors.T @ score[index]
-    step = vectors @ np.where(seen, along / np.where(seen, size, 1.0), 0.0)
-    largest = np.abs(step).max()
-    move[index] = step * min(1.0, STEP_CAP / largest) if largest > 0 else step
-    return move
+    return EMState(
+        theta,
+        sums.loglik,
+        score,
+        problem.gradient_norm(theta, score),
+        iteration,
+        method,
+        sums,
+        stalled,
+        objective=sums.classification,
+        gain=np.inf if before is None else climbed - before.climbed,
+        move=np.inf if before is None else float(np.abs(theta - before.theta).max(initial=0.0)),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,7 +29,10 @@ class State:
     """Where a solver stands.
 
     theta (P,) is the admissible point, loglik and score (P,) (sums over rows) are taken there,
-    iteration counts steps, gradient is the infinity norm of the projected score per row.
+    iteration counts steps, gradient is the infinity norm of the projected score per row. A solver that
+    climbs something other than the log-likelihood puts it into objective; score and gradient are then its
+    derivatives. gain is how much the last step raised what is climbed, and move the largest change of a
+    parameter; both are infinite before the first step, so that no stopping rule holds there.
     """
 
     theta: FloatArray
@@ -38,6 +41,14 @@ class State:
     gradient: float
     iteration: int
     method: str
+    objective: float | None = field(default=None, kw_only=True)
+    gain: float = field(default=np.inf, kw_only=True)
+    move: float = field(default=np.inf, kw_only=True)
+
+    @property
+    def climbed(self) -> float:
+        """What the solver climbs: the objective where there is one, else the log-likelihood."""
+        return self.loglik if self.objective is None else self.objective
 
 
 @runtime_checkable
@@ -49,7 +60,7 @@ class Solver(Protocol):
         ...
 
     def step(self, problem: Problem, state: Any) -> Any:
-        """The next state; its log-likelihood is never lower."""
+        """The next state; what the solver climbs (`State.climbed`) is never lower there."""
         ...
 
     def finished(self, state: Any) -> Stop | None:
@@ -59,18 +70,32 @@ class Solver(Protocol):
 
 @dataclass(frozen=True)
 class TraceRow:
-    """One iteration: method, log-likelihood (a sum, nats), gradient infinity norm per row."""
+    """One iteration: method, log-likelihood (a sum, nats), gradient infinity norm per row.
+
+    objective is what the solver climbs (a sum, nats) where that is not the log-likelihood, which may then fall.
+    """
 
     method: str
     loglik: float
     gradient: float
+    objective: float | None = None
+
+    @staticmethod
+    def of(state: State) -> TraceRow:
+        """The row of a state."""
+        return TraceRow(state.method, state.loglik, state.gradient, state.objective)
+
+    @property
+    def climbed(self) -> float:
+        """What never falls from row to row: the objective where there is one, else the log-likelihood."""
+        return self.loglik if self.objective is None else self.objective
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
     """What a solver found.
 
-    theta (P,) in working coordinates, loglik and score there, why it stopped, and the whole trace.
+    theta (P,) in working coordinates, loglik and score there (see `State`), why it stopped, and the whole trace.
     """
 
     theta: FloatArray
@@ -96,6 +121,8 @@ def solve(
 ) -> Solution:
     """Run a solver from a start until it is finished.
 
+    What the solver climbs never falls: the log-likelihood, or the objective of its states.
+
     Parameters
     ----------
     problem : Problem
@@ -110,10 +137,10 @@ def solve(
     Solution
     """
     state = solver.init(problem, problem.admit(np.asarray(theta, dtype=np.float64)))
-    trace = [TraceRow(state.method, state.loglik, state.gradient)]
+    trace = [TraceRow.of(state)]
     while (stop := solver.finished(state)) is None:
         state = solver.step(problem, state)
-        trace.append(TraceRow(state.method, state.loglik, state.gradient))
+        trace.append(TraceRow.of(state))
         if callback is not None:
             callback(state)
     return Solution(state.theta, state.loglik, state.score, state.gradient, stop, tuple(trace))

@@ -8,13 +8,15 @@ eigenvalues, so saddle points are left along their directions of ascent.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from moestat.errors import InputError
 from moestat.solvers.loop import State, Stop
 from moestat.solvers.problem import Problem
-from moestat.typing import FloatArray
+from moestat.solvers.rules import Rules
+from moestat.typing import BoolArray, FloatArray
 
 #: Log-likelihood changes below this share of its size are round-off.
 ROUNDOFF = 4e-15
@@ -31,33 +33,32 @@ class NewtonState(State):
     exhausted: Stop | None = None
 
 
-@dataclass(frozen=True)
-class TrustRegionNewton:
+@dataclass(frozen=True, kw_only=True)
+class TrustRegionNewton(Rules):
     """Newton's method inside a trust region.
 
     Parameters
     ----------
-    max_iter : int
-        Largest number of steps.
-    gtol : float
-        Stop when the infinity norm of the projected score per row is at most ``gtol`` (working
-        coordinates, in finer units where the information per row exceeds one).
+    max_iter, rtol, atol, xtol, gtol, rtol_offset
+        Stopping rules (see `Rules`); by default the gradient alone, in finer units where the information per row
+        exceeds one, and only where no direction leads up.
     radius, max_radius : float
         First and largest trust-region radius, in working coordinates.
     """
 
     max_iter: int = 300
-    gtol: float = 1e-11
+    gtol: float | None = 1e-11
     radius: float = 1.0
     max_radius: float = 1e4
 
     #: a stop at the limit of precision counts as converged below this gradient per row
-    ACCEPTABLE = 1e-8
+    ACCEPTABLE: ClassVar[float] = 1e-8
 
     def __post_init__(self) -> None:
-        if self.max_iter < 0 or not self.gtol >= 0 or not 0 < self.radius <= self.max_radius:
+        super().__post_init__()
+        if not 0 < self.radius <= self.max_radius:
             raise InputError(
-                f"TrustRegionNewton needs max_iter >= 0, gtol >= 0 and 0 < radius <= max_radius; got {self!r}."
+                f"radius must be larger than 0 and at most max_radius; got {self.radius!r} and {self.max_radius!r}."
             )
 
     def init(self, problem: Problem, theta: FloatArray) -> NewtonState:
@@ -69,29 +70,22 @@ class TrustRegionNewton:
     def step(self, problem: Problem, state: NewtonState) -> NewtonState:
         """One accepted step; the radius shrinks until there is one."""
         rows = problem.total_weight
-        basis = problem.complement(state.theta, problem.movable(state.theta, state.score))
-        hessian = problem.passes.hessian(state.theta).hessian
-        unit = problem.unit(hessian)
-        hessian /= rows
-        curvature, vectors = np.linalg.eigh(-(basis.T @ hessian @ basis))
-        vectors = basis @ vectors
-        gradient = state.score / rows
-        slope = vectors.T @ gradient
-        steepness = problem.gradient_norm(state.theta, state.score, unit)
-        if steepness <= self.gtol and not _leads_up(curvature):
+        here = _Model.at(problem, state)
+        steepness = problem.gradient_norm(state.theta, state.score, here.unit)
+        if self.gtol is not None and steepness <= self.gtol and not _leads_up(here.curvature):
             return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
         radius, promised = state.radius, 0.0
         for _ in range(60):
-            step = problem.admit(state.theta + vectors @ trust_region_step(slope, curvature, radius)) - state.theta
+            step = here.step(radius)
             length = float(np.sqrt(step @ step))
-            predicted = float(gradient @ step + 0.5 * step @ hessian @ step)
+            predicted = here.gain(step)
             promised = max(promised, predicted)
             sums = problem.passes.score(state.theta + step)
             gained = (sums.loglik - state.loglik) / rows
             if abs(gained) <= roundoff and abs(predicted) <= roundoff:
                 # both are below round-off: the gradient decides
-                ratio = 1.0 if problem.gradient_norm(state.theta + step, sums.score, unit) < steepness else -1.0
+                ratio = 1.0 if problem.gradient_norm(state.theta + step, sums.score, here.unit) < steepness else -1.0
             else:
                 ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
             if ratio > 0.75 and length > 0.9 * radius:
@@ -101,7 +95,9 @@ class TrustRegionNewton:
             if ratio > 1e-4:
                 theta = state.theta + step
                 norm = problem.gradient_norm(theta, sums.score)
-                return NewtonState(theta, sums.loglik, sums.score, norm, state.iteration + 1, "newton", radius)
+                gain, move = sums.loglik - state.loglik, float(np.abs(step).max(initial=0.0))
+                after = state.iteration + 1
+                return NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius, gain=gain, move=move)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
         # the best step had nothing to offer, or what it promised did not come
@@ -110,8 +106,59 @@ class TrustRegionNewton:
         return replace(state, iteration=state.iteration + 1, exhausted=stop)
 
     def finished(self, state: NewtonState) -> Stop | None:
-        """Gradient (once no direction leads up), precision or limit."""
-        return state.exhausted or (Stop.LIMIT if state.iteration >= self.max_iter else None)
+        """Gradient (once no direction leads up), precision, a small step where that is asked for, or limit."""
+        return state.exhausted or self.small_step(state) or self.limit(state)
+
+
+@dataclass(frozen=True)
+class _Model:
+    """The quadratic model of the log-likelihood per row at a point, and its maximiser in box and trust region."""
+
+    problem: Problem
+    theta: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
+    unit: FloatArray
+    movable: BoolArray
+    basis: FloatArray  # columns: eigenvectors of the curvature among the movable directions
+    curvature: FloatArray
+
+    @staticmethod
+    def at(problem: Problem, state: NewtonState) -> _Model:
+        sums = problem.passes.hessian(state.theta)
+        hessian = sums.hessian
+        unit = problem.unit(hessian)
+        hessian = hessian / problem.total_weight
+        movable = problem.movable(state.theta, state.score)
+        basis, curvature = _eigenbasis(hessian, problem.complement(state.theta, movable))
+        gradient = state.score / problem.total_weight
+        return _Model(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
+
+    def gain(self, step: FloatArray) -> float:
+        """What the model promises for a step."""
+        return float(self.gradient @ step + 0.5 * step @ self.hessian @ step)
+
+    def step(self, radius: float) -> FloatArray:
+        """The best step inside the trust region; what meets a wall stays there, and the rest is solved again."""
+        movable, basis, curvature = self.movable, self.basis, self.curvature
+        fixed = np.zeros_like(self.theta)
+        while True:
+            slope = basis.T @ (self.gradient + self.hessian @ fixed)
+            target = self.theta + fixed + basis @ trust_region_step(slope, curvature, radius)
+            inside = self.problem.admit(target)
+            hit = movable & (inside != target)
+            if not hit.any():
+                step: FloatArray = inside - self.theta
+                return step
+            fixed[hit] = (inside - self.theta)[hit]
+            movable = movable & ~hit
+            basis, curvature = _eigenbasis(self.hessian, self.problem.complement(self.theta, movable))
+
+
+def _eigenbasis(hessian: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvectors (P, m) and eigenvalues (m,), ascending, of minus the Hessian within a subspace."""
+    curvature, vectors = np.linalg.eigh(-(basis.T @ hessian @ basis))
+    return basis @ vectors, curvature
 
 
 def _leads_up(curvature: FloatArray) -> bool:

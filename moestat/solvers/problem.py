@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moestat.bounds import Bounds, Box, box_of
 from moestat.data import BlockSource
 from moestat.directions import complement, fine_units, supported_directions
+from moestat.errors import InputError
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
 from moestat.passes import Passes
@@ -23,37 +25,47 @@ class Problem:
     passes : Passes
     layout : Layout
     lower, upper : ndarray (P,)
-        Box of the unconstrained parameters (infinite where there is none).
+        Box of the unconstrained parameters (infinite where there is none): the user's bounds and the floors.
+    floors : ndarray (P,)
+        Floors that keep the likelihood finite; minus infinity where the user's own bound lies higher.
     free : ndarray of bool (P,)
         False where the model holds a parameter.
     held : ndarray (P,)
         Values of the held parameters.
+    null : ndarray (r, P)
+        Directions that linearly related covariates leave open: no row tells them from zero.
     """
 
     passes: Passes
     layout: Layout
     lower: FloatArray
     upper: FloatArray
+    floors: FloatArray
     free: BoolArray
     held: FloatArray
+    null: FloatArray
 
     @staticmethod
-    def of(model: MixtureOfExperts, source: BlockSource) -> Problem:
-        """The problem of fitting a model to a prepared source."""
+    def of(model: MixtureOfExperts, source: BlockSource, bounds: Bounds | None = None) -> Problem:
+        """The problem of fitting a model to a prepared source, inside checked bounds (see `moestat.bounds`)."""
         schema, coordinates = source.schema, source.coordinates
         terms = model.terms(schema)
         holding = model.holding(schema, coordinates)
+        box = box_of(model, schema, coordinates, bounds or {})
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
-        lower = np.full(terms.size, -np.inf)
-        lower[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread, terms.n_experts == 1)
-        lower[~holding.free] = -np.inf
+        floors = np.full(terms.size, -np.inf)
+        floors[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread, terms.n_experts == 1)
+        floors[~holding.free] = -np.inf
+        _check_against_floors(terms.layout, floors, box)
         return Problem(
             Passes(terms, source),
             terms.layout,
-            lower,
-            np.full(terms.size, np.inf),
-            holding.free,
-            holding.values,
+            lower=np.maximum(floors, box.lower),
+            upper=box.upper,
+            floors=np.where(floors > box.lower, floors, -np.inf),
+            free=holding.free,
+            held=holding.values,
+            null=model.null_directions(schema, coordinates),
         )
 
     @property
@@ -69,6 +81,10 @@ class Problem:
     def admit(self, theta: FloatArray) -> FloatArray:
         """The nearest admissible point: inside the box, held entries at their values."""
         return np.where(self.free, np.clip(theta, self.lower, self.upper), self.held)
+
+    def admits(self, theta: FloatArray) -> bool:
+        """Whether a point is admissible."""
+        return bool(np.array_equal(self.admit(theta), theta))
 
     def movable(self, theta: FloatArray, score: FloatArray) -> BoolArray:
         """Parameters that an ascent may move: free, and not pushed against their bound."""
@@ -91,10 +107,29 @@ class Problem:
         """Parameters at a bound."""
         return self.free & ((theta <= self.lower) | (theta >= self.upper))
 
+    def on_floor(self, theta: FloatArray) -> BoolArray:
+        """Parameters on a floor that the user did not ask for."""
+        return self.free & (theta <= self.floors)
+
     def invariances(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
-        """Orthonormal directions (r, P) among the movable parameters that leave the density unchanged."""
-        return supported_directions(self.passes.terms.invariances(theta), movable)
+        """Orthonormal directions (r, P) among the movable parameters that leave every row's density unchanged."""
+        return supported_directions(np.vstack([self.passes.terms.invariances(theta), self.null]), movable)
+
+    def declared(self, theta: FloatArray, movable: BoolArray) -> int:
+        """Number of these that gate and experts declare, whatever the covariates."""
+        return len(supported_directions(self.passes.terms.invariances(theta), movable))
 
     def complement(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
         """Orthonormal basis (P, m) of the movable directions that change the density, as far as declared."""
         return complement(self.invariances(theta, movable), movable)
+
+
+def _check_against_floors(layout: Layout, floors: FloatArray, box: Box) -> None:
+    """A variance cannot be bounded by less than double precision tells from zero."""
+    for path, slot, start in layout.leaves():
+        part = slice(start, start + slot.size)
+        if (box.upper[part] < floors[part]).any():
+            raise InputError(
+                f"bounds[{path!r}] end below the smallest value that the data allow (about 1e-10 of the response's "
+                "variance). Raise the upper end."
+            )

@@ -13,7 +13,8 @@ import pytest
 from scipy import special
 
 from moestat.component import Dims, Expert, Gate
-from moestat.data import Affine, Block, Coordinates, Data
+from moestat.coordinates import Affine, Coordinates
+from moestat.data import Block, Data
 from moestat.experts import EXPERTS, Gaussian, Mixed
 from moestat.gates import GATES, Softmax
 from moestat.params import Layout

@@ -15,7 +15,8 @@ from scipy.special import gammaln, logsumexp
 from scipy.special import softmax as normalised_exp
 
 from moestat.component import Component, Dims, Expert, Gate
-from moestat.data import Affine, Block, Schema
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
 from moestat.typing import FloatArray, IntArray
@@ -136,19 +137,20 @@ class Entmax(Translated):
 
     name: ClassVar[str] = "entmax"
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True
 
     def layout(self, dims: Dims) -> Layout:
         return layout_of(EntmaxParams, {"expert": dims.n_experts, "feature": dims.n_features})
 
     def columns(self, layout: Layout) -> IntArray:
-        own = self._own(layout)
+        own = self.predictors(layout)
         return shared_columns(len(own), own)
 
-    def groups(self, layout: Layout) -> dict[str, IntArray]:
-        return {f"the scores' coefficient {u}": group for u, group in enumerate(self._own(layout).T)}
-
-    def _own(self, layout: Layout) -> IntArray:
+    def predictors(self, layout: Layout) -> IntArray:
         return own_columns(layout.index("intercepts"), layout.index("slopes"))
+
+    def groups(self, layout: Layout) -> dict[str, IntArray]:
+        return {f"the scores' coefficient {u}": group for u, group in enumerate(self.predictors(layout).T)}
 
     def _roots(self, local: FloatArray, block: Block) -> FloatArray:
         """Square roots (K, B) of the weights; zero off the support."""
@@ -197,10 +199,10 @@ class Entmax(Translated):
             slopes=np.zeros(layout.index("slopes").shape), intercepts=2.0 * np.exp(0.5 * log_mass(resp))
         )
 
-    def rescale(self, params: EntmaxParams, covariates: Affine) -> EntmaxParams:
+    def rescale(self, params: EntmaxParams, covariates: ColumnMap) -> EntmaxParams:
         return EntmaxParams(
-            slopes=params.slopes * covariates.scale,
-            intercepts=params.intercepts + params.slopes @ covariates.location,
+            slopes=covariates.slopes(params.slopes),
+            intercepts=params.intercepts + covariates.gain(params.slopes),
         )
 
 
@@ -297,6 +299,10 @@ class Temperature(Gate):
         return self.inner.equivariant
 
     @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return self.inner.mixable
+
+    @property
     def exchangeable(self) -> bool:  # type: ignore[override]
         return self.inner.exchangeable
 
@@ -306,6 +312,9 @@ class Temperature(Gate):
     def columns(self, layout: Layout) -> IntArray:
         inner = self.inner.columns(entry(layout, "inner")) + layout.start_of("inner")
         return own_columns(inner, shared_columns(len(inner), layout.index("temperature")))
+
+    def predictors(self, layout: Layout) -> IntArray:
+        return self.inner.predictors(entry(layout, "inner")) + layout.start_of("inner")
 
     def bind(self, layout: Layout) -> Temperature:
         return replace(self, inner=self.inner.bind(entry(layout, "inner")))
@@ -364,7 +373,7 @@ class Temperature(Gate):
         inner = self.inner.pinned(entry(layout, "inner"))
         return np.append(inner, layout.index("temperature")) if self._ray else inner
 
-    def rescale(self, params: TemperatureParams, covariates: Affine) -> TemperatureParams:
+    def rescale(self, params: TemperatureParams, covariates: ColumnMap) -> TemperatureParams:
         return replace(params, inner=self.inner.rescale(params.inner, covariates))
 
 
@@ -386,6 +395,10 @@ class TopK(Gate):
         return self.inner.equivariant
 
     @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return self.inner.mixable
+
+    @property
     def exchangeable(self) -> bool:  # type: ignore[override]
         return self.inner.exchangeable
 
@@ -394,6 +407,9 @@ class TopK(Gate):
 
     def columns(self, layout: Layout) -> IntArray:
         return self.inner.columns(layout)
+
+    def predictors(self, layout: Layout) -> IntArray:
+        return self.inner.predictors(layout)
 
     def bind(self, layout: Layout) -> TopK:
         return replace(self, inner=self.inner.bind(layout))
@@ -429,7 +445,7 @@ class TopK(Gate):
     def pinned(self, layout: Layout) -> IntArray:
         return self.inner.pinned(layout)
 
-    def rescale(self, params: Any, covariates: Affine) -> Any:
+    def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         return self.inner.rescale(params, covariates)
 
 
@@ -626,6 +642,7 @@ class Poisson(Expert):
 
     name: ClassVar[str] = "poisson"
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True
     accepts_offset: ClassVar[bool] = True
     accepts_exposure: ClassVar[bool] = True
 
@@ -634,6 +651,9 @@ class Poisson(Expert):
 
     def columns(self, layout: Layout) -> IntArray:
         return own_columns(layout.index("intercepts"), layout.index("slopes"))
+
+    def predictors(self, layout: Layout) -> IntArray:
+        return self.columns(layout)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         eta = local @ block.X + block.offset
@@ -649,10 +669,10 @@ class Poisson(Expert):
         rate = (resp @ block.Y[0] + 0.1 * resp.mean()) / (resp @ np.exp(block.offset) + 0.1 * resp.mean())
         return PoissonParams(slopes=np.zeros(layout.index("slopes").shape), intercepts=np.log(rate))
 
-    def rescale(self, params: PoissonParams, covariates: Affine, response: Affine) -> PoissonParams:
+    def rescale(self, params: PoissonParams, covariates: ColumnMap, response: Affine) -> PoissonParams:
         return PoissonParams(
-            slopes=params.slopes * covariates.scale,
-            intercepts=params.intercepts + params.slopes @ covariates.location,
+            slopes=covariates.slopes(params.slopes),
+            intercepts=params.intercepts + covariates.gain(params.slopes),
         )
 
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
@@ -680,6 +700,7 @@ class Background(Expert):
 
     name: ClassVar[str] = "background"
     equivariant: ClassVar[bool] = True
+    mixable: ClassVar[bool] = True  # it depends on no covariate at all
     scales_response: ClassVar[bool] = True
 
     def layout(self, dims: Dims) -> Layout:
@@ -716,7 +737,7 @@ class Background(Expert):
         means = resp @ block.Y[0] / mass
         return BackgroundParams(means=means, variances=(resp * (block.Y[0] - means[:, None]) ** 2).sum(axis=1) / mass)
 
-    def rescale(self, params: BackgroundParams, covariates: Affine, response: Affine) -> BackgroundParams:
+    def rescale(self, params: BackgroundParams, covariates: ColumnMap, response: Affine) -> BackgroundParams:
         return BackgroundParams(
             means=(params.means - response.location[0]) / response.scale[0],
             variances=params.variances / response.scale[0] ** 2,

@@ -17,7 +17,8 @@ import pytest
 from scipy import special, stats
 
 from moestat.component import Component, Dims, Expert, Gate
-from moestat.data import Affine, Block, Coordinates, Data
+from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
+from moestat.data import Block, Data
 from moestat.errors import InputError
 from moestat.experts import Gaussian, Multinomial
 from moestat.gates import Softmax
@@ -549,14 +550,74 @@ def test_working_coordinates_cost_one_jacobian(problem: Problem) -> None:
     assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
 
 
+@over(PAIRS)
+def test_mixed_coordinates_cost_one_jacobian(problem: Problem) -> None:
+    """Combinations of covariates serve as well as the covariates, where the components say so."""
+    source = problem.rows.data(block_rows=24)
+    at = _allowed(problem, source.moments)
+    X, Z = (
+        _mixture(part) if component.mixable else part
+        for part, component in ((at.X, problem.expert), (at.Z, problem.gate))
+    )
+    params = problem.layout.unpack(problem.theta)
+    moved = problem.layout.pack(_carried(problem, params, Z, X, at.y))
+    expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
+    mixed = source.in_coordinates(Coordinates(X, Z, at.y))
+    assert_close(Passes(problem.terms, mixed).loglik(moved), expected, ROUNDING)
+    back = _carried(problem, problem.layout.unpack(moved), Z.inverse(), X.inverse(), at.y.inverse())
+    assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
+
+
+def _mixture(standard: ColumnMap) -> Blend:
+    """Combinations drawn at random, of condition ten or so."""
+    assert isinstance(standard, Affine)
+    d = standard.size
+    rng = np.random.default_rng(12)
+    mix = np.eye(d) + 0.3 * rng.standard_normal((d, d))
+    return Blend(standard, mix, np.linalg.inv(mix), rng.standard_normal(d), np.zeros(d, dtype=bool))
+
+
+@over(PAIRS)
+def test_where_covariates_are_related_null_directions_change_nothing(problem: Problem) -> None:
+    """The last covariate is a combination of the first and a constant; far along each direction, to rounding."""
+    relation = np.zeros((2, 1 + problem.rows.X.shape[1])), np.zeros((1, 1 + problem.rows.Z.shape[1]))
+    X, Z = problem.rows.X.copy(), problem.rows.Z.copy()
+    X[:, -1], Z[:, -1] = 2.0 - 0.5 * X[:, 0], 1.0 + Z[:, 0]
+    X[:, -2] = 3.0
+    relation[0][0, [0, 1, -1]], relation[0][1, [0, -2]] = [2.0, -0.5, -1.0], [3.0, -1.0]
+    relation[1][0, [0, 1, -1]] = [1.0, 1.0, -1.0]
+    passes = problem.on(replace(problem.rows, X=X, Z=Z).data(block_rows=24))
+    here = passes.loglik(problem.theta)
+    for part, component, rows in (("expert", problem.expert, relation[0]), ("gate", problem.gate, relation[1])):
+        layout, start = problem.layout.part(part), problem.layout.start_of(part)
+        for direction in component.null_directions(layout, rows):
+            there = problem.theta.copy()
+            there[start : start + layout.size] += direction
+            assert np.abs(direction).max() >= 1.0
+            assert_close(passes.loglik(there), here, ROUNDING)
+
+
+@over(PAIRS)
+def test_mixable_components_have_their_predictors(problem: Problem) -> None:
+    """An intercept and as many slopes as covariates, no parameter twice; without covariates there are none."""
+    for part, component, columns in (
+        ("expert", problem.expert, problem.rows.X),
+        ("gate", problem.gate, problem.rows.Z),
+    ):
+        predictors = component.predictors(problem.layout.part(part))
+        assert component.equivariant or not component.mixable
+        assert np.unique(predictors).size == predictors.size
+        assert not len(predictors) or (component.mixable and predictors.shape[1] == 1 + columns.shape[1])
+
+
 def _allowed(problem: Problem, moments: Coordinates) -> Coordinates:
     """Standardised wherever the components can follow."""
     keep = (problem.expert.equivariant, problem.gate.equivariant, problem.expert.scales_response)
     parts = zip((moments.X, moments.Z, moments.y), keep, strict=True)
-    return Coordinates(*(part if movable else Affine.identity(part.scale.size) for part, movable in parts))
+    return Coordinates(*(part if movable else Affine.identity(part.size) for part, movable in parts))
 
 
-def _carried(problem: Problem, params: SimpleNamespace, Z: Affine, X: Affine, y: Affine) -> SimpleNamespace:
+def _carried(problem: Problem, params: SimpleNamespace, Z: ColumnMap, X: ColumnMap, y: Affine) -> SimpleNamespace:
     gate = problem.gate.rescale(params.gate, Z) if problem.gate.equivariant else params.gate
     return SimpleNamespace(gate=gate, expert=problem.expert.rescale(params.expert, X, y))
 

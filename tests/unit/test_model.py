@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 import moestat as ms
-from moestat.data import Affine, Coordinates, Schema
+from moestat.coordinates import Affine, Coordinates
+from moestat.data import Schema
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Gaussian, GaussianParams, Mixed, MultinomialParams
 from moestat.experts.gaussian import CommonVarianceParams

@@ -13,7 +13,7 @@ from scipy import integrate, stats
 
 import moestat as ms
 from moestat.certificate import Status
-from moestat.errors import ConvergenceWarning, InputError, NotIdentifiedError
+from moestat.errors import ConvergenceWarning, InputError, MoestatWarning, NotIdentifiedError
 from tests.conformance.sketches import Background
 from tests.unit.fitted import CASES, NUMERICAL, fit, fitted, no_columns, two_lines
 from tests.unit.numerical import RawCoordinates
@@ -300,7 +300,7 @@ class Singular:
 
 
 def _warned(*rows, **model):
-    with pytest.warns(ConvergenceWarning):
+    with pytest.warns(MoestatWarning):
         return fit(*rows, **model).results
 
 
@@ -308,14 +308,14 @@ def _duplicated_column():
     X, y = two_lines()
     results = _warned(X.assign(twin=X["x1"]), y, n_experts=2)
     lost = [f"{part}.{name}" for part in ("gate[1]", "expert[1]", "expert[2]") for name in ("x1", "twin")]
-    return Singular(results, lost, r"3 flat directions: .*twin")
+    return Singular(results, lost, "linearly related covariates: twin = x1")
 
 
 def _constant_column():
     X, y = two_lines()
     results = _warned(X.assign(one=1.0), y, n_experts=2)
     lost = [f"{part}.{name}" for part in ("gate[1]", "expert[1]", "expert[2]") for name in ("const", "one")]
-    return Singular(results, lost, r"3 flat directions: .*one")
+    return Singular(results, lost, "linearly related covariates: one is constant")
 
 
 def _separated_gate():
@@ -390,7 +390,7 @@ def test_means_that_the_data_determine_are_predicted_beside_a_duplicated_column(
 @every_singular
 def test_means_that_the_data_do_not_determine_are_refused(singular):
     """Which of the directions a mean moves along depends on where on the ridge the fit ended."""
-    with pytest.raises(NotIdentifiedError, match=r"flat direction|variance floor"):
+    with pytest.raises(NotIdentifiedError, match=r"flat direction|variance floor|linearly related"):
         singular.results.get_prediction(_undetermined_row(singular.results))
 
 
@@ -873,7 +873,15 @@ def test_the_summary_has_other_forms(form):
 # --------------------------------------------------------------------------------------- evidence
 def test_every_start_has_a_row():
     r = fitted("constant gate").results
-    assert list(r.starts.columns) == ["family", "loglik_short", "loglik", "status", "solution", "n_iter"]
+    assert list(r.starts.columns) == [
+        "family",
+        "loglik_short",
+        "loglik",
+        "status",
+        "solution",
+        "n_iter",
+        "reseeded",
+    ]
     assert len(r.starts) == r.certificate.n_starts == 8
 
 
@@ -892,7 +900,8 @@ def test_no_start_of_the_same_kind_is_better():
 
 def test_the_trace_is_em_then_newton_and_never_falls():
     trace = fitted("gate").results.trace
-    assert list(trace.columns) == ["method", "loglik", "gradient"]
+    assert list(trace.columns) == ["method", "loglik", "gradient", "objective"]
+    assert trace.objective.equals(trace.loglik.rename("objective"))
     assert list(trace["method"].drop_duplicates()) == ["em", "newton"]
     assert np.diff(trace["loglik"]).min() >= -1e-12 * trace["loglik"].abs().max()
 

@@ -9,14 +9,30 @@ import pytest
 
 import moestat as ms
 from moestat.data import Block
+from moestat.errors import InputError
 from moestat.experts import Gaussian
-from moestat.starts import CATEGORICAL_FAMILIES, FAMILIES, SKETCH_ROWS, cells, clusters, make_starts, start_from
+from moestat.sketch import random_rows, sketch
+from moestat.starts import (
+    CATEGORICAL_FAMILIES,
+    FAMILIES,
+    SKETCH_ROWS,
+    NearTruth,
+    StartLaw,
+    lost_experts,
+    reseed,
+    start_from,
+)
+from moestat.starts.families import cells, clusters
 from tests.unit.draws import normal
 from tests.unit.samples import problem_of, sample
 
 each_family = pytest.mark.parametrize("family", FAMILIES)
 
 TURN = len(FAMILIES)
+
+
+def make_starts(problem, n_starts, seed, families=None):
+    return list(islice(StartLaw.of(problem, seed, families), n_starts))
 
 
 def block(X, y, Z=None, weight=None):
@@ -91,10 +107,11 @@ def test_far_clouds_get_lines_of_their_own():
 def test_clusters_weigh_the_rows():
     """The row at 4 goes with the one at 0, unless its other neighbour draws a centre onto itself."""
     x = np.array([0.0, 4.0, 6.0, 10.0])
-    seed = next(s for s in range(100) if set(np.random.default_rng(s).choice(4, 2, replace=False)) == {0, 3})
 
     def goes_with_the_first(weight):
-        own = clusters(block(x, np.zeros(4), weight=np.array(weight)), 2, np.random.default_rng(seed)).argmax(axis=0)
+        rows = block(x, np.zeros(4), weight=np.array(weight))
+        seeds = (s for s in range(20_000) if set(random_rows(rows, 2, np.random.default_rng(s))) == {0, 3})
+        own = clusters(rows, 2, np.random.default_rng(next(seeds))).argmax(axis=0)
         return own[1] == own[0]
 
     assert goes_with_the_first([1.0, 1.0, 1.0, 1.0])
@@ -133,7 +150,7 @@ def test_starts_for_classes_go_round_the_families_for_classes():
     """Lines through class codes mean nothing."""
     families = [start.family for start in make_starts(sample(2, expert="multinomial").problem, 5, 0)]
     assert families == list(islice(cycle(CATEGORICAL_FAMILIES), 5))
-    assert not {"local_lines", "elemental", "clusters"} & set(CATEGORICAL_FAMILIES)
+    assert not {"local_lines", "elemental", "clusters", "segmented_lines"} & set(CATEGORICAL_FAMILIES)
 
 
 def test_one_expert_has_one_start():
@@ -186,8 +203,9 @@ def test_lines_start_from_the_rows_that_are_theirs():
     side = rows.X[:, 0] > 0.3
     problem = rows.problem
     source = problem.passes.source
-    sketch = source.sketch(SKETCH_ROWS, np.random.default_rng(0))
-    theta = start_from(problem, sketch, np.stack([~side, side]).astype(float))
+    drawn = sketch(source, SKETCH_ROWS, 0)
+    first = source.coordinates.X.restore(drawn.X[1:].T)[:, 0] > 0.3
+    theta = start_from(problem, drawn, np.stack([~first, first]).astype(float))
     params = rows.model.from_theta(theta, source.schema, source.coordinates)
     for k, mine in enumerate((~side, side)):
         slope, intercept = np.polyfit(rows.X[mine, 0], rows.y[mine], 1)
@@ -222,11 +240,136 @@ def test_free_parameters_start_from_what_the_held_ones_leave():
 
 
 def test_starts_of_many_rows_are_made_from_a_sketch():
-    """Not one pass over the rows, however many there are."""
+    """One pass over the rows makes the sketch, and no start makes another."""
     problem = problem_of(ms.MixtureOfExperts(), normal(SKETCH_ROWS + 500, 1), normal(SKETCH_ROWS + 500, seed=1))
+    law = StartLaw.of(problem, 0)
+    assert law.rows.weight.size == SKETCH_ROWS
 
     def no_pass():
         raise AssertionError("a start passed over the rows")
 
     problem.passes.source.blocks = no_pass
-    assert len(make_starts(problem, TURN, 0)) == TURN
+    assert len(list(islice(law, TURN))) == TURN
+
+
+@pytest.mark.parametrize("wanted", ["lines", [], ["local_lines", "magic"]])
+def test_unknown_families_are_refused_with_the_list(wanted):
+    with pytest.raises(InputError, match=r"families must be a choice of \['local_lines', 'soft_labels'"):
+        make_starts(sample(2).problem, 1, 0, wanted)
+
+
+def test_families_can_be_chosen():
+    starts = make_starts(sample(2).problem, 4, 0, ["cells", "elemental"])
+    assert [start.family for start in starts] == ["cells", "elemental"] * 2
+
+
+# ------------------------------------------------------------------------------------ equivariance
+def same_starts(one, other):
+    np.testing.assert_allclose(thetas(one), thetas(other), rtol=1e-9, atol=1e-9)
+
+
+def test_starts_do_not_see_the_order_of_the_rows():
+    rows, order = sample(3), np.random.default_rng(1).permutation(sample(3).y.size)
+    shuffled = problem_of(rows.model, rows.X[order], rows.y[order])
+    same_starts(make_starts(rows.problem, TURN, 4), make_starts(shuffled, TURN, 4))
+
+
+def test_starts_do_not_tell_a_weight_from_a_repetition():
+    rows = sample(3)
+    times = np.random.default_rng(2).integers(1, 4, size=rows.y.size)
+    weighted = problem_of(rows.model, rows.X, rows.y, None, times.astype(float))
+    repeated = problem_of(rows.model, np.repeat(rows.X, times, axis=0), np.repeat(rows.y, times))
+    same_starts(make_starts(weighted, TURN, 4), make_starts(repeated, TURN, 4))
+
+
+# ------------------------------------------------------------------------------------ an expert that lost its rows
+def test_a_lost_expert_is_placed_where_the_others_do_badly():
+    """Two clouds; one expert sits far from both, the other covers one: the lost one is sent to the second."""
+    side = np.arange(80) >= 40
+    x = np.linspace(0, 1, 80)
+    y = np.where(side, 30.0, 0.0) + 0.1 * normal(80, seed=1)
+    model = ms.MixtureOfExperts()
+    problem = problem_of(model, x, y, np.empty((80, 0)))
+    source = problem.passes.source
+    expert = {"slopes": [[0.0], [0.0]], "intercepts": [0.0, 1e6], "variances": [0.1, 0.1]}
+    bad = model.params(gate={"slopes": np.empty((2, 0)), "intercepts": [0.0, 0.0]}, expert=expert)
+    theta = model.to_theta(bad, source.schema, source.coordinates)
+    (lost,) = lost_experts(problem, theta)
+    assert lost == 1
+    moved = reseed(problem, sketch(source, SKETCH_ROWS, 0), theta, np.array([lost]), np.random.default_rng(0))
+    found = model.from_theta(moved, source.schema, source.coordinates)
+    assert found.expert.intercepts[0] == pytest.approx(0.0, abs=1e-9)  # the other keeps its place
+    middle = found.expert.intercepts[1] + 0.75 * found.expert.slopes[1, 0]
+    assert middle == pytest.approx(30.0, abs=1.0)
+    assert not lost_experts(problem, moved).size
+
+
+# ------------------------------------------------------------------------------------ near the truth
+def near(model, truth, seed=0, n_rows=1000, **settings):
+    return NearTruth(**settings).draw(model, truth, n_rows, np.random.default_rng(seed))
+
+
+def test_without_noise_every_true_expert_is_copied():
+    truth = sample(2).truth
+    for seed in range(20):
+        drawn = near(ms.MixtureOfExperts(n_experts=3), truth, seed, sd=0.0)
+        pairs = set(zip(drawn.expert.intercepts, drawn.expert.slopes[:, 0], drawn.gate.slopes[:, 0], strict=True))
+        assert pairs == set(
+            zip(truth.expert.intercepts, truth.expert.slopes[:, 0], truth.gate.slopes[:, 0], strict=True)
+        )
+
+
+def test_copies_that_split_their_mass_have_the_density_of_the_truth():
+    rows = sample(2)
+    model = ms.MixtureOfExperts(n_experts=3)
+    split, whole = (near(model, rows.truth, 3, sd=0.0, split_mass=split) for split in (True, False))
+    truth = rows.model.log_density(rows.truth, rows.X, rows.y)
+    np.testing.assert_allclose(model.log_density(split, rows.X, rows.y), truth, rtol=1e-12)
+    assert np.abs(model.log_density(whole, rows.X, rows.y) - truth).max() > 1e-3
+
+
+def test_the_noise_has_the_stated_law():
+    """sd n^-exponent in each field's own units, on the logarithm of variances; nothing where nothing is named."""
+    truth, model = sample(2).truth, ms.MixtureOfExperts(n_experts=2)
+    law = {"sd": {"gate": 0.2, "expert": 0.1, "expert.variances": 0.3}, "exponent": 0.5}
+    drawn = [near(model, truth, seed, n_rows=4, **law) for seed in range(600)]
+
+    def spread(values, true):
+        # either order of the two experts
+        return np.std([v - true[np.abs(true - v[0]).argmin()] for v in values])
+
+    for got, true, sd in (
+        ([d.expert.slopes[:1, 0] for d in drawn], truth.expert.slopes[:, 0], 0.05),
+        ([np.log(d.expert.variances[:1]) for d in drawn], np.log(truth.expert.variances), 0.15),
+        ([d.gate.slopes[:1, 0] for d in drawn], truth.gate.slopes[:, 0], 0.1),
+    ):
+        if np.ptp(true) > 10 * sd:
+            assert spread(got, true) == pytest.approx(sd, rel=0.15)
+    quiet = near(model, truth, sd={"gate": 1.0})
+    assert set(quiet.expert.intercepts) == set(truth.expert.intercepts)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sd": -1.0}, "sd must be standard deviations of at least 0; got -1.0"),
+        ({"sd": {"gates": 1.0}}, r"sd names the unknown fields \['gates'\]; known are"),
+        ({"exponent": np.inf}, "exponent must be a finite number; got inf"),
+    ],
+)
+def test_laws_that_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        near(ms.MixtureOfExperts(n_experts=2), sample(2).truth, **settings)
+
+
+def test_a_truth_with_more_experts_than_the_model_is_refused():
+    with pytest.raises(InputError, match="the truth has 3 experts, more than the 2 of the model"):
+        near(ms.MixtureOfExperts(n_experts=2), sample(3).truth)
+
+
+def test_a_fit_can_start_near_the_truth_and_from_data_as_well():
+    rows = sample(2)
+    starts = [near(rows.model, rows.truth, seed) for seed in range(3)]
+    results = ms.fit(rows.model, rows.X, rows.y, start=starts, n_starts=2)
+    assert list(results.starts.family) == ["given"] * 3 + list(FAMILIES)[:2]
+    assert results.certificate.trusted

@@ -1,0 +1,176 @@
+"""Say what kind of point a fit ended at, from one Hessian pass over all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moestat.certificate.behind import RowsBehind, spikes
+from moestat.certificate.optimum import Optimum
+from moestat.certificate.rays import follow, gains
+from moestat.certificate.status import GRADIENT_TOLERANCE, Status
+from moestat.certificate.words import Namer
+from moestat.directions import complement, readable
+from moestat.solvers.problem import Problem
+from moestat.sums import HessianSums
+from moestat.typing import BoolArray, FloatArray
+
+#: Eigenvalues of the information below this share of the largest, or below round-off, count as flat.
+FLAT_TOLERANCE = 1e-10
+NO_INFORMATION = 1e-15
+
+#: Length (working coordinates) of the step uphill that must gain nothing where the gradient is zero, unless a ray
+#: to infinity begins there; directions are suspect where a Newton step is longer than a tenth of it.
+RUNAWAY_STEP = 0.1
+
+#: Log-likelihood per row of class labels beyond which every class is predicted with certainty.
+SATURATED = 1e-9
+
+#: An expert with fewer rows than this is said to have almost no mass.
+SMALL_MASS = 1.0
+
+
+def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, HessianSums]:
+    """Say what kind of point theta is.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : ndarray (P,)
+    names : list of str
+        Parameter names, for flat directions, bounds and floors.
+    log_jacobian : float
+        Added to the log-likelihood in working units to give raw units.
+
+    Returns
+    -------
+    Optimum, HessianSums
+    """
+    passes = problem.passes
+    sums = passes.hessian(theta)
+    movable = problem.movable(theta, sums.score)
+    blocked = problem.active(theta) & ~movable
+    on_floor = blocked & problem.on_floor(theta)
+    behind = passes.reduce(RowsBehind(passes.terms), theta)
+    few = spikes(problem, theta, behind)
+    around = _look_around(problem, theta, sums, movable)
+    ray = follow(problem, theta, around.runaway, _left_to_gain(around))
+    namer = Namer(problem, theta, names, behind.mass)
+    optimum = Optimum(
+        status=_status(around, blocked, on_floor, few),
+        loglik=_bounded(problem, sums.loglik) + log_jacobian,
+        gradient=problem.gradient_norm(theta, sums.score),
+        fine_gradient=around.gradient,
+        eigenvalues=around.eigenvalues,
+        invariances=problem.declared(theta, movable),
+        flat=tuple(namer.flat(direction) for direction in around.flat),
+        runaway=tuple(namer.loadings(direction) for direction in around.runaway),
+        lost=np.vstack([around.flat, around.runaway]),
+        floors=_named(names, on_floor),
+        bounds=_named(names, blocked & ~on_floor),
+        empty=tuple(int(k) + 1 for k in np.flatnonzero(behind.mass < SMALL_MASS * problem.weight_of_a_row)),
+        spikes=tuple(k + 1 for k in few),
+        masses=behind.mass,
+        movable=movable,
+        limit=_bounded(problem, ray.limit) + log_jacobian,
+        monotone=ray.monotone,
+        partition=ray.partition,
+    )
+    return optimum, sums
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """Gradient, eigenvalues of the information, and directions (f, P) that lead nowhere or, uphill, to infinity."""
+
+    gradient: float
+    eigenvalues: FloatArray
+    leads_up: bool
+    flat: FloatArray
+    runaway: FloatArray
+    slope: FloatArray  # of the log-likelihood per row along each runaway direction, and its curvature there
+    bend: FloatArray
+
+
+def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray) -> _Surroundings:
+    unit = problem.unit(sums.hessian)
+    information = -sums.hessian / problem.total_weight * np.outer(unit, unit)
+    score = unit * problem.projected(theta, sums.score)
+    gradient = problem.gradient_norm(theta, sums.score, unit)
+    basis = complement(problem.invariances(theta, movable) / unit, movable)
+    eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
+    directions = (basis @ vectors).T
+    size, slope = np.abs(eigenvalues), directions @ score
+    directions *= unit
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    flat = size < max(FLAT_TOLERANCE * float(size.max(initial=0.0)), NO_INFORMATION)
+    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
+    suspect = flat | (np.abs(slope) > 0.1 * RUNAWAY_STEP * size)
+    uphill = np.copysign(1.0, slope)[:, None] * directions
+    runaway = suspect & (gradient <= GRADIENT_TOLERANCE)
+    runaway[runaway] = gains(problem, theta, RUNAWAY_STEP * uphill[runaway])
+    if _is_saturated(problem, sums.loglik):  # classes predicted with certainty: flat, but on the way to infinity
+        runaway |= flat | (eigenvalues <= 0)
+    proven = runaway.copy()
+    runaway |= flat & _of_one_part(directions, directions[proven], problem.passes.terms.n_gate)
+    flat &= ~runaway
+    order = np.argsort(proven[runaway], kind="stable")  # those with a gain still to come go last
+    return _Surroundings(
+        gradient=gradient,
+        eigenvalues=eigenvalues,
+        leads_up=bool((eigenvalues[~flat & ~runaway] < 0).any()),
+        flat=readable(directions[flat]),
+        runaway=uphill[runaway][order],
+        slope=np.abs(slope[runaway])[order],
+        bend=size[runaway][order],
+    )
+
+
+def _of_one_part(directions: FloatArray, runaway: FloatArray, n_gate: int) -> BoolArray:
+    """Directions of the gate when a gate runs away, of the experts when they do.
+
+    Once a gate has become a step, where exactly it steps between two rows no longer matters: a direction that is
+    flat because of the way to infinity belongs to it.
+    """
+    gate_share = (directions[:, :n_gate] ** 2).sum(axis=1)
+    runaway_share = (runaway[:, :n_gate] ** 2).sum(axis=1)
+    mostly_gate, mostly_expert = gate_share > 0.5, gate_share < 0.5
+    out: BoolArray = (mostly_gate & (runaway_share > 0.5).any()) | (mostly_expert & (runaway_share < 0.5).any())
+    return out
+
+
+def _left_to_gain(around: _Surroundings) -> float:
+    """Log-likelihood per row still to come along the rays: slope^2 / curvature each, where tails are exponential."""
+    known = around.bend > NO_INFORMATION
+    return float(np.minimum(around.slope[known] ** 2 / around.bend[known], 1.0).sum())
+
+
+def _bounded(problem: Problem, loglik: float) -> float:
+    """A probability is at most one, also after rounding."""
+    return min(loglik, 0.0) if problem.passes.terms.expert.categorical else loglik
+
+
+def _is_saturated(problem: Problem, loglik: float) -> bool:
+    """Whether the log-likelihood of a categorical response is at its upper bound, zero: complete separation."""
+    return problem.passes.terms.expert.categorical and loglik > -SATURATED * problem.total_weight
+
+
+def _status(around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spikes: list[int]) -> Status:
+    if not around.gradient <= GRADIENT_TOLERANCE:
+        return Status.NOT_CONVERGED
+    if around.leads_up:
+        return Status.SADDLE
+    if on_floor.any():
+        return Status.AT_FLOOR
+    if spikes:
+        return Status.SPIKE
+    if len(around.runaway):
+        return Status.RUNAWAY
+    if len(around.flat):
+        return Status.FLAT_MAXIMUM
+    return Status.AT_BOUND if blocked.any() else Status.STRICT_MAXIMUM
+
+
+def _named(names: list[str], chosen: BoolArray) -> tuple[str, ...]:
+    return tuple(name for name, one in zip(names, chosen, strict=True) if one)

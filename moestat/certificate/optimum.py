@@ -1,0 +1,231 @@
+"""Records of the verdict: the kind of end point, the evidence, and what other starts reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from moestat.certificate.status import UNBOUNDED, Status
+from moestat.certificate.wording import verdict
+from moestat.typing import BoolArray, FloatArray
+
+#: Share of their size by which two log-likelihoods must differ to count as different.
+DISTINCT_LOGLIK = 1e-8
+
+#: Level of the statement about solutions that no start met.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """A point and what it is.
+
+    Parameters
+    ----------
+    status : Status
+    loglik : float
+        Sum over rows, in nats and in the units of the raw response.
+    gradient : float
+        Infinity norm of the projected score per row, in standardised (working) coordinates.
+    fine_gradient : float
+        The same in finer units where a row tells more than one about a parameter: the round-off of a score
+        grows with the information, so this is what is compared with zero.
+    eigenvalues : ndarray
+        Of the observed information per row, modulo the declared invariances, held parameters, active bounds and
+        floors; ascending.
+    invariances : int
+        Number of declared invariances set aside.
+    flat : tuple of str
+        Flat directions beyond the declared ones, in words.
+    runaway : tuple of str
+        Directions along which the log-likelihood rises for ever towards its supremum, in words.
+    lost : ndarray (f, P)
+        Both kinds of directions, of length one, in working coordinates.
+    floors : tuple of str
+        Names of parameters on their floor.
+    bounds : tuple of str
+        Names of parameters on a bound of the user's that holds them back.
+    empty : tuple of int
+        Experts (from 1) with almost no mass.
+    spikes : tuple of int
+        Experts (from 1) that rest on a few distinct rows.
+    masses : ndarray (K,)
+        Expected number of rows of each expert.
+    movable : ndarray of bool (P,)
+        Parameters that are neither held nor on a bound or floor.
+    limit : float
+        Supremum of the log-likelihood along the rays; ``loglik`` itself where nothing runs away.
+    monotone : bool
+        Whether the log-likelihood never fell along the rays, as far as they were followed.
+    partition : tuple of float
+        Where something runs away: rows that each expert takes for itself in the limit, then the rows shared.
+    """
+
+    status: Status
+    loglik: float
+    gradient: float
+    fine_gradient: float
+    eigenvalues: FloatArray
+    invariances: int
+    flat: tuple[str, ...]
+    runaway: tuple[str, ...]
+    lost: FloatArray = field(repr=False)
+    floors: tuple[str, ...]
+    bounds: tuple[str, ...]
+    empty: tuple[int, ...]
+    spikes: tuple[int, ...]
+    masses: FloatArray
+    movable: BoolArray = field(repr=False)
+    limit: float
+    monotone: bool
+    partition: tuple[float, ...]
+
+    @property
+    def n_identified(self) -> int:
+        """Number of parameters that the model has to spend: all but invariances and flat directions.
+
+        A direction that runs away counts: its parameter is determined, at infinity. So do parameters on a bound.
+        """
+        return self.eigenvalues.size - len(self.flat) + len(self.floors) + len(self.bounds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for storage."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Optimum:
+        """The inverse of `to_dict`."""
+        movable = np.array(values["movable"], dtype=bool)
+        restored: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        restored |= {
+            "status": Status[values["status"]],
+            "eigenvalues": np.array(values["eigenvalues"], dtype=np.float64),
+            "masses": np.array(values["masses"], dtype=np.float64),
+            "lost": np.array(values["lost"], dtype=np.float64).reshape(-1, movable.size),
+            "movable": movable,
+        }
+        return Optimum(**restored)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A solution that other starts reached: its kind, log-likelihood and how many starts ended there."""
+
+    status: Status
+    loglik: float
+    n_starts: int
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """The verdict on a fit; ``print`` it.
+
+    Parameters
+    ----------
+    optimum : Optimum
+        The reported solution.
+    n_starts : int
+        Number of starts made.
+    n_finished : int
+        Number of starts carried to their end.
+    n_reached : int
+        Number of finished starts that ended at the reported solution.
+    n_reseeded : int
+        Number of starts in which an expert lost its rows and was placed anew.
+    rivals : tuple of Rival
+        What the others reached.
+    stop : str
+        Why the solver stopped.
+    n_rows : float
+        Number of rows (sum of weights).
+    n_experts : int
+    deficient : tuple of str
+        Columns that are constant or linear combinations of others, in words.
+    """
+
+    optimum: Optimum
+    n_starts: int
+    n_finished: int
+    n_reached: int
+    n_reseeded: int
+    rivals: tuple[Rival, ...]
+    stop: str
+    n_rows: float
+    n_experts: int
+    deficient: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> Status:
+        """The kind of optimum."""
+        return self.optimum.status
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood of the reported solution (a sum, in nats)."""
+        return self.optimum.loglik
+
+    @property
+    def grad_norm(self) -> float:
+        """Infinity norm of the projected score per row, in standardised coordinates."""
+        return self.optimum.gradient
+
+    @property
+    def eigenvalues(self) -> FloatArray:
+        """Eigenvalues of the information per row, modulo the declared invariances."""
+        return self.optimum.eigenvalues
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the solution is a strict maximum (inside, or on the user's bounds) and no start went higher.
+
+        Spikes do not count as higher: their likelihood has no finite maximum.
+        """
+        return self.status.trusted and not self.higher
+
+    @property
+    def higher(self) -> tuple[Rival, ...]:
+        """Flat maxima and suprema at infinity of higher log-likelihood than the reported solution."""
+        least = self.loglik + DISTINCT_LOGLIK * (1.0 + abs(self.loglik))
+        return tuple(r for r in self.rivals if r.status in UNBOUNDED and r.loglik > least)
+
+    @property
+    def unseen(self) -> float:
+        """Largest share of starts that could lead to a better solution although none did, with 95 % confidence.
+
+        With m independent starts carried to their end, a solution to which a share p of all starts lead is
+        missed with probability (1 - p)^m; this is the p at which that is 5 %.
+        """
+        return float(1.0 - (1.0 - CONFIDENCE) ** (1.0 / self.n_finished))
+
+    def __str__(self) -> str:
+        return "\n".join(verdict(self))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Certificate) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for storage."""
+        own = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("optimum", "rivals")}
+        rivals = [[r.status.name, r.loglik, r.n_starts] for r in self.rivals]
+        return own | {"optimum": self.optimum.to_dict(), "rivals": rivals}
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Certificate:
+        """The inverse of `to_dict`."""
+        rivals = tuple(Rival(Status[name], loglik, count) for name, loglik, count in values["rivals"])
+        given = {"optimum": Optimum.from_dict(values["optimum"]), "rivals": rivals}
+        return Certificate(**values | given | {"deficient": tuple(values["deficient"])})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Status):
+        return value.name
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,135 @@
+"""The certificate as printed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moestat.certificate.status import GRADIENT_TOLERANCE, Status
+
+if TYPE_CHECKING:
+    from moestat.certificate.optimum import Certificate, Optimum, Rival
+
+#: Rivals or directions of one kind that are listed one by one; more are summed up.
+LISTED = 3
+
+
+def verdict(c: Certificate) -> list[str]:
+    """Lines of the printed certificate."""
+    o = c.optimum
+    lines = [f"Verdict: {_headline(o)}"]
+    if c.higher:
+        count = sum(rival.n_starts for rival in c.higher)
+        lines.append(f"  But {count} start{'s' if count > 1 else ''} went higher, to no finite maximum; see below.")
+    lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows")
+    if o.runaway:
+        lines += _limit(o)
+    lines.append(f"  gradient           {_gradient(o)}")
+    lines.append(f"  information        {_information(o)}")
+    lines += _directions("flat", o.flat) + _directions("running away", o.runaway)
+    lines += [f"  rank deficient     {words}" for words in c.deficient]
+    if o.bounds:
+        lines.append(f"  bounds             active: {', '.join(o.bounds)}")
+    floors = ", ".join(o.floors) if o.floors else "none active"
+    lines.append(f"  variance floor     {floors}")
+    lines.append(f"  experts            {_masses(o)}")
+    lines.append(f"  starts             {_starts(c)}")
+    lines += [f"    {text}" for text in _rivals(c)]
+    lines += _confidence(c)
+    lines.append(f"  solver             stopped because {c.stop}")
+    return lines
+
+
+def _headline(o: Optimum) -> str:
+    return {
+        Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
+        Status.AT_BOUND: "a strict maximum inside the user's bounds, some of which hold it back.",
+        Status.FLAT_MAXIMUM: "a maximum with flat directions: not every parameter is identified.",
+        Status.RUNAWAY: "no finite maximum: the likelihood rises towards its supremum along a ray (separation).",
+        Status.SPIKE: "a spike: an expert rests on a few rows, as one could in any sample.",
+        Status.AT_FLOOR: "a spike: a variance sits on its floor, the likelihood has no finite maximum there.",
+        Status.SADDLE: "a saddle point: the gradient is zero, but some direction still leads up.",
+        Status.NOT_CONVERGED: "not converged: the gradient is not zero; do not use these estimates.",
+    }[o.status]
+
+
+def _gradient(o: Optimum) -> str:
+    text = f"{o.gradient:.1e} per row in standardised coordinates"
+    if o.fine_gradient > GRADIENT_TOLERANCE:
+        return f"{text}: NOT zero (limit {GRADIENT_TOLERANCE:.0e})"
+    if o.gradient > GRADIENT_TOLERANCE:
+        return f"{text}, {o.fine_gradient:.1e} in units of the information: zero to rounding"
+    return f"{text}: zero (limit {GRADIENT_TOLERANCE:.0e})"
+
+
+def _limit(o: Optimum) -> list[str]:
+    """The supremum along the rays, and the rows that part company there."""
+    approach = "rising all along the ray" if o.monotone else "approached by Newton steps; no straight ray leads there"
+    lines = [f"    supremum         {o.limit:.10g} ({o.limit - o.loglik:+.1e}), {approach}"]
+    *decided, shared = o.partition
+    if len(decided) > 1:
+        parts = ", ".join(f"expert {k} alone has {rows:g}" for k, rows in enumerate(decided, 1) if rows)
+        lines.append(f"    limiting gate    rows: {parts or 'none decided'}; {shared:g} shared")
+    return lines
+
+
+def _directions(kind: str, words: tuple[str, ...]) -> list[str]:
+    lines = [f"    {kind:16s} {direction}" for direction in words[:LISTED]]
+    rest = len(words) - LISTED
+    return lines + ([f"    {kind:16s} and {rest} more direction{'s' if rest > 1 else ''}"] if rest > 0 else [])
+
+
+def _information(o: Optimum) -> str:
+    if not o.eigenvalues.size:
+        return "no free parameter"
+    if not o.flat and o.eigenvalues[0] > 0:
+        text = f"positive definite, eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row"
+    else:
+        negative = int((o.eigenvalues < 0).sum())
+        text = f"eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row; {len(o.flat)} flat"
+        text += f", {negative} negative" if negative and o.status is Status.SADDLE else ""
+    aside = f" ({o.invariances} declared invariances set aside)" if o.invariances else ""
+    return text + aside
+
+
+def _masses(o: Optimum) -> str:
+    shares = ", ".join(f"{mass:.1f}" for mass in o.masses)
+    empty = f"; expert {', '.join(map(str, o.empty))} has almost no mass" if o.empty else ""
+    spikes = f"; expert {', '.join(map(str, o.spikes))} rests on a few rows" if o.spikes else ""
+    return f"{shares} rows{empty}{spikes}"
+
+
+def _starts(c: Certificate) -> str:
+    tried = f"{c.n_starts} start{'s' if c.n_starts != 1 else ''}"
+    if c.n_finished < c.n_starts:
+        text = f"{c.n_reached} of the {c.n_finished} most promising of {tried} reached this solution"
+    else:
+        text = f"{c.n_reached} of {tried} reached this solution"
+    return text + (f"; in {c.n_reseeded} an expert lost its rows and was placed anew" if c.n_reseeded else "")
+
+
+def _confidence(c: Certificate) -> list[str]:
+    """How sure the starts make it that nothing better was missed."""
+    if c.n_experts == 1 or c.n_finished == 1:
+        return []
+    lines = [f"    95 % sure: no better solution that more than {100 * c.unseen:.0f} % of such starts lead to"]
+    if c.n_reached == 1:
+        lines.append("    seen once only: a better solution may exist; raise n_starts")
+    return lines
+
+
+def _rivals(c: Certificate) -> list[str]:
+    """What the other starts reached, kind by kind."""
+    lines = []
+    for status in Status:
+        rivals = [r for r in c.rivals if r.status is status]
+        lines += [_rival(c, rival) for rival in rivals[:LISTED]]
+        if rest := rivals[LISTED:]:
+            lowest = min(r.loglik for r in rest)
+            lines.append(f"{sum(r.n_starts for r in rest)} more down to {lowest:.6g}: {status.value}")
+    return lines
+
+
+def _rival(c: Certificate, rival: Rival) -> str:
+    gap = rival.loglik - c.loglik
+    kind = f"another {rival.status.value}" if rival.status is c.status else rival.status.value
+    return f"{rival.n_starts} ended at {rival.loglik:.6g} ({gap:+.4g}): {kind}"

@@ -1,0 +1,60 @@
+"""Directions of the parameter space in words."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from moestat.solvers.problem import Problem
+from moestat.typing import FloatArray, IntArray
+
+#: Experts whose parameters differ by less than this (working coordinates) coincide.
+SAME_ATOM = 1e-4
+
+#: Share of a direction that must lie on some experts' own parameters for the words to speak of them.
+MOST = 0.99
+
+
+class Namer:
+    """Says what a direction does to the experts of a fit, or lists its largest loadings."""
+
+    def __init__(self, problem: Problem, theta: FloatArray, names: list[str], masses: FloatArray) -> None:
+        self._names, self._theta = names, theta
+        self._terms = problem.passes.terms
+        self._empty = np.flatnonzero(masses < 1e-6 * problem.weight_of_a_row)
+
+    def loadings(self, direction: FloatArray) -> str:
+        """The largest loadings."""
+        return in_words(direction, self._names)
+
+    def flat(self, direction: FloatArray) -> str:
+        """Why a direction is flat: an expert without mass, experts that coincide; and its largest loadings."""
+        few = in_words(direction, self._names, most=2)
+        for k in self._empty:
+            if self._share(direction, (int(k),)) > MOST:
+                return f"expert {k + 1} has no mass, so its parameters may be anything: {few}"
+        for pair in combinations(range(self._terms.n_experts), 2):
+            if self._coincide(pair) and self._share(direction, pair) > MOST:
+                return f"experts {pair[0] + 1} and {pair[1] + 1} coincide: {few}"
+        return self.loadings(direction)
+
+    def _share(self, direction: FloatArray, experts: tuple[int, ...]) -> float:
+        """Share of a direction that lies on parameters of these experts."""
+        columns = np.concatenate([self._columns(k) for k in experts])
+        own = direction[np.unique(columns)]
+        return float(own @ own / (direction @ direction))
+
+    def _columns(self, k: int) -> IntArray:
+        return np.concatenate([self._terms.gate_columns[k], self._terms.expert_columns[k]])
+
+    def _coincide(self, pair: tuple[int, int]) -> bool:
+        one, other = (self._theta[self._terms.expert_columns[k]] for k in pair)
+        return bool(np.abs(one - other).max(initial=0.0) < SAME_ATOM)
+
+
+def in_words(direction: FloatArray, names: list[str], most: int = 4) -> str:
+    """A direction by its largest loadings: ``gate[1].x1 (+0.71), gate[2].x1 (-0.71)``."""
+    order = np.argsort(-np.abs(direction), kind="stable")[:most]
+    loadings = [f"{names[i]} ({direction[i]:+.2f})" for i in order if abs(direction[i]) > 0.1]
+    return ", ".join(loadings)

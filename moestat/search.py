@@ -1,0 +1,236 @@
+"""From starting points to solutions: short EM on all, the most promising finished, equals merged.
+
+Every start's outcome is kept, whatever became of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+
+from moestat.certificate import UNBOUNDED, Optimum, Status, examine
+from moestat.model import MixtureOfExperts, log_jacobian
+from moestat.representative import canonical
+from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
+from moestat.starts import Start, StartLaw, lost_experts, reseed
+from moestat.typing import FloatArray
+
+#: Steps of EM that every start gets before the most promising are finished.
+SHORT_RUN = EM(max_iter=15, rtol=1e-9)
+
+#: Up to this many rows every start is finished; beyond, the best quarter and at least `MIN_FINISHED`.
+FINISH_ALL_ROWS = 5000
+MIN_FINISHED = 5
+
+#: How often an expert that loses its rows is placed anew before it is reported as empty.
+RESEEDS = 3
+
+#: Short runs that agree to this, in log-likelihood relative to its size and in canonical parameters, are one.
+SAME_RUN = 1e-9
+SAME_POINT = 1e-6
+
+#: Log-likelihoods that agree to this, relative to their size, belong to one solution; suprema are known less well.
+SAME_LOGLIK = 1e-9
+SAME_SUPREMUM = 1e-7
+
+#: How often the default number of starts is made again when no start found a maximum that is not a spike.
+RESCUES = 2
+
+#: ``n_starts="auto"``: starts come in batches until the best solution was reached so often, or this many were made.
+BATCH = 10
+OFTEN_ENOUGH = 5
+MOST_STARTS = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one start; two outcomes are the same only when they are one."""
+
+    start: Start
+    short: Solution
+    reseeded: int = 0
+    final: Solution | None = None
+    optimum: Optimum | None = None
+
+
+@dataclass(eq=False)
+class Search:
+    """Runs of a solver from many starts.
+
+    Parameters
+    ----------
+    model : MixtureOfExperts
+    problem : Problem
+    law : StartLaw
+        Where data-driven starts come from, and the sketch that lost experts are placed anew on.
+    solver : Solver, optional
+        A solver of the caller's runs from the start itself, as a published recipe would; by default all starts
+        get a short EM, and the most promising go on with `EMThenNewton`.
+    """
+
+    model: MixtureOfExperts
+    problem: Problem
+    law: StartLaw
+    solver: Solver | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def run(self, given: list[Start], n_starts: int) -> None:
+        """Given starts, then a number of data-driven ones."""
+        self._try([*given, *islice(self.law, n_starts)])
+
+    def run_default(self, n_starts: int) -> None:
+        """Data-driven starts, and as many again, once or twice, when all of them end in spikes or nowhere."""
+        stream = iter(self.law)
+        for _ in range(1 + RESCUES):
+            self._try(list(islice(stream, n_starts)))
+            if _optimum(self.best).status.rank <= Status.RUNAWAY.rank or self.problem.passes.terms.n_experts == 1:
+                return
+
+    def run_until_found_often(self, given: list[Start]) -> None:
+        """Batches of starts until the best solution was reached `OFTEN_ENOUGH` times."""
+        stream = iter(self.law)
+        batch = [*given, *islice(stream, BATCH)]
+        while batch:
+            self._try(batch)
+            reached = len(self.group_of(self.best))
+            enough = reached >= OFTEN_ENOUGH or len(self.outcomes) >= MOST_STARTS
+            batch = [] if enough else list(islice(stream, BATCH))
+
+    # ------------------------------------------------------------------------------- running
+    def _try(self, starts: list[Start]) -> None:
+        if self.solver is not None or len(starts) + len(self.outcomes) == 1:
+            solver = self.solver or EMThenNewton()
+            runs = (Outcome(start, solve(self.problem, solver, start.theta)) for start in starts)
+            self.outcomes += [self._examined(run, run.short) for run in runs]
+            return
+        self.outcomes += [self._short_run(len(self.outcomes) + i, start) for i, start in enumerate(starts)]
+        self._finish_promising()
+
+    def _short_run(self, number: int, start: Start) -> Outcome:
+        """EM for a few steps; an expert that loses its rows gets others, a few times."""
+        short = solve(self.problem, SHORT_RUN, start.theta)
+        rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
+        for times in range(RESEEDS + 1):
+            lost = lost_experts(self.problem, short.theta)
+            if not lost.size or times == RESEEDS:
+                return Outcome(start, short, reseeded=times)
+            theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
+            short = solve(self.problem, SHORT_RUN, theta)
+        raise AssertionError("unreachable")
+
+    def _finish_promising(self) -> None:
+        """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
+        wanted = self._n_wanted
+        order = sorted(range(len(self.outcomes)), key=lambda i: -self.outcomes[i].short.loglik)
+        interior = False
+        twins = _Twins(self.problem)
+        for rank, i in enumerate(order):
+            if rank >= wanted and interior:
+                break
+            outcome = self.outcomes[i]
+            twin = twins.of(outcome)
+            if outcome.final is None:
+                if twin is None or twin.final is None:
+                    self.outcomes[i] = self._finished(outcome)
+                else:
+                    self.outcomes[i] = replace(outcome, final=twin.final, optimum=twin.optimum)
+            twins.add(self.outcomes[i])
+            optimum = self.outcomes[i].optimum
+            interior |= optimum is not None and optimum.status.trusted
+
+    @property
+    def _n_wanted(self) -> int:
+        n = len(self.outcomes)
+        few_rows = self.problem.passes.source.n_rows <= FINISH_ALL_ROWS
+        return n if few_rows else min(n, max(MIN_FINISHED, n // 4))
+
+    def _finished(self, outcome: Outcome) -> Outcome:
+        final = solve(self.problem, EMThenNewton(), outcome.short.theta)
+        return self._examined(outcome, replace(final, trace=outcome.short.trace + final.trace[1:]))
+
+    def _examined(self, outcome: Outcome, final: Solution) -> Outcome:
+        source = self.problem.passes.source
+        optimum, _ = examine(self.problem, final.theta, self.model.names(source.schema), log_jacobian(source))
+        return replace(outcome, final=final, optimum=optimum)
+
+    # ------------------------------------------------------------------------------- solutions
+    @property
+    def finished(self) -> list[Outcome]:
+        """Outcomes that were carried to their end."""
+        return [o for o in self.outcomes if o.optimum is not None]
+
+    @property
+    def best(self) -> Outcome:
+        """The solution to report: a strict maximum, unless it is implausibly low.
+
+        A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
+        penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
+        that no reader would want.
+        """
+        preferred = min(self.finished, key=_preference)
+        others = [o for o in self.finished if _optimum(o).status in UNBOUNDED]
+        if not _optimum(preferred).status.trusted or not others:
+            return preferred
+        highest = min(others, key=_preference)
+        penalty = 0.5 * np.log(self.problem.total_weight) * _optimum(preferred).n_identified
+        return highest if _height(highest) - _height(preferred) > penalty else preferred
+
+    @property
+    def solutions(self) -> list[list[Outcome]]:
+        """Outcomes grouped by solution (kind and log-likelihood), in order of preference."""
+        groups: list[list[Outcome]] = []
+        for outcome in sorted(self.finished, key=_preference):
+            group = next((group for group in groups if _same(group[0], outcome)), None)
+            if group is None:
+                groups.append([outcome])
+            else:
+                group.append(outcome)
+        return groups
+
+    def group_of(self, outcome: Outcome) -> list[Outcome]:
+        """All outcomes with the same solution."""
+        return next(group for group in self.solutions if any(o is outcome for o in group))
+
+
+class _Twins:
+    """Short runs that ended at one point: only one of them needs to go on."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._seen: list[tuple[Outcome, FloatArray]] = []
+
+    def add(self, outcome: Outcome) -> None:
+        self._seen.append((outcome, canonical(self._problem, outcome.short.theta)))
+
+    def of(self, outcome: Outcome) -> Outcome | None:
+        """A run seen before that ended where this one did."""
+        level = outcome.short.loglik
+        near = [s for s in self._seen if abs(s[0].short.loglik - level) <= SAME_RUN * (1.0 + abs(level))]
+        if not near:
+            return None
+        point = canonical(self._problem, outcome.short.theta)
+        return next((o for o, seen in near if np.abs(seen - point).max(initial=0.0) <= SAME_POINT), None)
+
+
+def _optimum(outcome: Outcome) -> Optimum:
+    assert outcome.optimum is not None
+    return outcome.optimum
+
+
+def _height(outcome: Outcome) -> float:
+    """Log-likelihood of a solution; of one that runs away, its supremum."""
+    return _optimum(outcome).limit
+
+
+def _preference(outcome: Outcome) -> tuple[int, float]:
+    return _optimum(outcome).status.rank, -_height(outcome)
+
+
+def _same(a: Outcome, b: Outcome) -> bool:
+    one, other = _optimum(a), _optimum(b)
+    tolerance = SAME_SUPREMUM if one.status is Status.RUNAWAY else SAME_LOGLIK
+    assert a.final is not None
+    size = 1.0 + abs(a.final.loglik)  # in working units, as the tolerance
+    return one.status is other.status and abs(one.limit - other.limit) <= tolerance * size + 1e-7

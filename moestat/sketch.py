@@ -1,0 +1,83 @@
+"""A sketch: the distinct rows of a source, or a fair choice of them, in an order that is theirs alone.
+
+Rows are drawn by a hash of what they hold, so the sketch does not depend on the order of the rows, on the
+tiles, or on whether a row of weight 2 is written once or twice. Starting values made from it inherit that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from moestat.data import Block, BlockSource
+from moestat.typing import FloatArray, IntArray
+
+Hashes = npt.NDArray[np.uint64]
+
+
+def sketch(source: BlockSource, limit: int, seed: int) -> Block:
+    """At most ``limit`` distinct rows with their total weights, as one block without padding.
+
+    Every distinct row has the same chance to be kept; the seed decides which are.
+
+    Parameters
+    ----------
+    source : BlockSource
+    limit : int
+    seed : int
+
+    Returns
+    -------
+    Block
+        Rows in the order of their hashes.
+    """
+    hashes, rows = np.empty(0, dtype=np.uint64), np.empty((0, 0))
+    sizes = (0, 0, 0)
+    for block in source.blocks():
+        sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0]
+        columns = np.vstack([block.X, block.Z, block.Y, block.offset, block.weight])
+        own = _hashes(columns[:-1], seed)
+        wanted = block.weight > 0
+        if hashes.size >= limit:
+            wanted &= own <= hashes[-1]
+        if wanted.any():
+            rows = columns[:, wanted].T if not rows.size else np.vstack([rows, columns[:, wanted].T])
+            hashes, rows = _distinct(np.concatenate([hashes, own[wanted]]), rows, limit)
+    x, z, y = np.cumsum(sizes)
+    columns = np.ascontiguousarray(rows.T)
+    return Block(columns[:x], columns[x:z], columns[z:y], columns[y], columns[y + 1])
+
+
+def _distinct(hashes: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:
+    """The rows of smallest hash, each once, its weights (the last column) added up."""
+    kept, first, member = np.unique(hashes, return_index=True, return_inverse=True)
+    weight = np.bincount(member, rows[:, -1], kept.size)
+    merged = rows[first[:limit]]
+    merged[:, -1] = weight[:limit]
+    return kept[:limit], merged
+
+
+def _hashes(columns: FloatArray, seed: int) -> Hashes:
+    """Hash of every row of features-major columns, of values rounded to single precision."""
+    start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
+    out = np.full(columns.shape[1], start, dtype=np.uint64)
+    with np.errstate(over="ignore"):  # beyond single precision is infinite, which hashes as well
+        bits = (columns.astype(np.float32) + np.float32(0.0)).view(np.uint32)  # minus zero is zero
+        for row in bits:
+            out = _mixed(out ^ row)
+    return out
+
+
+def _mixed(h: Hashes) -> Hashes:
+    """One round of the finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
+    h = h + np.uint64(0x9E3779B97F4A7C15)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def random_rows(block: Block, count: int, rng: np.random.Generator) -> IntArray:
+    """Distinct rows drawn with chances in proportion to their weights; with replacement when there are too few."""
+    n = block.weight.size
+    chosen: IntArray = rng.choice(n, size=count, replace=n < count, p=block.weight / block.weight.sum())
+    return chosen

@@ -1,0 +1,18 @@
+"""Starting values: pure functions of the weighted distinct rows and a random generator."""
+
+from moestat.starts.families import CATEGORICAL_FAMILIES, FAMILIES
+from moestat.starts.near import NearTruth
+from moestat.starts.points import SKETCH_ROWS, Start, StartLaw, start_from
+from moestat.starts.reseed import lost_experts, reseed
+
+__all__ = [
+    "CATEGORICAL_FAMILIES",
+    "FAMILIES",
+    "SKETCH_ROWS",
+    "NearTruth",
+    "Start",
+    "StartLaw",
+    "lost_experts",
+    "reseed",
+    "start_from",
+]

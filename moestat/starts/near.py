@@ -1,0 +1,132 @@
+"""Starting points near a true parameter, as simulation studies use them, with a stated noise law."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from moestat.errors import InputError
+from moestat.experts import Mixed
+from moestat.model import MixtureOfExperts, MoEParams
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class NearTruth:
+    """Law of a start near the truth.
+
+    Every fitted expert copies a true one, chosen at random with every true expert chosen at least once. Normal
+    noise of standard deviation ``sd * n ** -exponent`` is added to each parameter in the user's units, to the
+    logarithm of positive ones.
+
+    Parameters
+    ----------
+    sd : float or mapping
+        Standard deviation at n = 1: one number, or numbers by dotted field name or by the part before the dot,
+        such as ``{"gate": 0.005, "expert": 0.05, "expert.variances": 0.0}``; what is not named gets none.
+    exponent : float
+        How fast the noise shrinks with the number of rows.
+    split_mass : bool
+        Let copies of one true expert share its mass: log(copies) is taken off their gate intercepts. The
+        published programs do not.
+
+    Notes
+    -----
+    A fit from such starts measures a local optimum near the truth. It is a protocol to reproduce published
+    studies with, not an estimator.
+
+    References
+    ----------
+    Nguyen, Nguyen and Ho (2023), Demystifying softmax gating function in Gaussian mixture of experts, sec. 4.
+    """
+
+    sd: float | Mapping[str, float] = 0.005
+    exponent: float = 0.083
+    split_mass: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = self.sd.values() if isinstance(self.sd, Mapping) else (self.sd,)
+        if not all(np.isfinite(size) and size >= 0 for size in sizes):
+            raise InputError(f"sd must be standard deviations of at least 0; got {self.sd!r}.")
+        if not np.isfinite(self.exponent):
+            raise InputError(f"exponent must be a finite number; got {self.exponent!r}.")
+
+    def draw(self, model: MixtureOfExperts, truth: MoEParams, n_rows: float, rng: np.random.Generator) -> MoEParams:
+        """One starting point for a model with at least as many experts as the truth.
+
+        Parameters
+        ----------
+        model : MixtureOfExperts
+            The model to be fitted.
+        truth : MoEParams
+            True parameters, of the same gate and expert.
+        n_rows : float
+            Number of rows of the data.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        MoEParams
+            For ``moestat.fit(..., start=...)``.
+        """
+        if isinstance(model.expert, Mixed):
+            raise InputError("starts near a truth need experts of one family; this model has a tuple of families.")
+        true_model = MixtureOfExperts(gate=model.gate, expert=model.expert, n_experts=_n_experts(truth))
+        if true_model.n_experts > model.n_experts:
+            raise InputError(
+                f"the truth has {true_model.n_experts} experts, more than the {model.n_experts} of the model."
+            )
+        schema = true_model.schema_of(truth)
+        old, new = true_model.layout(schema), model.layout(schema)
+        copied = _surjection(model.n_experts, true_model.n_experts, rng)
+        theta = _copy_experts(old, new, old.pack(truth), copied)
+        if self.split_mass:
+            theta[_intercepts(new)] -= np.log(np.bincount(copied)[copied])
+        theta += self._noise(new, n_rows) * rng.standard_normal(theta.size)
+        drawn: MoEParams = new.unpack(theta)
+        return drawn
+
+    def _noise(self, layout: Layout, n_rows: float) -> FloatArray:
+        out = np.zeros(layout.size)
+        known = {path for path, _, _ in layout.leaves()} | {path.split(".")[0] for path, _, _ in layout.leaves()}
+        by_field = self.sd if isinstance(self.sd, Mapping) else dict.fromkeys(("gate", "expert"), self.sd)
+        unknown = sorted(set(by_field) - known)
+        if unknown:
+            raise InputError(f"sd names the unknown fields {unknown}; known are {sorted(known)}.")
+        for path, slot, start in layout.leaves():
+            size = by_field.get(path, by_field.get(path.split(".")[0], 0.0))
+            out[start : start + slot.size] = size
+        return np.asarray(out * n_rows**-self.exponent)
+
+
+def _n_experts(truth: MoEParams) -> int:
+    if not isinstance(truth, MoEParams):
+        raise InputError(f"the truth must be parameters made by model.params(...); got {type(truth).__name__}.")
+    fields = dataclasses.fields(truth.expert)
+    own = next(f.name for f in fields if f.metadata.get("axes", ())[:1] == ("expert",))
+    return len(getattr(truth.expert, own))
+
+
+def _surjection(size: int, onto: int, rng: np.random.Generator) -> IntArray:
+    """A random map of 0, ..., size - 1 onto 0, ..., onto - 1."""
+    images = np.concatenate([np.arange(onto), rng.integers(onto, size=size - onto)])
+    return np.asarray(rng.permutation(images))
+
+
+def _copy_experts(old: Layout, new: Layout, theta: FloatArray, copied: IntArray) -> FloatArray:
+    out = np.empty(new.size)
+    for (_, slot, start), (_, target, at) in zip(old.leaves(), new.leaves(), strict=True):
+        values = theta[start : start + slot.size].reshape(slot.shape)
+        own = slot.axes[:1] == ("expert",)
+        out[at : at + target.size] = (values[copied] if own else values).ravel()
+    return out
+
+
+def _intercepts(layout: Layout) -> IntArray:
+    if "gate.intercepts" not in {path for path, _, _ in layout.leaves()}:
+        raise InputError("split_mass needs a gate with intercepts.")
+    return layout.index("gate.intercepts")
