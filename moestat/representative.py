@@ -1,21 +1,25 @@
-"""The representative among parameters with equal densities: experts by decreasing mass, the gate in canonical form."""
+"""The representative among parameters with equal densities.
+
+Experts come by decreasing mass, the gate in canonical form, and related covariates with coefficients of least norm.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from moestat.directions import readable
+from moestat.directions import readable, supported_directions
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
 
 
 def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
-    """Experts by decreasing mass, and the gate's representative among equal densities.
+    """Experts by decreasing mass, the gate's representative among equal densities, coefficients of least norm.
 
     Left alone where that would move a held parameter, or where experts cannot be relabelled; inside bounds, as
     near to it as they let it come.
     """
     terms = problem.passes.terms
+    theta = _least_norm(problem, theta)
     ordered = theta
     if terms.gate.exchangeable and terms.expert.exchangeable:
         mass = problem.passes.shares(theta).mass
@@ -24,6 +28,16 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     gate = terms.gate.canonical(terms.gate_layout, ordered[: terms.n_gate])
     moved = np.concatenate([gate, ordered[terms.n_gate :]])
     return moved if problem.admits(moved) else _as_far_as_bounds_allow(problem, ordered, moved)
+
+
+def _least_norm(problem: Problem, theta: FloatArray) -> FloatArray:
+    """Without what lies along directions that linearly related covariates leave open."""
+    null = supported_directions(problem.null, problem.free)
+    if not len(null):
+        return theta
+    moved = problem.admit(theta - null.T @ (null @ theta))
+    moved[np.abs(moved) < 1e-15 * np.abs(theta).max(initial=0.0)] = 0.0  # what is left of a projection to zero
+    return moved if problem.admits(moved) else theta
 
 
 def _as_far_as_bounds_allow(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatArray:

@@ -290,6 +290,11 @@ class EMSums:
         return fsum(self._classification) if self._classification else None
 
     @property
+    def climbed(self) -> float:
+        """What the pass's kind of EM climbs: the classification log-likelihood where there is one."""
+        return fsum(self._classification or self._parts)
+
+    @property
     def gate_score(self) -> FloatArray:
         out = np.zeros(self._terms.n_gate)
         self._terms.scatter(self._terms.gate_columns, self._score.values[0], out)
@@ -300,10 +305,15 @@ class EMSums:
         """Minus the Hessian of the gate's part of Q (Pg, Pg)."""
         return self._moments.gate_information if self._moments.shared else self._information.matrix
 
-    @property
+    @cached_property  # asked for when all tiles are in, and more than once
     def moments(self) -> FloatArray:
         """Moments for the experts' closed-form M-step; see `ExpertMoments`."""
         return self._moments.moments
+
+    @cached_property
+    def closed_form(self) -> tuple[FloatArray, FloatArray]:
+        """The experts' maximiser of Q and their score here, (K, q) each, out of the moments."""
+        return self._terms.expert.m_step(self.local_expert, self.moments)
 
     @property
     def expert_score(self) -> FloatArray:
@@ -311,7 +321,7 @@ class EMSums:
         terms = self._terms
         local = self._score.values[1]
         if terms.expert.closed_form:
-            local = terms.expert.m_step(self.local_expert, self.moments)[1]
+            local = self.closed_form[1]
         out = np.zeros(terms.size - terms.n_gate)
         terms.scatter(terms.expert_columns - terms.n_gate, local, out)
         return out

@@ -104,6 +104,10 @@ class Terms:
         out[:, : self.n_gate] = directions
         return out
 
+    def invariance_names(self, theta: FloatArray) -> tuple[str, ...]:
+        """The same directions in words."""
+        return self.gate.invariances(self.gate_layout, theta[: self.n_gate])[1]
+
     def tiles(
         self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None, hard: bool = False
     ) -> Iterator[Tile]:

@@ -30,7 +30,7 @@ class RowsBehind:
     def add(self, tile: Tile) -> None:
         """Add one tile."""
         self.mass += tile.R.sum(axis=1)
-        own = tile.R > OWN * tile.block.weight
+        own = tile.block.weight * OWN < tile.R
         self._own_mass += np.where(own, tile.R, 0.0).sum(axis=1)
         for seen, mine in zip(self._own, own, strict=True):
             if len(seen) < self._enough and mine.any():

@@ -56,6 +56,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     few = spikes(problem, theta, behind)
     around = _look_around(problem, theta, sums, movable)
     ray = follow(problem, theta, around.runaway, _left_to_gain(around))
+    n_declared, declared = problem.declared(theta, movable)
     namer = Namer(problem, theta, names, behind.mass)
     optimum = Optimum(
         status=_status(around, blocked, on_floor, few),
@@ -63,7 +64,8 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         gradient=problem.gradient_norm(theta, sums.score),
         fine_gradient=around.gradient,
         eigenvalues=around.eigenvalues,
-        invariances=problem.declared(theta, movable),
+        invariances=n_declared,
+        declared=declared,
         flat=tuple(namer.flat(direction) for direction in around.flat),
         runaway=tuple(namer.loadings(direction) for direction in around.runaway),
         lost=np.vstack([around.flat, around.runaway]),

@@ -37,6 +37,8 @@ class Optimum:
         floors; ascending.
     invariances : int
         Number of declared invariances set aside.
+    declared : tuple of str
+        These in words.
     flat : tuple of str
         Flat directions beyond the declared ones, in words.
     runaway : tuple of str
@@ -69,6 +71,7 @@ class Optimum:
     fine_gradient: float
     eigenvalues: FloatArray
     invariances: int
+    declared: tuple[str, ...]
     flat: tuple[str, ...]
     runaway: tuple[str, ...]
     lost: FloatArray = field(repr=False)

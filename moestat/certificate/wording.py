@@ -25,6 +25,9 @@ def verdict(c: Certificate) -> list[str]:
         lines += _limit(o)
     lines.append(f"  gradient           {_gradient(o)}")
     lines.append(f"  information        {_information(o)}")
+    if o.declared:
+        more = f", and {len(o.declared) - 1} more" if len(o.declared) > 1 else ""
+        lines.append(f"    set aside        {o.declared[0]}{more}")
     lines += _directions("flat", o.flat) + _directions("running away", o.runaway)
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:

@@ -82,7 +82,7 @@ def check(
     near = theta + 1e-2 * unit * np.cos(np.arange(theta.size))
     error = np.abs(unit * passes.score(near).score - numerical_score(passes, near, unit)).max() / rows
     gradient = np.abs(numerical_score(passes, theta, unit)[movable]).max(initial=0.0) / rows
-    values = np.array([row.loglik for row in trace])
+    values = np.array([row.climbed for row in trace])
     fall = float(np.maximum(values[:-1] - values[1:], 0.0).max(initial=0.0))
     return CheckReport(float(error), float(gradient), fall, float(values[-1]))
 

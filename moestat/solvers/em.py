@@ -13,13 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from moestat.solvers.loop import State, Stop
-from moestat.solvers.m_step import M_STEPS, SLACK, check_m_step, newton_move
+from moestat.solvers.m_step import M_STEPS, SLACK, check_m_step
 from moestat.solvers.problem import Problem
 from moestat.solvers.rules import Rules
 from moestat.sums import EMSums
 from moestat.typing import FloatArray
-
-__all__ = ["EM", "EMState", "newton_move"]
 
 
 @dataclass(frozen=True)
@@ -98,9 +96,9 @@ def em_step(problem: Problem, state: EMState, m_step: str) -> EMState:
     after = state.iteration + 1
     for halvings in range(40):
         theta = problem.admit(state.theta + move.share(0.5**halvings))
-        new = _state(problem, theta, problem.passes.em(theta), after, state.method, state)
-        if new.climbed >= floor:
-            return new
+        sums = problem.passes.em(theta)
+        if sums.climbed >= floor:
+            return _state(problem, theta, sums, after, state.method, state)
     return _state(problem, state.theta, state.sums, after, state.method, state, stalled=True)
 
 
@@ -113,7 +111,6 @@ def _state(
     before: EMState | None = None,
     stalled: bool = False,
 ) -> EMState:
-    climbed = sums.loglik if sums.classification is None else sums.classification
     score = sums.score
     return EMState(
         theta,
@@ -125,6 +122,7 @@ def _state(
         sums,
         stalled,
         objective=sums.classification,
-        gain=np.inf if before is None else climbed - before.climbed,
+        gain=np.inf if before is None else sums.climbed - before.climbed,
         move=np.inf if before is None else float(np.abs(theta - before.theta).max(initial=0.0)),
+        shift=problem.shift if before is None else before.shift,
     )

@@ -32,7 +32,8 @@ class State:
     iteration counts steps, gradient is the infinity norm of the projected score per row. A solver that
     climbs something other than the log-likelihood puts it into objective; score and gradient are then its
     derivatives. gain is how much the last step raised what is climbed, and move the largest change of a
-    parameter; both are infinite before the first step, so that no stopping rule holds there.
+    parameter; both are infinite before the first step, so that no stopping rule holds there. shift turns
+    log-likelihoods, which are in working units of the response, into those of the raw response.
     """
 
     theta: FloatArray
@@ -44,6 +45,7 @@ class State:
     objective: float | None = field(default=None, kw_only=True)
     gain: float = field(default=np.inf, kw_only=True)
     move: float = field(default=np.inf, kw_only=True)
+    shift: float = field(default=0.0, kw_only=True)
 
     @property
     def climbed(self) -> float:

@@ -103,11 +103,11 @@ def _closed_form(problem: Problem, theta: FloatArray, sums: EMSums) -> FloatArra
     terms, n = problem.passes.terms, problem.passes.terms.n_gate
     if not terms.expert.closed_form:
         return None
-    factors = None
+    best, _ = sums.closed_form
     if terms.expert.ill_conditioned(sums.local_expert, sums.moments):
-        factors = problem.passes.factors(theta).factors
+        best, _ = terms.expert.m_step(sums.local_expert, sums.moments, problem.passes.factors(theta).factors)
     target = theta.copy()
-    target[terms.expert_columns] = terms.expert.m_step(sums.local_expert, sums.moments, factors)[0]
+    target[terms.expert_columns] = best
     cut = (problem.admit(target) != target)[n:]
     return (target - theta)[n:] if not cut.any() or _may_be_cut(problem)[cut].all() else None
 

@@ -65,7 +65,7 @@ class TrustRegionNewton(Rules):
         """State at the start."""
         sums = problem.passes.score(theta)
         gradient = problem.gradient_norm(theta, sums.score)
-        return NewtonState(theta, sums.loglik, sums.score, gradient, 0, "newton", self.radius)
+        return NewtonState(theta, sums.loglik, sums.score, gradient, 0, "newton", self.radius, shift=problem.shift)
 
     def step(self, problem: Problem, state: NewtonState) -> NewtonState:
         """One accepted step; the radius shrinks until there is one."""
@@ -97,7 +97,8 @@ class TrustRegionNewton(Rules):
                 norm = problem.gradient_norm(theta, sums.score)
                 gain, move = sums.loglik - state.loglik, float(np.abs(step).max(initial=0.0))
                 after = state.iteration + 1
-                return NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius, gain=gain, move=move)
+                new = NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius)
+                return replace(new, gain=gain, move=move, shift=state.shift)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
         # the best step had nothing to offer, or what it promised did not come

@@ -10,7 +10,7 @@ from moestat.bounds import Bounds, Box, box_of
 from moestat.data import BlockSource
 from moestat.directions import complement, fine_units, supported_directions
 from moestat.errors import InputError
-from moestat.model import MixtureOfExperts
+from moestat.model import MixtureOfExperts, log_jacobian
 from moestat.params import Layout
 from moestat.passes import Passes
 from moestat.typing import BoolArray, FloatArray
@@ -74,6 +74,11 @@ class Problem:
         return self.passes.source.total_weight
 
     @property
+    def shift(self) -> float:
+        """What turns a log-likelihood in working units of the response into one of the raw response."""
+        return log_jacobian(self.passes.source)
+
+    @property
     def weight_of_a_row(self) -> float:
         """Mean weight of the rows."""
         return self.total_weight / self.passes.source.n_rows
@@ -115,9 +120,13 @@ class Problem:
         """Orthonormal directions (r, P) among the movable parameters that leave every row's density unchanged."""
         return supported_directions(np.vstack([self.passes.terms.invariances(theta), self.null]), movable)
 
-    def declared(self, theta: FloatArray, movable: BoolArray) -> int:
-        """Number of these that gate and experts declare, whatever the covariates."""
-        return len(supported_directions(self.passes.terms.invariances(theta), movable))
+    def declared(self, theta: FloatArray, movable: BoolArray) -> tuple[int, tuple[str, ...]]:
+        """Number of these that the gate declares whatever the covariates, and those it has words for."""
+        terms = self.passes.terms
+        directions = terms.invariances(theta)
+        inside = (directions[:, ~movable] == 0).all(axis=1)
+        names = (name for name, free in zip(terms.invariance_names(theta), inside, strict=True) if free)
+        return len(supported_directions(directions, movable)), tuple(names)
 
     def complement(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
         """Orthonormal basis (P, m) of the movable directions that change the density, as far as declared."""

@@ -32,9 +32,8 @@ class Rules:
 
     Notes
     -----
-    All is measured in working coordinates. A log-likelihood in raw units of the response differs by a
-    constant, which the relative rule sees: rescale the response to its working scale, or use ``atol``, where
-    a published run must be matched step for step.
+    Log-likelihoods are those of the raw response, as other programs print them; parameters and score are in
+    working coordinates.
 
     A solver inherits these settings and calls `stop` on its state. One that judges the gradient itself calls
     `small_step` and `limit` instead; either way its states carry ``gain`` and ``move``.
@@ -78,7 +77,7 @@ class Rules:
         """The rules of ``atol``, ``rtol`` and ``xtol``, on the last step's gain and move."""
         if self.atol is not None and state.gain <= self.atol:
             return Stop.LOGLIK
-        if self.rtol is not None and state.gain <= self.rtol * (abs(state.climbed) + self.rtol_offset):
+        if self.rtol is not None and state.gain <= self.rtol * (abs(state.climbed + state.shift) + self.rtol_offset):
             return Stop.LOGLIK
         return Stop.PARAMETERS if self.xtol is not None and state.move <= self.xtol else None
 

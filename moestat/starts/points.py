@@ -10,7 +10,7 @@ import numpy as np
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.sketch import sketch
-from moestat.solvers.em import newton_move
+from moestat.solvers.m_step import newton_move
 from moestat.solvers.problem import Problem
 from moestat.starts.families import CATEGORICAL_FAMILIES, FAMILIES
 from moestat.sums import ExpertInformation
