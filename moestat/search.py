@@ -38,7 +38,8 @@ SAME_SUPREMUM = 1e-7
 #: How often the default number of starts is made again when no start found a maximum that is not a spike.
 RESCUES = 2
 
-#: ``n_starts="auto"``: starts come in batches until the best solution was reached so often, or this many were made.
+#: ``n_starts="auto"``: starts come in batches until the best solution was reached so often and no other solution is
+#: expected to be left, or this many were made.
 BATCH = 10
 OFTEN_ENOUGH = 5
 MOST_STARTS = 200
@@ -89,14 +90,22 @@ class Search:
                 return
 
     def run_until_found_often(self, given: list[Start]) -> None:
-        """Batches of starts until the best solution was reached `OFTEN_ENOUGH` times."""
+        """Batches of starts until the best solution was reached `OFTEN_ENOUGH` times and none is thought to be left.
+
+        After n starts with w solutions, w (n - 1) / (n - w - 2) solutions are expected in all, and the search
+        ends when that is less than w + 1/2 (Boender and Rinnooy Kan 1987, Mathematical Programming 37).
+        """
         stream = iter(self.law)
         batch = [*given, *islice(stream, BATCH)]
         while batch:
             self._try(batch)
-            reached = len(self.group_of(self.best))
-            enough = reached >= OFTEN_ENOUGH or len(self.outcomes) >= MOST_STARTS
-            batch = [] if enough else list(islice(stream, BATCH))
+            done = self._found_often_enough() or len(self.outcomes) >= MOST_STARTS
+            batch = [] if done else list(islice(stream, BATCH))
+
+    def _found_often_enough(self) -> bool:
+        n, found = len(self.finished), len(self.solutions)
+        all_found = n > found + 2 and found * (n - 1) / (n - found - 2) < found + 0.5
+        return all_found and len(self.group_of(self.best)) >= OFTEN_ENOUGH
 
     # ------------------------------------------------------------------------------- running
     def _try(self, starts: list[Start]) -> None:

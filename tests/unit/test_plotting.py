@@ -16,7 +16,7 @@ from matplotlib.text import Text
 
 from moestat import plotting
 from moestat.errors import InputError
-from moestat.plotting import plot_class, plot_experts, plot_fit, plot_gate
+from moestat.plotting import plot_class, plot_experts, plot_fit, plot_gate, plot_starts
 from tests.conformance.sketches import Background
 from tests.unit.fitted import CASES, NUMERICAL, fit, fitted, no_columns, rows_of, two_lines
 
@@ -285,6 +285,7 @@ def test_settings_of_matplotlib_stay_as_they_are():
     [
         pytest.param(lambda f, ax: plot_experts(f.results, f.X, f.y, ax=ax), id="experts"),
         pytest.param(lambda f, ax: plot_gate(f.results, f.X, ax=ax), id="gate"),
+        pytest.param(lambda f, ax: plot_starts(f.results, ax=ax), id="starts"),
     ],
 )
 def test_axes_go_in_and_come_out(draw):
@@ -334,3 +335,43 @@ def test_families_side_by_side_are_drawn_like_others():
     ax = plot_experts(results, X, y, no_columns(len(y)))
     assert len(curves(ax)) == 2
     assert "bands" in title(ax)
+
+
+# ------------------------------------------------------------------------------------ starts
+@cache
+def searched():
+    """Thirty starts that end at several solutions."""
+    import moestat as ms
+
+    data = ms.datasets.load("ethanol")
+    return ms.fit(ms.MixtureOfExperts(n_experts=3), data.X, data.y, n_starts=30)
+
+
+def test_every_start_is_a_mark_in_the_row_of_its_family():
+    table = searched().starts
+    ax = plot_starts(searched())
+    families = [label.get_text().replace(" ", "_") for label in ax.get_yticklabels()]
+    marks = np.vstack([collection.get_offsets() for collection in ax.collections])
+    assert len(marks) == len(table) == 30
+    for i, family in enumerate(families):
+        shown = np.sort(marks[np.abs(marks[:, 1] - i) < 0.5, 0])
+        np.testing.assert_allclose(shown, np.sort(np.maximum(table.loglik[table.family == family], shown.min())))
+
+
+def test_the_reported_solution_is_marked_and_counted():
+    ax = plot_starts(searched())
+    (line,) = ax.lines
+    assert line.get_xdata()[0] == searched().llf
+    assert ax.get_title() == f"{searched().certificate.n_reached} of 30 starts reached the reported solution"
+
+
+def test_kinds_of_end_points_are_told_apart_by_colour():
+    ax = plot_starts(searched())
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert set(labels) == set(searched().starts.status)
+    assert len({to_rgb(collection.get_facecolor()[0][:3]) for collection in ax.collections}) == len(labels)
+
+
+def test_one_low_start_does_not_squeeze_the_others():
+    """It is drawn at the left edge."""
+    assert plotting._lower_edge(np.r_[np.linspace(-10, 0, 20), -1e6], 0.0) > -100

@@ -1,0 +1,131 @@
+"""From starts to solutions: how many are made, which are finished, what is merged and what is tried again."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+
+import numpy as np
+import pytest
+
+import moestat as ms
+from moestat import search
+from moestat.search import Search
+from moestat.solvers import EM
+from moestat.starts import FAMILIES, StartLaw
+from tests.unit.draws import normal
+from tests.unit.samples import problem_of, sample
+
+
+def quiet(*args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ms.MoestatWarning)
+        return ms.fit(*args, **options)
+
+
+@cache
+def easy():
+    rows = sample(2, n=150)
+    return quiet(rows.model, rows.X, rows.y, n_starts="auto")
+
+
+@cache
+def hard():
+    data = ms.datasets.load("faithful")
+    return quiet(ms.MixtureOfExperts(n_experts=3), data.X, data.y, n_starts="auto")
+
+
+# ------------------------------------------------------------------------------------ how many
+def test_auto_stops_once_one_solution_was_found_often_and_no_other_is_expected():
+    c = easy().certificate
+    found = 1 + len(c.rivals)
+    assert c.n_starts < search.MOST_STARTS
+    assert c.n_reached >= search.OFTEN_ENOUGH
+    assert found * (c.n_starts - 1) / (c.n_starts - found - 2) < found + 0.5
+
+
+def test_auto_goes_on_while_new_solutions_turn_up():
+    c = hard().certificate
+    assert c.n_starts > easy().certificate.n_starts
+    found = 1 + len(c.rivals)
+    enough = c.n_reached >= search.OFTEN_ENOUGH and found * (c.n_starts - 1) / (c.n_starts - found - 2) < found + 0.5
+    assert enough or c.n_starts == search.MOST_STARTS
+
+
+@pytest.mark.parametrize("results", [easy, hard])
+def test_the_certificate_says_how_sure_the_starts_make_it(results):
+    """A solution that a share p of all starts lead to is missed by m of them with probability (1 - p)^m."""
+    c = results().certificate
+    assert (1 - c.unseen) ** c.n_finished == pytest.approx(0.05, rel=1e-12)
+    assert f"95 % sure: no better solution that more than {100 * c.unseen:.0f} % of such starts lead to" in str(c)
+
+
+def test_auto_gives_the_same_starts_as_a_number():
+    rows = sample(2, n=150)
+    n = easy().certificate.n_starts
+    assert quiet(rows.model, rows.X, rows.y, n_starts=n).starts.equals(easy().starts)
+
+
+def spiky():
+    """One point repeated: most starts end on it."""
+    x = np.r_[np.linspace(0, 1, 30), np.full(10, 0.5)]
+    return x, np.r_[normal(30, seed=2), np.full(10, 5.0)]
+
+
+def test_more_starts_are_made_by_default_while_all_end_in_spikes():
+    default, asked = quiet(ms.MixtureOfExperts(), *spiky()), quiet(ms.MixtureOfExperts(), *spiky(), n_starts=20)
+    assert default.certificate.status is ms.Status.AT_FLOOR
+    assert default.certificate.n_starts == 20 * (1 + search.RESCUES)
+    assert asked.certificate.n_starts == 20
+
+
+# ------------------------------------------------------------------------------------ what is merged
+def test_runs_that_meet_are_finished_once(monkeypatch):
+    """On easy data many short runs end at one point; each distinct one is carried on once."""
+    rows = sample(2, n=150)
+    law = StartLaw.of(problem_of(rows.model, rows.X, rows.y), 0)
+    runs = Search(rows.model, law.problem, law)
+    finished = []
+    monkeypatch.setattr(Search, "_finished", lambda self, o, real=Search._finished: finished.append(o) or real(self, o))
+    monkeypatch.setattr(search, "SHORT_RUN", EM(max_iter=400, rtol=None, gtol=1e-12))
+    runs.run([], 14)
+    assert len(runs.finished) == 14
+    assert len(finished) < 14
+    for outcome in runs.finished:
+        assert outcome.final.loglik >= outcome.short.loglik - 1e-9
+    assert sum(map(len, runs.solutions)) == 14
+
+
+def test_an_expert_that_loses_its_rows_is_placed_anew_and_counted(monkeypatch):
+    """All starts put the second expert far away; without a new place it would stay empty."""
+    rows = sample(2, n=150)
+    law = StartLaw.of(problem_of(rows.model, rows.X, rows.y), 0)
+    far = law.problem.layout.index("expert.intercepts")[1]
+    real = StartLaw.__iter__
+
+    def exiled(self):
+        for start in real(self):
+            start.theta[far] = 1e5
+            yield start
+
+    monkeypatch.setattr(StartLaw, "__iter__", exiled)
+    results = ms.fit(rows.model, rows.X, rows.y, n_starts=6)
+    assert (results.starts.reseeded > 0).all()
+    assert results.certificate.n_reseeded == 6
+    assert "in 6 an expert lost its rows and was placed anew" in str(results.certificate)
+    assert results.certificate.trusted
+    assert results.llf == pytest.approx(easy().llf, abs=1e-7)
+
+
+def test_a_solver_can_be_named():
+    rows = sample(2, n=150)
+    named = ms.fit(rows.model, rows.X, rows.y, n_starts=2, solver="newton")
+    assert set(named.trace.method) == {"newton"}
+    assert named.llf == pytest.approx(easy().llf, abs=1e-7)
+
+
+def test_families_can_be_chosen():
+    rows = sample(2, n=150)
+    results = ms.fit(rows.model, rows.X, rows.y, n_starts=4, families=["cells", "clusters"])
+    assert list(results.starts.family) == ["cells", "clusters"] * 2
+    assert set(easy().starts.family) <= set(FAMILIES)
