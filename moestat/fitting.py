@@ -280,7 +280,8 @@ def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:
 
 def _emptiness(c: Certificate) -> str:
     experts = ", ".join(map(str, c.optimum.empty))
-    return f"Expert {experts} has almost no mass, also after being placed anew; fit fewer experts."
+    anew = ", also after being placed anew" if c.n_reseeded else ""
+    return f"Expert {experts} has almost no mass{anew}; fit fewer experts."
 
 
 _SPIKES = "No interior maximum was found; raise n_starts, bound the variances, or try fewer experts."

@@ -229,8 +229,9 @@ def _optimum(outcome: Outcome) -> Optimum:
 
 
 def _height(outcome: Outcome) -> float:
-    """Log-likelihood of a solution; of one that runs away, its supremum."""
-    return _optimum(outcome).limit
+    """Log-likelihood of a solution, of one that runs away its supremum, free of the response's unit."""
+    assert outcome.final is not None
+    return outcome.final.loglik + _optimum(outcome).ahead
 
 
 def _preference(outcome: Outcome) -> tuple[int, float]:
@@ -240,6 +241,5 @@ def _preference(outcome: Outcome) -> tuple[int, float]:
 def _same(a: Outcome, b: Outcome) -> bool:
     one, other = _optimum(a), _optimum(b)
     tolerance = SAME_SUPREMUM if one.status is Status.RUNAWAY else SAME_LOGLIK
-    assert a.final is not None
-    size = 1.0 + abs(a.final.loglik)  # in working units, as the tolerance
-    return one.status is other.status and abs(one.limit - other.limit) <= tolerance * size + 1e-7
+    distance = abs(_height(a) - _height(b))
+    return one.status is other.status and distance <= tolerance * (1.0 + abs(_height(a))) + 1e-7

@@ -75,7 +75,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         spikes=tuple(k + 1 for k in few),
         masses=behind.mass,
         movable=movable,
-        limit=_bounded(problem, ray.limit) + log_jacobian,
+        ahead=_bounded(problem, ray.limit) - _bounded(problem, sums.loglik),
         monotone=ray.monotone,
         partition=ray.partition,
     )

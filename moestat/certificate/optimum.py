@@ -57,8 +57,8 @@ class Optimum:
         Expected number of rows of each expert.
     movable : ndarray of bool (P,)
         Parameters that are neither held nor on a bound or floor.
-    limit : float
-        Supremum of the log-likelihood along the rays; ``loglik`` itself where nothing runs away.
+    ahead : float
+        What the log-likelihood has still to gain along the rays; zero where nothing runs away.
     monotone : bool
         Whether the log-likelihood never fell along the rays, as far as they were followed.
     partition : tuple of float
@@ -81,9 +81,14 @@ class Optimum:
     spikes: tuple[int, ...]
     masses: FloatArray
     movable: BoolArray = field(repr=False)
-    limit: float
+    ahead: float
     monotone: bool
     partition: tuple[float, ...]
+
+    @property
+    def limit(self) -> float:
+        """Supremum of the log-likelihood along the rays; ``loglik`` itself where nothing runs away."""
+        return self.loglik + self.ahead
 
     @property
     def n_identified(self) -> int:

@@ -29,7 +29,7 @@ class ClassificationEM(Rules):
 
     Parameters
     ----------
-    max_iter, rtol, atol, xtol, gtol, rtol_offset
+    max_iter, rtol, atol, xtol, gtol, rtol_offset, raw
         Stopping rules; by default until a step gains less than 1e-9 of the objective's size.
     m_step : {"newton", "exact"}
         As for `EM`. Where the gate can separate the labels its maximiser is at infinity; either M-step

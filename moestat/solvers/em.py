@@ -51,6 +51,8 @@ class EM(Rules):
         Stop when the infinity norm of the projected score per row is at most ``gtol``.
     rtol_offset : float
         What is added to the size of the log-likelihood in the relative rule.
+    raw : bool
+        Whether the relative rule sees the log-likelihood of the raw response.
     m_step : {"newton", "exact"}
         One damped Newton step on Q where the maximiser has no closed form, which costs no pass of its own;
         or the maximiser of Q by Newton steps to the end, one pass each, as flexmix, MoEClust and meteorits

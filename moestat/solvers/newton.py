@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from moestat.directions import complement
 from moestat.errors import InputError
 from moestat.solvers.loop import State, Stop
 from moestat.solvers.problem import Problem
@@ -20,6 +21,10 @@ from moestat.typing import BoolArray, FloatArray
 
 #: Log-likelihood changes below this share of its size are round-off.
 ROUNDOFF = 4e-15
+
+#: Curvature below this share of the largest is round-off, and a slope per row below this tells no direction.
+NO_CURVATURE = 1e-15
+NO_SLOPE = 1e-10
 
 #: Negative curvature below this share of the largest is round-off.
 SADDLE = 1e-10
@@ -43,7 +48,7 @@ class TrustRegionNewton(Rules):
         Stopping rules (see `Rules`); by default the gradient alone, in finer units where the information per row
         exceeds one, and only where no direction leads up.
     radius, max_radius : float
-        First and largest trust-region radius, in working coordinates.
+        First and largest trust-region radius, in working coordinates and finer units as above.
     """
 
     max_iter: int = 300
@@ -78,7 +83,7 @@ class TrustRegionNewton(Rules):
         radius, promised = state.radius, 0.0
         for _ in range(60):
             step = here.step(radius)
-            length = float(np.sqrt(step @ step))
+            length = here.length(step)
             predicted = here.gain(step)
             promised = max(promised, predicted)
             sums = problem.passes.score(state.theta + step)
@@ -113,7 +118,10 @@ class TrustRegionNewton(Rules):
 
 @dataclass(frozen=True)
 class _Model:
-    """The quadratic model of the log-likelihood per row at a point, and its maximiser in box and trust region."""
+    """The quadratic model of the log-likelihood per row at a point, and its maximiser in box and trust region.
+
+    Lengths are measured in `Problem.unit`: where a row tells much about a parameter, a step is as much longer.
+    """
 
     problem: Problem
     theta: FloatArray
@@ -121,31 +129,36 @@ class _Model:
     hessian: FloatArray
     unit: FloatArray
     movable: BoolArray
-    basis: FloatArray  # columns: eigenvectors of the curvature among the movable directions
+    basis: FloatArray  # columns, in these units: eigenvectors of the curvature among the movable directions
     curvature: FloatArray
 
     @staticmethod
     def at(problem: Problem, state: NewtonState) -> _Model:
         sums = problem.passes.hessian(state.theta)
-        hessian = sums.hessian
-        unit = problem.unit(hessian)
-        hessian = hessian / problem.total_weight
-        movable = problem.movable(state.theta, state.score)
-        basis, curvature = _eigenbasis(hessian, problem.complement(state.theta, movable))
+        unit = problem.unit(sums.hessian)
+        hessian = sums.hessian / problem.total_weight
         gradient = state.score / problem.total_weight
+        movable = problem.movable(state.theta, state.score)
+        basis, curvature = _eigenbasis(problem, state.theta, gradient, hessian, unit, movable)
         return _Model(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
 
     def gain(self, step: FloatArray) -> float:
         """What the model promises for a step."""
         return float(self.gradient @ step + 0.5 * step @ self.hessian @ step)
 
+    def length(self, step: FloatArray) -> float:
+        """Length of a step."""
+        scaled = step / self.unit
+        return float(np.sqrt(scaled @ scaled))
+
     def step(self, radius: float) -> FloatArray:
         """The best step inside the trust region; what meets a wall stays there, and the rest is solved again."""
         movable, basis, curvature = self.movable, self.basis, self.curvature
         fixed = np.zeros_like(self.theta)
         while True:
-            slope = basis.T @ (self.gradient + self.hessian @ fixed)
-            target = self.theta + fixed + basis @ trust_region_step(slope, curvature, radius)
+            slope = basis.T @ (self.unit * (self.gradient + self.hessian @ fixed))
+            free = self.unit * (basis @ trust_region_step(slope, curvature, radius))
+            target = self.theta + fixed + free
             inside = self.problem.admit(target)
             hit = movable & (inside != target)
             if not hit.any():
@@ -153,13 +166,29 @@ class _Model:
                 return step
             fixed[hit] = (inside - self.theta)[hit]
             movable = movable & ~hit
-            basis, curvature = _eigenbasis(self.hessian, self.problem.complement(self.theta, movable))
+            gradient = self.gradient + self.hessian @ fixed
+            basis, curvature = _eigenbasis(self.problem, self.theta, gradient, self.hessian, self.unit, movable)
 
 
-def _eigenbasis(hessian: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Eigenvectors (P, m) and eigenvalues (m,), ascending, of minus the Hessian within a subspace."""
-    curvature, vectors = np.linalg.eigh(-(basis.T @ hessian @ basis))
-    return basis @ vectors, curvature
+def _eigenbasis(
+    problem: Problem,
+    theta: FloatArray,
+    gradient: FloatArray,
+    hessian: FloatArray,
+    unit: FloatArray,
+    movable: BoolArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Eigenvectors (P, m) and eigenvalues (m,), ascending, of minus the Hessian in these units.
+
+    Directions without curvature and without slope are left out: nothing there says how far to go.
+    """
+    scaled = hessian * np.outer(unit, unit)
+    basis = complement(problem.invariances(theta, movable) / unit, movable)
+    curvature, vectors = np.linalg.eigh(-(basis.T @ scaled @ basis))
+    vectors = basis @ vectors
+    size = np.abs(curvature)
+    known = (size > NO_CURVATURE * size.max(initial=0.0)) | (np.abs(vectors.T @ (unit * gradient)) > NO_SLOPE)
+    return vectors[:, known], curvature[known]
 
 
 def _leads_up(curvature: FloatArray) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from moestat.bounds import Bounds, Box, box_of
 from moestat.data import BlockSource
-from moestat.directions import complement, fine_units, supported_directions
+from moestat.directions import fine_units, supported_directions
 from moestat.errors import InputError
 from moestat.model import MixtureOfExperts, log_jacobian
 from moestat.params import Layout
@@ -127,10 +127,6 @@ class Problem:
         inside = (directions[:, ~movable] == 0).all(axis=1)
         names = (name for name, free in zip(terms.invariance_names(theta), inside, strict=True) if free)
         return len(supported_directions(directions, movable)), tuple(names)
-
-    def complement(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
-        """Orthonormal basis (P, m) of the movable directions that change the density, as far as declared."""
-        return complement(self.invariances(theta, movable), movable)
 
 
 def _check_against_floors(layout: Layout, floors: FloatArray, box: Box) -> None:

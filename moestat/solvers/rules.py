@@ -29,11 +29,13 @@ class Rules:
         Stop when the infinity norm of the projected score per row is at most ``gtol``.
     rtol_offset : float
         What programs add to the size of the log-likelihood: 0.1 in flexmix, 1 in many others.
+    raw : bool
+        Whether the relative rule sees the log-likelihood of the raw response, as other programs do. By default it
+        sees that of the standardised response, so that a run does not depend on the response's unit.
 
     Notes
     -----
-    Log-likelihoods are those of the raw response, as other programs print them; parameters and score are in
-    working coordinates.
+    Parameters and score are in working coordinates.
 
     A solver inherits these settings and calls `stop` on its state. One that judges the gradient itself calls
     `small_step` and `limit` instead; either way its states carry ``gain`` and ``move``.
@@ -45,6 +47,7 @@ class Rules:
     xtol: float | None = None
     gtol: float | None = None
     rtol_offset: float = 0.0
+    raw: bool = False
 
     def __post_init__(self) -> None:
         if not _is_count(self.max_iter):
@@ -58,6 +61,8 @@ class Rules:
                 raise InputError(
                     f"{name} must be a number of at least 0, or None; got {value!r}. None switches the rule off."
                 )
+        if not isinstance(self.raw, bool):
+            raise InputError(f"raw must be True or False; got {self.raw!r}.")
         if not _is_tolerance(self.rtol_offset):
             raise InputError(f"rtol_offset must be a number of at least 0; got {self.rtol_offset!r}. Leave it at 0.0.")
 
@@ -77,9 +82,13 @@ class Rules:
         """The rules of ``atol``, ``rtol`` and ``xtol``, on the last step's gain and move."""
         if self.atol is not None and state.gain <= self.atol:
             return Stop.LOGLIK
-        if self.rtol is not None and state.gain <= self.rtol * (abs(state.climbed + state.shift) + self.rtol_offset):
+        if self.rtol is not None and state.gain <= self.rtol * (self._size(state) + self.rtol_offset):
             return Stop.LOGLIK
         return Stop.PARAMETERS if self.xtol is not None and state.move <= self.xtol else None
+
+    def _size(self, state: State) -> float:
+        """Size of the log-likelihood that the relative rule speaks of."""
+        return abs(state.climbed + state.shift) if self.raw else abs(state.climbed)
 
     def limit(self, state: State) -> Stop | None:
         """The rule of ``max_iter``."""

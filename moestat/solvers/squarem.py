@@ -33,7 +33,7 @@ class SQUAREM(Rules):
     ----------
     em : EM
         What is extrapolated. Only its M-step counts; when to stop is for the rules below.
-    max_iter, rtol, atol, xtol, gtol, rtol_offset
+    max_iter, rtol, atol, xtol, gtol, rtol_offset, raw
         Stopping rules for whole steps (see `Rules`).
 
     References
