@@ -76,14 +76,6 @@ class BlockSource(Protocol):
         """The same rows in other working coordinates."""
         ...
 
-    def sketch(self, limit: int, rng: np.random.Generator) -> Block:
-        """At most ``limit`` rows, drawn without replacement, as one block without padding."""
-        ...
-
-    def distinct_rows(self, limit: int) -> int:
-        """Number of distinct rows, counted up to ``limit``."""
-        ...
-
 
 class Data:
     """Rows in memory, validated once and copied once into tiles.
@@ -191,35 +183,6 @@ class Data:
             ratio = old.y.scale[0] / coordinates.y.scale[0]
             other._offset = [offset * ratio for offset in base._offset]
         return other
-
-    def sketch(self, limit: int, rng: np.random.Generator) -> Block:
-        """At most ``limit`` rows, drawn without replacement and kept in order, as one block."""
-        if self.n_rows <= limit:
-            rows = np.arange(self.n_rows)
-        else:
-            rows = np.sort(rng.choice(self.n_rows, size=limit, replace=False))
-        tile, place = np.divmod(rows, self._weight[0].size)
-        # advanced indices on both sides of a slice put the rows first: (rows, features)
-        X, Z, Y = (np.ascontiguousarray(a[tile, :, place].T) for a in (self._X, self._Z, self._Y))
-        offset, weight = (
-            np.array([vectors[t][j] for t, j in zip(tile, place, strict=True)])
-            for vectors in (self._offset, self._weight)
-        )
-        return Block(X, Z, Y, offset, weight)
-
-    def distinct_rows(self, limit: int) -> int:
-        """Number of distinct rows, counted up to ``limit``."""
-        seen: set[bytes] = set()
-        for block in self.blocks():
-            real = block.weight > 0
-            rows = (
-                np.concatenate([block.X, block.Z, block.Y, block.offset[None]])[:, real].T + 0.0
-            )  # no minus zeros: bytes are compared
-            for row in np.ascontiguousarray(rows):
-                seen.add(row.tobytes())
-                if len(seen) >= limit:
-                    return limit
-        return len(seen)
 
 
 # ------------------------------------------------------------------------------------- validation

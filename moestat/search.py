@@ -20,8 +20,8 @@ from moestat.typing import FloatArray
 #: Steps of EM that every start gets before the most promising are finished.
 SHORT_RUN = EM(max_iter=15, rtol=1e-9)
 
-#: Up to this many rows every start is finished; beyond, the best quarter and at least `MIN_FINISHED`.
-FINISH_ALL_ROWS = 5000
+#: Up to this many distinct rows every start is finished; beyond, the best quarter and at least `MIN_FINISHED`.
+FINISH_ALL_ROWS = 4000
 MIN_FINISHED = 5
 
 #: How often an expert that loses its rows is placed anew before it is reported as empty.
@@ -121,13 +121,12 @@ class Search:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
         short = solve(self.problem, SHORT_RUN, start.theta)
         rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
-        for times in range(RESEEDS + 1):
-            lost = lost_experts(self.problem, short.theta)
-            if not lost.size or times == RESEEDS:
-                return Outcome(start, short, reseeded=times)
+        times = 0
+        while times < RESEEDS and (lost := lost_experts(self.problem, short.theta)).size:
             theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
             short = solve(self.problem, SHORT_RUN, theta)
-        raise AssertionError("unreachable")
+            times += 1
+        return Outcome(start, short, reseeded=times)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
@@ -152,7 +151,7 @@ class Search:
     @property
     def _n_wanted(self) -> int:
         n = len(self.outcomes)
-        few_rows = self.problem.passes.source.n_rows <= FINISH_ALL_ROWS
+        few_rows = self.law.rows.weight.size <= FINISH_ALL_ROWS
         return n if few_rows else min(n, max(MIN_FINISHED, n // 4))
 
     def _finished(self, outcome: Outcome) -> Outcome:

@@ -39,20 +39,8 @@ class EM(Rules):
 
     Parameters
     ----------
-    max_iter : int
-        Largest number of steps.
-    rtol : float, optional
-        Stop when a step gains at most ``rtol * (|log-likelihood| + rtol_offset)``.
-    atol : float, optional
-        Stop when a step gains at most ``atol`` (a sum over rows, in nats).
-    xtol : float, optional
-        Stop when no unconstrained parameter moved by more than ``xtol`` (working coordinates).
-    gtol : float, optional
-        Stop when the infinity norm of the projected score per row is at most ``gtol``.
-    rtol_offset : float
-        What is added to the size of the log-likelihood in the relative rule.
-    raw : bool
-        Whether the relative rule sees the log-likelihood of the raw response.
+    max_iter, rtol, atol, xtol, gtol, rtol_offset, raw
+        Stopping rules (see `Rules`); by default until a step gains less than 1e-6 of the log-likelihood's size.
     m_step : {"newton", "exact"}
         One damped Newton step on Q where the maximiser has no closed form, which costs no pass of its own;
         or the maximiser of Q by Newton steps to the end, one pass each, as flexmix, MoEClust and meteorits

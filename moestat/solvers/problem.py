@@ -80,8 +80,8 @@ class Problem:
 
     @property
     def weight_of_a_row(self) -> float:
-        """Mean weight of the rows."""
-        return self.total_weight / self.passes.source.n_rows
+        """What counts as one row: a weight of one, as weights are frequencies, or their mean where that is less."""
+        return min(1.0, self.total_weight / self.passes.source.n_rows)
 
     def admit(self, theta: FloatArray) -> FloatArray:
         """The nearest admissible point: inside the box, held entries at their values."""

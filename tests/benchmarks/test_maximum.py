@@ -22,12 +22,12 @@ MOST = 5_000
 
 def numpy_to_the_end(F, y, gate, coef, variance):
     """Parameters and number of iterations."""
-    for count in range(1, MOST + 1):
+    moved, count = np.inf, 0
+    while moved > STILL and count < MOST:
         new = numpy_em.iteration(F, y, gate, coef, variance)
         moved = max(np.abs(a - b).max() for a, b in zip(new, (gate, coef, variance), strict=True))
         gate, coef, variance = new
-        if moved <= STILL:
-            break
+        count += 1
     return gate, coef, variance, count
 
 

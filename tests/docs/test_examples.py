@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/solver.md"])
 def test_python_examples_run(page, capsys):
     """All Python blocks of a page, one after the other in one namespace."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
@@ -18,4 +18,4 @@ def test_python_examples_run(page, capsys):
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
-    assert "Verdict: a strict interior maximum" in capsys.readouterr().out
+    assert "Verdict: a strict" in capsys.readouterr().out

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import moestat as ms
+from moestat.data import Block
 from moestat.errors import ConvergenceWarning, EmptyExpertWarning, MoestatWarning
 from moestat.results import Results
 from moestat.solvers import Problem
-from moestat.starts import SKETCH_ROWS, start_from
+from moestat.starts import start_from
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,18 @@ def assert_honest(told: Told) -> None:
         assert told.warned(ConvergenceWarning)
 
 
+def all_rows(source):
+    """The rows of a source in their order, as one block without padding."""
+    columns = zip(*source.blocks(), strict=True)
+    whole = Block(*(np.concatenate(parts, axis=-1) for parts in columns))
+    return Block(*(np.ascontiguousarray(part[..., whole.weight > 0]) for part in whole))
+
+
 def from_labels(model, X, y, Z, resp):
     """Parameters that an M-step makes of responsibilities (K, n)."""
     source = model.data(X, y, Z)
     problem = Problem.of(model, source)
-    theta = start_from(problem, source.sketch(SKETCH_ROWS, np.random.default_rng(0)), np.asarray(resp, dtype=float))
+    theta = start_from(problem, all_rows(source), np.asarray(resp, dtype=float))
     return model.from_theta(theta, source.schema, source.coordinates)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from moestat.coordinates import Affine, Coordinates
-from moestat.data import BLOCK_ROWS, LOCATION_GRID, Block, BlockSource, Data
+from moestat.data import BLOCK_ROWS, LOCATION_GRID, BlockSource, Data
 from moestat.errors import InputError
 from moestat.query import query_block
 from tests.unit.draws import few, normal
@@ -315,70 +315,6 @@ def test_the_offset_follows_the_scale_of_the_response():
     data = sample(offset=normal(N, seed=5))
     other = data.in_coordinates(moved(data.coordinates, **changing("y")))
     np.testing.assert_array_equal(rows_of(other).offset, rows_of(data).offset / 4)
-
-
-# ---------------------------------------------------------------------------------------- sketches
-def numbered(n=50, **inputs):
-    """Rows in increasing order of x, of distinct weights, in several tiles."""
-    return Data(np.arange(n), normal(n, seed=2), sample_weight=np.arange(1, n + 1), block_rows=8, **inputs)
-
-
-def sketch(limit, seed=0, **inputs):
-    return numbered(**inputs).sketch(limit, np.random.default_rng(seed))
-
-
-@pytest.mark.parametrize("limit", [1, 10, 49])
-def test_a_sketch_holds_distinct_rows_in_order(limit):
-    assert (np.diff(sketch(limit).X[1]) > 0).all()
-    assert sketch(limit).weight.shape == (limit,)
-
-
-def test_a_sketch_keeps_each_row_together():
-    """Every column of the block is one row of the data, across all its fields."""
-    rows = rows_of(numbered(offset=normal(50, seed=5), Z=normal(50, 2, seed=6)))
-    block = sketch(10, offset=normal(50, seed=5), Z=normal(50, 2, seed=6))
-    chosen = block.weight.astype(int) - 1  # weights number the rows
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(block, name), getattr(rows, name)[..., chosen])
-
-
-@pytest.mark.parametrize("limit", [50, 1000])
-def test_a_sketch_of_few_rows_is_all_of_them_without_padding(limit):
-    block, rows = sketch(limit), rows_of(numbered())
-    for name in FIELDS:
-        np.testing.assert_array_equal(getattr(block, name), getattr(rows, name))
-
-
-def test_a_sketch_is_one_contiguous_block():
-    block = sketch(10)
-    assert isinstance(block, Block)
-    assert all(getattr(block, name).flags.c_contiguous for name in FIELDS)
-
-
-def test_a_sketch_depends_on_nothing_but_the_generator():
-    np.testing.assert_array_equal(sketch(10, seed=3).X, sketch(10, seed=3).X)
-    assert not np.array_equal(sketch(10, seed=3).X, sketch(10, seed=4).X)
-
-
-# ----------------------------------------------------------------------------------- distinct rows
-REPEATED = {"X": [1, 1, 2, 2, 2], "y": [1, 1, 1, 1, 5]}
-
-
-def test_equal_rows_count_once():
-    assert Data(**REPEATED).distinct_rows(100) == 3
-
-
-def test_rows_that_differ_in_the_gates_covariates_are_distinct():
-    assert Data(**REPEATED, Z=[1, 2, 3, 4, 5]).distinct_rows(100) == 5
-
-
-@pytest.mark.parametrize("limit", [1, 2])
-def test_counting_stops_at_the_limit(limit):
-    assert Data(**REPEATED).distinct_rows(limit) == limit
-
-
-def test_minus_zero_makes_no_distinct_row():
-    assert Data([0.0, -0.0, 0.0], [1.0, 1.0, 1.0]).distinct_rows(100) == 1
 
 
 # ----------------------------------------------------------------------------------------- weights

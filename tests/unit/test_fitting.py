@@ -265,12 +265,6 @@ class Streamed:
     def in_coordinates(self, coordinates):
         return Streamed(self.moments, coordinates)
 
-    def sketch(self, limit, rng):
-        return self._block(*self.raw(0, min(limit, N)))
-
-    def distinct_rows(self, limit):
-        return limit
-
 
 def moments_of_rows():
     X, y = (Affine(c.mean(axis=0), 2.0 ** np.round(np.log2(c.std(axis=0)))) for c in (rows().X, rows().y[:, None]))

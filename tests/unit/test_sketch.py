@@ -69,3 +69,28 @@ def test_far_values_and_minus_zero():
     x = np.r_[0.0, -0.0, np.zeros(8), 1e60]
     drawn = sketch(Data(x, np.zeros(11) + np.r_[np.zeros(10), 1.0]), 100, 0)
     assert sorted(drawn.weight) == [1.0, 10.0]
+
+
+def test_a_sketch_keeps_each_row_together():
+    """Every column of the block is one row of the data, across all its fields; weights number the rows."""
+    n = 50
+    given = {"Z": normal(n, 2, seed=6), "offset": normal(n, seed=5), "sample_weight": np.arange(1.0, n + 1)}
+    data = Data(np.arange(n), normal(n, seed=2), **given, block_rows=8)
+    blocks = list(data.blocks())
+    drawn = sketch(data, 10, 0)
+    chosen = drawn.weight.astype(int) - 1
+    for name in ("X", "Z", "Y", "offset"):
+        whole = np.concatenate([getattr(block, name) for block in blocks], axis=-1)
+        np.testing.assert_array_equal(getattr(drawn, name), whole[..., chosen])
+        assert getattr(drawn, name).flags.c_contiguous
+
+
+REPEATED = {"X": [1, 1, 2, 2, 2], "y": [1, 1, 1, 1, 5]}
+
+
+def test_equal_rows_count_once():
+    assert sketch(Data(**REPEATED), 100, 0).weight.size == 3
+
+
+def test_rows_that_differ_in_the_gates_covariates_are_distinct():
+    assert sketch(Data(**REPEATED, Z=[1, 2, 3, 4, 5]), 100, 0).weight.size == 5
