@@ -64,6 +64,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         gradient=problem.gradient_norm(theta, sums.score),
         fine_gradient=around.gradient,
         eigenvalues=around.eigenvalues,
+        dimension=int(problem.free.sum()) - len(problem.invariances(theta, problem.free)),
         invariances=n_declared,
         declared=declared,
         flat=tuple(namer.flat(direction) for direction in around.flat),

@@ -35,6 +35,8 @@ class Optimum:
     eigenvalues : ndarray
         Of the observed information per row, modulo the declared invariances, held parameters, active bounds and
         floors; ascending.
+    dimension : int
+        Number of free parameters modulo invariances and related columns, wherever the point lies.
     invariances : int
         Number of declared invariances set aside.
     declared : tuple of str
@@ -70,6 +72,7 @@ class Optimum:
     gradient: float
     fine_gradient: float
     eigenvalues: FloatArray
+    dimension: int
     invariances: int
     declared: tuple[str, ...]
     flat: tuple[str, ...]
@@ -96,7 +99,7 @@ class Optimum:
 
         A direction that runs away counts: its parameter is determined, at infinity. So do parameters on a bound.
         """
-        return self.eigenvalues.size - len(self.flat) + len(self.floors) + len(self.bounds)
+        return self.dimension - len(self.flat)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for storage."""

@@ -172,3 +172,10 @@ def test_the_reference_of_a_bounded_gate_is_shown():
     results = ms.fit(ms.MixtureOfExperts(), *separating(), bounds={"gate.slopes": 5.0})
     assert results.params.gate.slopes[-1, 0] != 0
     assert "Gate: expert 2" in str(results.summary())
+
+
+def test_a_wall_takes_no_parameter_away_and_adds_none():
+    """Two lines and their gate have eight, also where two walls hold the gate's two rows."""
+    results = ms.fit(ms.MixtureOfExperts(), *separating(), bounds={"gate.slopes": 5.0})
+    assert len(results.certificate.optimum.bounds) == 2
+    assert results.df_model == 8
