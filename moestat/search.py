@@ -20,8 +20,8 @@ from moestat.typing import FloatArray
 #: Steps of EM that every start gets before the most promising are finished.
 SHORT_RUN = EM(max_iter=15, rtol=1e-9)
 
-#: Up to this many distinct rows every start is finished; beyond, the best quarter and at least `MIN_FINISHED`.
-FINISH_ALL_ROWS = 4000
+#: Up to this many rows every start is finished; beyond, fewer in proportion, and at least `MIN_FINISHED`.
+FINISH_ALL_ROWS = 20_000
 MIN_FINISHED = 5
 
 #: How often an expert that loses its rows is placed anew before it is reported as empty.
@@ -151,8 +151,9 @@ class Search:
     @property
     def _n_wanted(self) -> int:
         n = len(self.outcomes)
-        few_rows = self.law.rows.weight.size <= FINISH_ALL_ROWS
-        return n if few_rows else min(n, max(MIN_FINISHED, n // 4))
+        rows = self.problem.total_weight / self.problem.weight_of_a_row  # a weight of two is two rows
+        share = min(1.0, FINISH_ALL_ROWS / rows)
+        return min(n, max(MIN_FINISHED, round(share * n)))
 
     def _finished(self, outcome: Outcome) -> Outcome:
         final = solve(self.problem, EMThenNewton(), outcome.short.theta)

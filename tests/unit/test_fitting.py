@@ -338,7 +338,7 @@ def test_every_start_gets_a_short_run_before_it_is_finished():
 
 def test_of_many_rows_only_the_most_promising_starts_are_finished(monkeypatch):
     """Those of the highest likelihood after the short run."""
-    monkeypatch.setattr(search, "FINISH_ALL_ROWS", N - 1)
+    monkeypatch.setattr(search, "FINISH_ALL_ROWS", N // 4)
     results = ms.fit(rows().model, rows().X, rows().y, n_starts=8)
     finished = results.starts.status != "not finished"
     assert finished.sum() == search.MIN_FINISHED == results.certificate.n_finished
