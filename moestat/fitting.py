@@ -25,7 +25,7 @@ from moestat.model import MixtureOfExperts, MoEParams, log_jacobian
 from moestat.representative import canonical
 from moestat.results import Results
 from moestat.search import Outcome, Search
-from moestat.solvers import SOLVERS, Problem, Solver, solver_named
+from moestat.solvers import SOLVERS, Problem, Solver, Stop, solver_named
 from moestat.starts import Start, StartLaw
 from moestat.typing import FloatArray
 
@@ -213,13 +213,21 @@ def _results(search: Search) -> Results:
         n_reached=len(mine),
         n_reseeded=sum(o.reseeded > 0 for o in search.outcomes),
         rivals=tuple(_rival(group) for group in groups if not any(o is best for o in group)),
-        stop=best.final.stop.value,
+        stop=_stop(best),
+        gave_up=search.gave_up,
         n_rows=source.total_weight,
         n_experts=model.n_experts,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
     _warn(certificate)
     return Results.of(model, problem, theta, sums, certificate, _starts_table(search, groups), best.final.trace)
+
+
+def _stop(best: Outcome) -> str:
+    """Why the solver stopped, and of what, where that is not the likelihood."""
+    assert best.final is not None
+    objective = best.final.trace[-1].objective is not None
+    return best.final.stop.value + (" (of the classification log-likelihood)" if objective else "")
 
 
 def _rival(group: list[Outcome]) -> Rival:
@@ -273,6 +281,8 @@ def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:
     kind, advice = _ADVICE[c.status]
     if c.status is Status.FLAT_MAXIMUM and c.optimum.empty:
         kind, advice = EmptyExpertWarning, _emptiness(c)
+    if c.status is Status.NOT_CONVERGED and c.stop == Stop.LIMIT.value:
+        advice = "Raise the solver's max_iter, or use the default solver."
     if c.status is Status.AT_FLOOR and c.n_experts == 1:
         advice = "The covariates reproduce the response up to rounding."
     return kind, f"The fit ended at: {c.status.value}. {advice}"
@@ -297,6 +307,9 @@ _ADVICE: dict[Status, tuple[type[ConvergenceWarning], str]] = {
     ),
     Status.SPIKE: (SpikeWarning, _SPIKES),
     Status.AT_FLOOR: (SpikeWarning, _SPIKES),
-    Status.SADDLE: (ConvergenceWarning, "Raise n_starts."),
-    Status.NOT_CONVERGED: (ConvergenceWarning, "Raise the solver's max_iter, or use the default solver."),
+    Status.SADDLE: (ConvergenceWarning, "Use more or other starts, or the default solver."),
+    Status.NOT_CONVERGED: (
+        ConvergenceWarning,
+        "The solver's rules ended it before the maximum; tighten them, or use the default solver.",
+    ),
 }

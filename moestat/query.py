@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from moestat.coordinates import Coordinates
 from moestat.data import Block, Schema
-from moestat.errors import InputError
+from moestat.design import deficiencies
+from moestat.errors import InputError, RankDeficientWarning
 from moestat.typing import FloatArray
 from moestat.validate import as_matrix, as_vector
+
+#: Relative size beyond which a relation among covariates counts as broken.
+BROKEN = 1e-9
 
 
 def query_block(
@@ -27,6 +32,9 @@ def query_block(
     ``y`` may be left out where the densities are not asked for; its rows are then zero.
     """
     covariates, gate = _known_covariates(schema, X, Z)
+    _warn_of_broken_relations(schema, coordinates, "X", covariates)
+    if gate is not covariates:
+        _warn_of_broken_relations(schema, coordinates, "Z", gate)
     n = len(covariates)
     response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
@@ -37,6 +45,25 @@ def query_block(
         offset=known / coordinates.y.scale[0],
         weight=np.ones(n),
     )
+
+
+def _warn_of_broken_relations(schema: Schema, coordinates: Coordinates, of: str, rows: FloatArray) -> None:
+    """Rows that break a relation which the covariates of the fit keep: no data say what happens there."""
+    relations = coordinates.null_X if of == "X" else coordinates.null_Z
+    if relations is None:
+        return
+    size = np.abs(relations[:, 0]) + np.abs(rows) @ np.abs(relations[:, 1:].T)
+    broken = np.abs(relations[:, 0] + rows @ relations[:, 1:].T) > BROKEN * size  # (n, r)
+    found = [one for one in deficiencies(schema, coordinates) if of in one.of.split(" and ")]
+    for relation, bad in zip(found, broken.T, strict=True):
+        if bad.any():
+            warnings.warn(
+                f"{int(bad.sum())} of {len(rows)} rows of {of} break the relation {relation} that all rows of the "
+                f"fit keep (the first is row {int(np.argmax(bad))}). What is said about them rests on the solution "
+                "of least norm, not on data.",
+                RankDeficientWarning,
+                stacklevel=5,
+            )
 
 
 def _known_covariates(schema: Schema, X: Any, Z: Any) -> tuple[FloatArray, FloatArray]:

@@ -27,26 +27,28 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
         ordered = relabelled if problem.admits(relabelled) else theta
     gate = terms.gate.canonical(terms.gate_layout, ordered[: terms.n_gate])
     moved = np.concatenate([gate, ordered[terms.n_gate :]])
-    return moved if problem.admits(moved) else _as_far_as_bounds_allow(problem, ordered, moved)
+    if problem.admits(moved):
+        return moved
+    return _towards(problem, ordered, moved, problem.invariances(ordered, problem.free))
 
 
 def _least_norm(problem: Problem, theta: FloatArray) -> FloatArray:
-    """Without what lies along directions that linearly related covariates leave open."""
+    """Without what lies along directions that linearly related covariates leave open, as far as bounds allow."""
     null = supported_directions(problem.null, problem.free)
     if not len(null):
         return theta
-    moved = problem.admit(theta - null.T @ (null @ theta))
+    moved = theta - null.T @ (null @ theta)
     moved[np.abs(moved) < 1e-15 * np.abs(theta).max(initial=0.0)] = 0.0  # what is left of a projection to zero
-    return moved if problem.admits(moved) else theta
+    return moved if problem.admits(moved) else _towards(problem, theta, moved, null)
 
 
-def _as_far_as_bounds_allow(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatArray:
-    """Towards the target along each declared invariance in turn, up to the first bound."""
-    directions = readable(problem.invariances(theta, problem.free))
-    shares = np.linalg.lstsq(directions.T, target - theta, rcond=None)[0] if len(directions) else np.zeros(0)
-    if not np.allclose(shares @ directions, target - theta, atol=1e-9):
+def _towards(problem: Problem, theta: FloatArray, target: FloatArray, directions: FloatArray) -> FloatArray:
+    """From theta to a target along each of these directions in turn, up to the first bound."""
+    rows = readable(directions)
+    shares = np.linalg.lstsq(rows.T, target - theta, rcond=None)[0] if len(rows) else np.zeros(0)
+    if not np.allclose(shares @ rows, target - theta, atol=1e-9):
         return theta  # a curved invariance cannot be followed along its tangents
-    for direction in shares[:, None] * directions:
+    for direction in shares[:, None] * rows:
         moving = direction != 0
         room = np.where(direction > 0, problem.upper - theta, problem.lower - theta)[moving] / direction[moving]
         theta = problem.admit(theta + min(1.0, max(0.0, float(room.min(initial=np.inf)))) * direction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from moestat.coordinates import Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.directions import fine_units
-from moestat.errors import InputError, NotIdentifiedError
+from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
 from moestat.inference.prediction import Prediction, mean_jacobian
@@ -245,8 +246,8 @@ class Results:
         """Standard errors of the estimated parameters by the chosen covariance, in the user's units."""
         import pandas as pd
 
-        covariance = self.cov_params(kind, allow_singular=allow_singular)
-        return pd.Series(np.sqrt(np.diag(covariance)), index=self.names)
+        errors = self._information.standard_errors(kind, allow_singular)[self._information.estimated]
+        return pd.Series(errors, index=self.names)
 
     @property
     def bse(self) -> pd.Series[float]:
@@ -329,7 +330,7 @@ class Results:
         """Coefficients with errors, tests and limits for all parameters, and why some are missing."""
         reason = ""
         try:
-            self.cov_params(kind)
+            self._information.check(kind)
         except NotIdentifiedError as error:
             reason = str(error).split(" Fit fewer", maxsplit=1)[0]
         errors = self.standard_errors(kind, allow_singular=True)
@@ -496,7 +497,9 @@ class Results:
         NotIdentifiedError
             When the information is singular.
         """
-        block = self._block(X, Z, offset=offset)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RankDeficientWarning)  # an error says it where it matters
+            block = self._block(X, Z, offset=offset)
         covariance = self._information.working_covariance(mean_jacobian(self._terms, self.theta, block), kind)
         y = None if self.schema.classes is not None else self.coordinates.y
         return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)

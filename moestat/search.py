@@ -10,7 +10,7 @@ from itertools import islice
 
 import numpy as np
 
-from moestat.certificate import UNBOUNDED, Optimum, Status, examine
+from moestat.certificate import OPEN_ENDED, Optimum, Status, examine
 from moestat.model import MixtureOfExperts, log_jacobian
 from moestat.representative import canonical
 from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
@@ -31,9 +31,11 @@ RESEEDS = 3
 SAME_RUN = 1e-9
 SAME_POINT = 1e-6
 
-#: Log-likelihoods that agree to this, relative to their size, belong to one solution; suprema are known less well.
+#: Log-likelihoods that agree to this, relative to their size, belong to one solution; on ridges and on the way to
+#: infinity they are known less well, and so is the kind of the end point.
 SAME_LOGLIK = 1e-9
 SAME_SUPREMUM = 1e-7
+VAGUE = (Status.FLAT_MAXIMUM, Status.RUNAWAY, Status.SADDLE, Status.NOT_CONVERGED)
 
 #: How often the default number of starts is made again when no start found a maximum that is not a spike.
 RESCUES = 2
@@ -76,6 +78,7 @@ class Search:
     law: StartLaw
     solver: Solver | None = None
     outcomes: list[Outcome] = field(default_factory=list)
+    gave_up: bool = False
 
     def run(self, given: list[Start], n_starts: int) -> None:
         """Given starts, then a number of data-driven ones."""
@@ -99,7 +102,8 @@ class Search:
         batch = [*given, *islice(stream, BATCH)]
         while batch:
             self._try(batch)
-            done = self._found_often_enough() or len(self.outcomes) >= MOST_STARTS
+            self.gave_up = not self._found_often_enough() and len(self.outcomes) >= MOST_STARTS
+            done = self.gave_up or self._found_often_enough()
             batch = [] if done else list(islice(stream, BATCH))
 
     def _found_often_enough(self) -> bool:
@@ -179,11 +183,12 @@ class Search:
         that no reader would want.
         """
         preferred = min(self.finished, key=_preference)
-        others = [o for o in self.finished if _optimum(o).status in UNBOUNDED]
+        others = [o for o in self.finished if _optimum(o).status in OPEN_ENDED]
         if not _optimum(preferred).status.trusted or not others:
             return preferred
         highest = min(others, key=_preference)
-        penalty = 0.5 * np.log(self.problem.total_weight) * _optimum(preferred).n_identified
+        one_row = self.problem.weight_of_a_row
+        penalty = 0.5 * one_row * np.log(self.problem.total_weight / one_row) * _optimum(preferred).n_identified
         return highest if _height(highest) - _height(preferred) > penalty else preferred
 
     @property
@@ -191,7 +196,7 @@ class Search:
         """Outcomes grouped by solution (kind and log-likelihood), in order of preference."""
         groups: list[list[Outcome]] = []
         for outcome in sorted(self.finished, key=_preference):
-            group = next((group for group in groups if _same(group[0], outcome)), None)
+            group = next((group for group in groups if _same(self.problem, group[0], outcome)), None)
             if group is None:
                 groups.append([outcome])
             else:
@@ -216,7 +221,8 @@ class _Twins:
     def of(self, outcome: Outcome) -> Outcome | None:
         """A run seen before that ended where this one did."""
         level = outcome.short.loglik
-        near = [s for s in self._seen if abs(s[0].short.loglik - level) <= SAME_RUN * (1.0 + abs(level))]
+        size = self._problem.total_weight + abs(level)
+        near = [s for s in self._seen if abs(s[0].short.loglik - level) <= SAME_RUN * size]
         if not near:
             return None
         point = canonical(self._problem, outcome.short.theta)
@@ -238,8 +244,10 @@ def _preference(outcome: Outcome) -> tuple[int, float]:
     return _optimum(outcome).status.rank, -_height(outcome)
 
 
-def _same(a: Outcome, b: Outcome) -> bool:
-    one, other = _optimum(a), _optimum(b)
-    tolerance = SAME_SUPREMUM if one.status is Status.RUNAWAY else SAME_LOGLIK
-    distance = abs(_height(a) - _height(b))
-    return one.status is other.status and distance <= tolerance * (1.0 + abs(_height(a))) + 1e-7
+def _same(problem: Problem, a: Outcome, b: Outcome) -> bool:
+    """Whether two ends are one solution: of one height, and of one kind as far as kinds can be told on a ridge."""
+    one, other = _optimum(a).status, _optimum(b).status
+    vague = one in VAGUE and other in VAGUE
+    size = problem.total_weight + abs(_height(a))
+    tolerance = (SAME_SUPREMUM if vague else SAME_LOGLIK) * size + 1e-7 * problem.weight_of_a_row
+    return (one is other or vague) and abs(_height(a) - _height(b)) <= tolerance

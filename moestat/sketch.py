@@ -31,40 +31,48 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
     Block
         Rows in the order of their hashes.
     """
-    hashes, rows = np.empty(0, dtype=np.uint64), np.empty((0, 0))
+    keys, rows = np.empty((0, 2), dtype=np.uint64), np.empty((0, 0))
     sizes = (0, 0, 0)
     for block in source.blocks():
         sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0]
         columns = np.vstack([block.X, block.Z, block.Y, block.offset, block.weight])
-        own = _hashes(columns[:-1], seed)
+        own = _keys(columns[:-1], seed)
         wanted = block.weight > 0
-        if hashes.size >= limit:
-            wanted &= own <= hashes[-1]
+        if len(keys) >= limit:
+            wanted &= own[:, 0] <= keys[-1, 0]
         if wanted.any():
             rows = columns[:, wanted].T if not rows.size else np.vstack([rows, columns[:, wanted].T])
-            hashes, rows = _distinct(np.concatenate([hashes, own[wanted]]), rows, limit)
+            keys, rows = _distinct(np.concatenate([keys, own[wanted]]), rows, limit)
     x, z, y = np.cumsum(sizes)
     columns = np.ascontiguousarray(rows.T)
     return Block(columns[:x], columns[x:z], columns[z:y], columns[y], columns[y + 1])
 
 
-def _distinct(hashes: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:
-    """The rows of smallest hash, each once, its weights (the last column) added up."""
-    kept, first, member = np.unique(hashes, return_index=True, return_inverse=True)
-    weight = np.bincount(member, rows[:, -1], kept.size)
-    merged = rows[first[:limit]]
+def _distinct(keys: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:
+    """The rows of smallest key, each once, its weights (the last column) added up."""
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    keys, rows = keys[order], rows[order]
+    new = np.append(True, (keys[1:] != keys[:-1]).any(axis=1))
+    weight = np.bincount(np.cumsum(new) - 1, rows[:, -1])
+    merged = rows[new][:limit]
     merged[:, -1] = weight[:limit]
-    return kept[:limit], merged
+    return keys[new][:limit], merged
 
 
-def _hashes(columns: FloatArray, seed: int) -> Hashes:
-    """Hash of every row of features-major columns, of values rounded to single precision."""
+def _keys(columns: FloatArray, seed: int) -> Hashes:
+    """Two hashes (n, 2) of every row of features-major columns.
+
+    The first, of values rounded to single precision, gives the order, which rounding of the working values hardly
+    touches; the second, of all digits, tells rows apart.
+    """
     start = np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]
-    out = np.full(columns.shape[1], start, dtype=np.uint64)
+    out = np.full((columns.shape[1], 2), start, dtype=np.uint64)
+    exact = columns + 0.0  # minus zero is zero
     with np.errstate(over="ignore"):  # beyond single precision is infinite, which hashes as well
-        bits = (columns.astype(np.float32) + np.float32(0.0)).view(np.uint32)  # minus zero is zero
-        for row in bits:
-            out = _mixed(out ^ row)
+        coarse = exact.astype(np.float32)
+        for row, digits in zip(coarse.view(np.uint32), exact.view(np.uint64), strict=True):
+            out[:, 0] = _mixed(out[:, 0] ^ row)
+            out[:, 1] = _mixed(out[:, 1] ^ digits)
     return out
 
 

@@ -2,14 +2,14 @@
 
 from moestat.certificate.examine import FLAT_TOLERANCE, examine
 from moestat.certificate.optimum import DISTINCT_LOGLIK, Certificate, Optimum, Rival
-from moestat.certificate.status import GRADIENT_TOLERANCE, UNBOUNDED, Status
+from moestat.certificate.status import GRADIENT_TOLERANCE, OPEN_ENDED, Status
 from moestat.certificate.words import in_words
 
 __all__ = [
     "DISTINCT_LOGLIK",
     "FLAT_TOLERANCE",
     "GRADIENT_TOLERANCE",
-    "UNBOUNDED",
+    "OPEN_ENDED",
     "Certificate",
     "Optimum",
     "Rival",

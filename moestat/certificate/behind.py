@@ -6,16 +6,15 @@ import numpy as np
 
 from moestat.solvers.problem import Problem
 from moestat.terms import Terms, Tile
-from moestat.typing import BoolArray, FloatArray, IntArray
+from moestat.typing import FloatArray, IntArray
 
 #: Responsibility beyond which a row belongs to an expert.
 OWN = 0.5
 
-#: An expert on up to this many times as many distinct rows as it has parameters is a spike if its variance is small.
+#: Up to this many times as many distinct rows as an expert has parameters, they are few; and what share of the largest
+#: variance is small for an expert on that many.
 FEW = 3
-
-#: A variance is small below this share of the largest expert's.
-NARROW = 1e-2
+SMALL_ON = ((2, 1e-1), (FEW, 1e-2))
 
 
 class RowsBehind:
@@ -44,36 +43,54 @@ class RowsBehind:
                 return
 
     @property
-    def few(self) -> IntArray:
-        """Number of distinct rows of experts most of whose mass lies on their own rows; of the others, many."""
+    def few(self) -> dict[int, int]:
+        """Experts (from 0) most of whose mass lies on few distinct rows of their own, and how many these are."""
         concentrated = self._own_mass > 0.5 * self.mass
-        pairs = zip(self._own, concentrated, strict=True)
-        counts = [len(seen) if seen and whole else self._enough for seen, whole in pairs]
-        return np.array(counts, dtype=np.int64)
+        counts = enumerate(zip(self._own, concentrated, strict=True))
+        return {k: len(seen) for k, (seen, whole) in counts if whole and 0 < len(seen) < self._enough}
 
 
 def spikes(problem: Problem, theta: FloatArray, behind: RowsBehind) -> list[int]:
     """Experts (from 0) that are spikes.
 
-    An expert meets as many rows as it has parameters at will; on a few more, it stands out by a variance far below
-    the others'. Such maxima exist in every sample and say nothing about the data (McLachlan and Peel 2000, sec. 3.10).
+    Only an expert whose own variance is free to sink can be one: it meets as many rows as it has parameters at will,
+    and on a few rows more it stands out by a variance far below the others'. Such maxima exist in every sample and
+    say nothing about the data (McLachlan and Peel 2000, sec. 3.10). Where variances are bounded, held or common, the
+    likelihood is bounded too, and its highest maximum is what it is.
     """
     terms = problem.passes.terms
     if terms.expert.categorical or terms.n_experts == 1:
         return []
     q = terms.expert_columns.shape[1]
-    narrow = _narrow(problem, theta)
-    return [k for k, rows in enumerate(behind.few) if rows <= q or (rows <= FEW * q and narrow[k])]
+    share = _share_of_largest_variance(problem, theta)
+    light = on_few_rows(problem, behind)
+    return [
+        k
+        for k, rows in behind.few.items()
+        if np.isfinite(share[k]) and ((rows <= q and k in light) or share[k] < _small_on(rows / q))
+    ]
 
 
-def _narrow(problem: Problem, theta: FloatArray) -> BoolArray:
-    """Experts one of whose variances is small beside the largest expert's; variances are what has a floor."""
-    terms = problem.passes.terms
-    has_floor = np.isfinite(problem.floors)[terms.expert_columns]
-    log_variance = np.where(has_floor, theta[terms.expert_columns], np.nan)
-    known = np.isfinite(log_variance).all(axis=0)
+def on_few_rows(problem: Problem, behind: RowsBehind) -> dict[int, int]:
+    """Experts (from 0) that rest on few distinct rows, which are no repetitions of many, and how many these are."""
+    q, n_experts = problem.passes.terms.expert_columns.shape[1], problem.passes.terms.n_experts
+    most = (FEW * q + 1) * problem.weight_of_a_row
+    return {k: rows for k, rows in behind.few.items() if behind.mass[k] <= most and n_experts > 1}
+
+
+def _small_on(rows: float) -> float:
+    """What share of the largest variance is small on so many rows per parameter."""
+    return next((share for most, share in SMALL_ON if rows <= most), 0.0)
+
+
+def _share_of_largest_variance(problem: Problem, theta: FloatArray) -> FloatArray:
+    """Each expert's smallest own, free variance as a share of the largest expert's; infinite where none can sink."""
+    columns = problem.passes.terms.expert_columns
+    sinks = np.isfinite(problem.floors) & problem.free
+    own = sinks[columns] & (np.bincount(columns.ravel(), minlength=theta.size)[columns] == 1)
+    log_variance = np.where(own, theta[columns], np.inf)
+    smallest = log_variance.min(axis=1)
+    known = np.isfinite(smallest)
     if not known.any():
-        return np.zeros(terms.n_experts, dtype=bool)
-    values = log_variance[:, known]
-    out: BoolArray = (values < values.max(axis=0) + np.log(NARROW)).any(axis=1)
-    return out
+        return np.full(len(columns), np.inf)
+    return np.where(known, np.exp(np.minimum(smallest - smallest[known].max(), 0.0)), np.inf)

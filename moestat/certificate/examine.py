@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moestat.certificate.behind import RowsBehind, spikes
+from moestat.certificate.behind import RowsBehind, on_few_rows, spikes
 from moestat.certificate.optimum import Optimum
 from moestat.certificate.rays import follow, gains
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
@@ -74,6 +74,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         bounds=_named(names, blocked & ~on_floor),
         empty=tuple(int(k) + 1 for k in np.flatnonzero(behind.mass < SMALL_MASS * problem.weight_of_a_row)),
         spikes=tuple(k + 1 for k in few),
+        few=tuple((k + 1, rows) for k, rows in sorted(on_few_rows(problem, behind).items())),
         masses=behind.mass,
         movable=movable,
         ahead=_bounded(problem, ray.limit) - _bounded(problem, sums.loglik),
@@ -118,11 +119,13 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     proven = runaway.copy()
     runaway |= flat & _of_one_part(directions, directions[proven], problem.passes.terms.n_gate)
     flat &= ~runaway
+    # on the way to infinity curvature vanishes; where it is as small as along the rays, its sign is no news
+    vanishing = size <= 10.0 * size[proven].max(initial=0.0)
     order = np.argsort(proven[runaway], kind="stable")  # those with a gain still to come go last
     return _Surroundings(
         gradient=gradient,
         eigenvalues=eigenvalues,
-        leads_up=bool((eigenvalues[~flat & ~runaway] < 0).any()),
+        leads_up=bool((eigenvalues[~flat & ~runaway & ~vanishing] < 0).any()),
         flat=readable(directions[flat]),
         runaway=uphill[runaway][order],
         slope=np.abs(slope[runaway])[order],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moestat.certificate.status import UNBOUNDED, Status
+from moestat.certificate.status import OPEN_ENDED, Status
 from moestat.certificate.wording import verdict
 from moestat.typing import BoolArray, FloatArray
 
@@ -54,7 +54,9 @@ class Optimum:
     empty : tuple of int
         Experts (from 1) with almost no mass.
     spikes : tuple of int
-        Experts (from 1) that rest on a few distinct rows.
+        Experts (from 1) that are spikes: they rest on a few rows, and their variance is free to sink.
+    few : tuple of (int, int)
+        Experts (from 1) that rest on few distinct rows, spikes or not, and how many these are.
     masses : ndarray (K,)
         Expected number of rows of each expert.
     movable : ndarray of bool (P,)
@@ -82,6 +84,7 @@ class Optimum:
     bounds: tuple[str, ...]
     empty: tuple[int, ...]
     spikes: tuple[int, ...]
+    few: tuple[tuple[int, int], ...]
     masses: FloatArray
     movable: BoolArray = field(repr=False)
     ahead: float
@@ -118,6 +121,7 @@ class Optimum:
             "masses": np.array(values["masses"], dtype=np.float64),
             "lost": np.array(values["lost"], dtype=np.float64).reshape(-1, movable.size),
             "movable": movable,
+            "few": tuple((k, rows) for k, rows in values["few"]),
         }
         return Optimum(**restored)
 
@@ -154,6 +158,8 @@ class Certificate:
     n_rows : float
         Number of rows (sum of weights).
     n_experts : int
+    gave_up : bool
+        Whether an automatic search ended at its largest number of starts, before it was content.
     deficient : tuple of str
         Columns that are constant or linear combinations of others, in words.
     """
@@ -167,6 +173,7 @@ class Certificate:
     stop: str
     n_rows: float
     n_experts: int
+    gave_up: bool = False
     deficient: tuple[str, ...] = ()
 
     @property
@@ -200,8 +207,8 @@ class Certificate:
     @property
     def higher(self) -> tuple[Rival, ...]:
         """Flat maxima and suprema at infinity of higher log-likelihood than the reported solution."""
-        least = self.loglik + DISTINCT_LOGLIK * (1.0 + abs(self.loglik))
-        return tuple(r for r in self.rivals if r.status in UNBOUNDED and r.loglik > least)
+        least = self.loglik + DISTINCT_LOGLIK * (self.n_rows + abs(self.loglik))
+        return tuple(r for r in self.rivals if r.status in OPEN_ENDED and r.loglik > least)
 
     @property
     def unseen(self) -> float:

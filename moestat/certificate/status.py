@@ -33,4 +33,4 @@ class Status(Enum):
 
 
 #: Kinds without a finite, unique maximiser whose log-likelihood is bounded all the same.
-UNBOUNDED = (Status.FLAT_MAXIMUM, Status.RUNAWAY)
+OPEN_ENDED = (Status.FLAT_MAXIMUM, Status.RUNAWAY)

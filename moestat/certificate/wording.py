@@ -9,6 +9,9 @@ from moestat.certificate.status import GRADIENT_TOLERANCE, Status
 if TYPE_CHECKING:
     from moestat.certificate.optimum import Certificate, Optimum, Rival
 
+#: Kinds of end points from which to speak of better ones.
+MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.FLAT_MAXIMUM, Status.RUNAWAY)
+
 #: Rivals or directions of one kind that are listed one by one; more are summed up.
 LISTED = 3
 
@@ -21,7 +24,7 @@ def verdict(c: Certificate) -> list[str]:
         count = sum(rival.n_starts for rival in c.higher)
         lines.append(f"  But {count} start{'s' if count > 1 else ''} went higher, to no finite maximum; see below.")
     lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows")
-    if o.runaway:
+    if o.status is Status.RUNAWAY:
         lines += _limit(o)
     lines.append(f"  gradient           {_gradient(o)}")
     lines.append(f"  information        {_information(o)}")
@@ -84,7 +87,9 @@ def _directions(kind: str, words: tuple[str, ...]) -> list[str]:
 def _information(o: Optimum) -> str:
     if not o.eigenvalues.size:
         return "no free parameter"
-    if not o.flat and o.eigenvalues[0] > 0:
+    if o.runaway:
+        text = f"eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row, vanishing"
+    elif not o.flat and o.eigenvalues[0] > 0:
         text = f"positive definite, eigenvalues {o.eigenvalues[0]:.2e} to {o.eigenvalues[-1]:.2e} per row"
     else:
         negative = int((o.eigenvalues < 0).sum())
@@ -97,8 +102,8 @@ def _information(o: Optimum) -> str:
 def _masses(o: Optimum) -> str:
     shares = ", ".join(f"{mass:.1f}" for mass in o.masses)
     empty = f"; expert {', '.join(map(str, o.empty))} has almost no mass" if o.empty else ""
-    spikes = f"; expert {', '.join(map(str, o.spikes))} rests on a few rows" if o.spikes else ""
-    return f"{shares} rows{empty}{spikes}"
+    few = "".join(f"; expert {k} rests on {rows} row{'s' if rows > 1 else ''}" for k, rows in o.few)
+    return f"{shares} rows{empty}{few}"
 
 
 def _starts(c: Certificate) -> str:
@@ -112,10 +117,13 @@ def _starts(c: Certificate) -> str:
 
 def _confidence(c: Certificate) -> list[str]:
     """How sure the starts make it that nothing better was missed."""
-    if c.n_experts == 1 or c.n_finished == 1:
-        return []
-    lines = [f"    95 % sure: no better solution that more than {100 * c.unseen:.0f} % of such starts lead to"]
-    if c.n_reached == 1:
+    lines = []
+    all_finished = c.n_finished == c.n_starts > 1  # the most promising are no sample of all
+    if all_finished and c.n_experts > 1 and c.status in MAXIMA and not c.higher:
+        lines.append(f"    95 % sure: no better solution that more than {100 * c.unseen:.0f} % of such starts lead to")
+    if c.gave_up:
+        lines.append(f"    the search gave up after {c.n_starts} starts, with other solutions likely to be left")
+    if c.n_reached == 1 and c.n_finished > 1:
         lines.append("    seen once only: a better solution may exist; raise n_starts")
     return lines
 

@@ -152,17 +152,43 @@ class Information:
             When a direction is flat or a floor is active, unless ``allow_singular``, which gives NaN for
             the parameters concerned.
         """
+        scaled, size = self._scaled(kind, allow_singular)
+        with np.errstate(over="ignore", under="ignore"):
+            out = scaled * size[:, None] * size
+        diagonal = np.diag(scaled)
+        held = np.isfinite(np.diag(out)) & (np.diag(out) >= np.finfo(float).tiny)
+        if (~held & (diagonal > 0)).any():
+            raise InputError(
+                "double precision cannot hold the covariances at this scale of the data. Use standard_errors or "
+                "conf_int, which it can, or multiply the data by constants."
+            )
+        return out
+
+    def standard_errors(self, kind: str = "observed", allow_singular: bool = False) -> FloatArray:
+        """Standard errors of the reported parameters (P,), at any scale; as `covariance`."""
+        scaled, size = self._scaled(kind, allow_singular)
+        return np.asarray(size * np.sqrt(np.maximum(np.diag(scaled), 0.0)))
+
+    def _scaled(self, kind: str, allow_singular: bool) -> tuple[FloatArray, FloatArray]:
+        """Covariance of the reported parameters in units of their own sizes (P,), and these sizes."""
         inner, lost = self._inner(kind)
         if not allow_singular:
             self._refuse(lost, kind, related=bool(len(self._null)))
         to_user = self._to_user
-        out = to_user @ inner @ to_user.T
+        size = np.abs(to_user).max(axis=1, initial=0.0)
+        size[size == 0.0] = 1.0
+        scaled = to_user / size[:, None]
+        out = scaled @ inner @ scaled.T
         affected = self._affected(lost)
         out[affected] = np.nan
         out[:, affected] = np.nan
         out[~self.estimated] = 0.0
         out[:, ~self.estimated] = 0.0
-        return 0.5 * (out + out.T)
+        return 0.5 * (out + out.T), size
+
+    def check(self, kind: str) -> None:
+        """Raise what `covariance` raises where the data do not determine every parameter."""
+        self._scaled(kind, False)
 
     def working_covariance(self, jacobian: FloatArray, kind: str = "observed") -> FloatArray:
         """Covariance of theta (P, P), good for functions with this derivative (P, ...).

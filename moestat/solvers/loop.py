@@ -18,6 +18,7 @@ class Stop(Enum):
 
     GRADIENT = "the gradient is below its tolerance"
     PRECISION = "the log-likelihood cannot be raised in double precision"
+    CREEPING = "the log-likelihood creeps, with a gradient that counts as zero"
     LOGLIK = "the log-likelihood changed by less than its tolerance"
     PARAMETERS = "the parameters changed by less than their tolerance"
     LIMIT = "the limit of iterations was reached"

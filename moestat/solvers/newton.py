@@ -26,16 +26,22 @@ ROUNDOFF = 4e-15
 NO_CURVATURE = 1e-15
 NO_SLOPE = 1e-10
 
+#: After so many steps in a row that gained less than this per row, a gradient that counts as zero is enough: on the
+#: way to infinity it never gets smaller for good.
+IDLE_STEPS = 20
+IDLE_GAIN = 1e-9
+
 #: Negative curvature below this share of the largest is round-off.
 SADDLE = 1e-10
 
 
 @dataclass(frozen=True)
 class NewtonState(State):
-    """Newton's state: the radius of the trust region, and why the last step found no way up, if so."""
+    """Newton's state: the trust region's radius, why the last step found no way up, and idle steps in a row."""
 
     radius: float = 1.0
     exhausted: Stop | None = None
+    idle: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,10 @@ class TrustRegionNewton(Rules):
                 gain, move = sums.loglik - state.loglik, float(np.abs(step).max(initial=0.0))
                 after = state.iteration + 1
                 new = NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius)
-                return replace(new, gain=gain, move=move, shift=state.shift)
+                idle = state.idle + 1 if gain <= IDLE_GAIN * rows else 0
+                creeps = idle >= IDLE_STEPS and problem.gradient_norm(theta, sums.score, here.unit) <= self.ACCEPTABLE
+                exhausted = Stop.CREEPING if creeps else None
+                return replace(new, gain=gain, move=move, shift=state.shift, idle=idle, exhausted=exhausted)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
         # the best step had nothing to offer, or what it promised did not come

@@ -123,6 +123,8 @@ class Problem:
     def declared(self, theta: FloatArray, movable: BoolArray) -> tuple[int, tuple[str, ...]]:
         """Number of these that the gate declares whatever the covariates, and those it has words for."""
         terms = self.passes.terms
+        if terms.n_experts == 1:
+            return 0, ()  # there is no gate to speak of
         directions = terms.invariances(theta)
         inside = (directions[:, ~movable] == 0).all(axis=1)
         names = (name for name, free in zip(terms.invariance_names(theta), inside, strict=True) if free)

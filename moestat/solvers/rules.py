@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 import numpy as np
 
@@ -40,6 +40,15 @@ class Rules:
     A solver inherits these settings and calls `stop` on its state. One that judges the gradient itself calls
     `small_step` and `limit` instead; either way its states carry ``gain`` and ``move``.
     """
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        """Refuse unknown settings by name, with the list of those there are."""
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(settings) - set(known))
+        if unknown or args:
+            what = f"{unknown[0]!r}" if unknown else f"{args[0]!r} without a name"
+            raise InputError(f"{cls.__name__} has no rule or setting {what}; name one of {', '.join(known)}.")
+        return super().__new__(cls)
 
     max_iter: int = 1000
     rtol: float | None = None

@@ -23,6 +23,7 @@ from moestat.errors import InputError
 from moestat.experts import Gaussian, Multinomial
 from moestat.gates import Softmax
 from moestat.passes import Passes
+from moestat.sketch import sketch
 from moestat.sums import GateInformation, HessianSums, LinearGateInformation
 from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
@@ -295,7 +296,7 @@ def test_pull_is_the_contraction_of_jac(side: Side) -> None:
 
 @over(EACH_GATE + EACH_EXPERT)
 def test_start_is_a_record_with_finite_likelihood(problem: Problem) -> None:
-    block = problem.source.sketch(60, np.random.default_rng(4))
+    block = sketch(problem.source, 60, 4)
     K = problem.terms.n_experts
     resp = np.random.default_rng(5).dirichlet(np.ones(K), size=block.weight.size).T * block.weight
     schema, layouts = problem.source.schema, dict(problem.layout.entries)

@@ -15,7 +15,8 @@ import moestat as ms
 from moestat.errors import ConvergenceWarning
 from moestat.model import log_jacobian
 from moestat.solvers import EM, EMThenNewton, Problem, solve
-from moestat.starts import SKETCH_ROWS, start_from
+from moestat.starts import start_from
+from tests.unit.samples import all_rows
 
 HERE = Path(__file__).parent
 
@@ -95,7 +96,7 @@ def from_labels(gate, solver):
     model = ms.MixtureOfExperts(n_experts=2)
     source = model.data(data.X, data.y, gate_rows(data, gate))
     problem = Problem.of(model, source)
-    sketch = source.sketch(SKETCH_ROWS, np.random.default_rng(0))
+    sketch = all_rows(source)
     resp = np.where(labels.label.to_numpy() == np.arange(2)[:, None], 0.9, 0.1)
     solution = solve(problem, solver, start_from(problem, sketch, resp))
     params = model.from_theta(solution.theta, source.schema, source.coordinates)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 import moestat as ms
-from moestat.data import Block
 from moestat.errors import ConvergenceWarning, EmptyExpertWarning, MoestatWarning
 from moestat.results import Results
 from moestat.solvers import Problem
 from moestat.starts import start_from
+from tests.unit.samples import all_rows
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,6 @@ def assert_honest(told: Told) -> None:
         assert not any(type(one) is not EmptyExpertWarning for one in told.said if isinstance(one, ConvergenceWarning))
     else:
         assert told.warned(ConvergenceWarning)
-
-
-def all_rows(source):
-    """The rows of a source in their order, as one block without padding."""
-    columns = zip(*source.blocks(), strict=True)
-    whole = Block(*(np.concatenate(parts, axis=-1) for parts in columns))
-    return Block(*(np.ascontiguousarray(part[..., whole.weight > 0]) for part in whole))
 
 
 def from_labels(model, X, y, Z, resp):

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special, stats
 
 import moestat as ms
+from moestat.data import Block
 from moestat.experts import MixedParams, MultinomialParams
 from moestat.solvers import Problem
 
@@ -29,6 +30,13 @@ class Sample:
 
 def problem_of(model, *rows, **inputs):
     return Problem.of(model, model.data(*rows, **inputs))
+
+
+def all_rows(source):
+    """The rows of a source in their order, as one block without padding."""
+    columns = zip(*source.blocks(), strict=True)
+    whole = Block(*(np.concatenate(parts, axis=-1) for parts in columns))
+    return Block(*(np.ascontiguousarray(part[..., whole.weight > 0]) for part in whole))
 
 
 @cache
