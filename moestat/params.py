@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
@@ -113,9 +115,9 @@ class Slot:
     support: Support
     label: str | None
 
-    @property
+    @cached_property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Layout:
     build: Callable[..., Any]
     entries: tuple[tuple[str, Slot | Layout], ...]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Length of the flat vector."""
         return sum(entry.size for _, entry in self.entries)
