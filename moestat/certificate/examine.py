@@ -8,7 +8,7 @@ import numpy as np
 
 from moestat.certificate.behind import RowsBehind, on_few_rows, spikes
 from moestat.certificate.optimum import Optimum
-from moestat.certificate.rays import follow, gains
+from moestat.certificate.rays import follow, gains, is_step
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
 from moestat.certificate.words import Namer
 from moestat.directions import complement, readable
@@ -109,15 +109,11 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     directions *= unit
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     flat = size < max(FLAT_TOLERANCE * float(size.max(initial=0.0)), NO_INFORMATION)
-    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
-    suspect = flat | (np.abs(slope) > 0.1 * RUNAWAY_STEP * size)
     uphill = np.copysign(1.0, slope)[:, None] * directions
-    runaway = suspect & (gradient <= GRADIENT_TOLERANCE)
-    runaway[runaway] = gains(problem, theta, RUNAWAY_STEP * uphill[runaway])
-    if _is_saturated(problem, sums.loglik):  # classes predicted with certainty: flat, but on the way to infinity
-        runaway |= flat | (eigenvalues <= 0)
-    proven = runaway.copy()
-    runaway |= flat & _of_one_part(directions, directions[proven], problem.passes.terms.n_gate)
+    proven = np.zeros(flat.size, dtype=bool)
+    if gradient <= GRADIENT_TOLERANCE:
+        proven = _run_away(problem, theta, sums.loglik, uphill, slope, eigenvalues, flat)
+    runaway = proven | flat & _of_one_part(directions, directions[proven], problem.passes.terms.n_gate)
     flat &= ~runaway
     # on the way to infinity curvature vanishes; where it is as small as along the rays, its sign is no news
     vanishing = size <= 10.0 * size[proven].max(initial=0.0)
@@ -131,6 +127,27 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
         slope=np.abs(slope[runaway])[order],
         bend=size[runaway][order],
     )
+
+
+def _run_away(
+    problem: Problem,
+    theta: FloatArray,
+    loglik: float,
+    uphill: FloatArray,
+    slope: FloatArray,
+    eigenvalues: FloatArray,
+    flat: BoolArray,
+) -> BoolArray:
+    """Which of the uphill directions (m, P) lead to infinity, at a point whose gradient counts as zero."""
+    # at a maximum nothing is left to go; on the way to infinity a Newton step stays long however small the gradient
+    out = flat | (np.abs(slope) > 0.1 * RUNAWAY_STEP * np.abs(eigenvalues))
+    out[out] = gains(problem, theta, RUNAWAY_STEP * uphill[out])
+    if _is_saturated(problem, loglik):  # classes predicted with certainty: flat, but on the way to infinity
+        out |= flat | (eigenvalues <= 0)
+    of_gate = (uphill[:, : problem.passes.terms.n_gate] ** 2).sum(axis=1) > 0.5
+    if (flat & of_gate).any() and is_step(problem, theta):  # so is a gate whose derivatives are lost in its digits
+        out |= flat & of_gate
+    return out
 
 
 def _of_one_part(directions: FloatArray, runaway: FloatArray, n_gate: int) -> BoolArray:

@@ -17,6 +17,9 @@ STEPS = 0.1 * 4.0 ** np.arange(6)
 #: A gate weight beyond which an expert has a row for itself.
 DECIDED = 0.99
 
+#: A gate weight that is one but for the digits that its derivatives are lost in.
+STEP = 1.0 - 1e-9
+
 
 @dataclass(frozen=True)
 class Ray:
@@ -30,15 +33,22 @@ class Ray:
 class Partition:
     """Weight of the rows that the gate gives to one expert alone, and of those it shares out; an additive record."""
 
-    def __init__(self, n_experts: int) -> None:
+    def __init__(self, n_experts: int, least: float = DECIDED) -> None:
+        self._least = least
         self.decided = np.zeros(n_experts)
         self.shared = 0.0
 
     def add(self, tile: Tile) -> None:
         """Add one tile."""
-        mine = tile.PI > DECIDED
+        mine = self._least < tile.PI
         self.decided += mine @ tile.block.weight
         self.shared += float(tile.block.weight[~mine.any(axis=0)].sum())
+
+
+def is_step(problem: Problem, theta: FloatArray) -> bool:
+    """Whether the gate gives every row whole to one expert, as far as digits go, and not all to the same."""
+    rows = problem.passes.reduce(Partition(problem.passes.terms.n_experts, STEP), theta)
+    return bool(rows.shared == 0.0 and (rows.decided > 0).sum() > 1)
 
 
 def gains(problem: Problem, theta: FloatArray, steps: FloatArray) -> list[bool]:
