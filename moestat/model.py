@@ -15,6 +15,7 @@ from moestat.data import Block, BlockSource, Data, Schema
 from moestat.design import Designs, measure
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
+from moestat.expressions import parse, parse_families
 from moestat.gates import GATES, Gate
 from moestat.params import Layout, Slot, leaf_names
 from moestat.passes import Passes
@@ -51,9 +52,10 @@ class MixtureOfExperts:
     Parameters
     ----------
     gate : Gate or str
-        The gate, or the name of one (see ``moestat.gates.GATES``).
+        The gate, or an expression such as ``"softmax"`` (names: ``moestat.gates.GATES``).
     expert : Expert, str or tuple of them
-        One family for all experts, or a tuple with one family per expert.
+        One family for all experts, or a tuple with one family per expert. Expressions have settings in
+        parentheses, as ``"gaussian(variance='common')"`` (names: ``moestat.experts.EXPERTS``).
     n_experts : int
         Number of experts K.
     fixed : mapping, optional
@@ -457,14 +459,16 @@ def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator
 
 # --------------------------------------------------------------------------------------- helpers
 def _named(value: Any, what: str, registry: Mapping[str, Any], kind: type) -> Any:
-    if isinstance(value, str) and value in registry:
-        return registry[value]()
+    if isinstance(value, str):
+        return parse(value, what, registry)
     if not isinstance(value, kind):
         raise InputError(f"{what} must be one of {sorted(registry)} or an instance of {kind.__name__}; got {value!r}.")
     return value
 
 
 def _one_expert(value: Any, n_experts: int) -> Expert:
+    if isinstance(value, str):
+        value = parse_families(value, "expert", EXPERTS)
     if not isinstance(value, tuple | list):
         return _named(value, "expert", EXPERTS, Expert)  # type: ignore[no-any-return]
     if len(value) != n_experts:

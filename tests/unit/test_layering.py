@@ -18,13 +18,13 @@ PACKAGE = ROOT / "moestat"
 
 #: Layers from bottom to top. Siblings may import each other as long as that makes no circle.
 LAYERS = (
-    ("typing", "errors"),
+    ("typing", "errors", "spelling", "syntax"),
     ("params", "kernels", "directions", "storage"),
     ("validate", "coordinates"),
     ("data",),
-    ("component", "query", "sketch", "design"),
+    ("component", "query", "sketch", "design", "frames"),
     ("gates", "experts"),
-    ("terms",),
+    ("terms", "expressions"),
     ("sums",),
     ("passes",),
     ("model",),
