@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         SpikeWarning,
     )
     from moestat.fitting import fit
+    from moestat.formula import FormulaModel, moe
     from moestat.model import MixtureOfExperts, MoEParams
     from moestat.results import Results, load
 
@@ -55,7 +56,9 @@ _NAMES = {
     "RankDeficientWarning": "errors",
     "SeparationWarning": "errors",
     "SpikeWarning": "errors",
+    "FormulaModel": "formula",
     "fit": "fitting",
+    "moe": "formula",
     "load": "results",
 }
 
@@ -64,6 +67,7 @@ __all__ = [
     "Certificate",
     "ConvergenceWarning",
     "Data",
+    "FormulaModel",
     "InputError",
     "MixtureOfExperts",
     "MoEParams",
@@ -83,6 +87,7 @@ __all__ = [
     "fit",
     "gates",
     "load",
+    "moe",
     "plotting",
     "solvers",
     "starts",

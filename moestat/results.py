@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
 
+    from moestat.frames.design import FrameDesign
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Results:
@@ -56,6 +58,9 @@ class Results:
         Log-likelihood: a sum over rows of weight times log density, in nats.
     nobs : float
         Number of rows: the sum of the sample weights.
+    design : FrameDesign or None
+        How a formula made covariates of columns. With it, methods that take new rows read data frames with the
+        columns of the formula: ``predict(frame)``, ``responsibilities(frame)``.
     """
 
     model: MixtureOfExperts
@@ -69,6 +74,7 @@ class Results:
     _starts: list[dict[str, Any]]
     _trace: tuple[TraceRow, ...]
     source: BlockSource | None = None
+    design: FrameDesign | None = None
 
     def __post_init__(self) -> None:
         for array in (self.theta, self._hessian):
@@ -393,8 +399,20 @@ class Results:
         return check(Passes(self._terms, self.source), self.theta, movable, unit, self._trace)
 
     # ------------------------------------------------------------------------------- new rows
-    def _block(self, X: Any, Z: Any, y: Any = None, offset: Any = None) -> Block:
+    def _block(self, X: Any, Z: Any, y: Any = None, offset: Any = None, *, scored: bool = False) -> Block:
+        """New rows as a block; a data frame of a formula's columns brings all with it. ``scored`` rows need y."""
+        if self._reads(X, Z):
+            assert self.design is not None
+            X, Z, y, offset = self.design.rows(X, y=y, offset=offset, scored=scored)
+        if scored and y is None:
+            raise InputError("y is needed here: pass the response after X; gate_weights and predict need none.")
         return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset)
+
+    def _reads(self, X: Any, Z: Any) -> bool:
+        """Whether X is a table of columns that the formula makes covariates of."""
+        if self.design is None or Z is not None:
+            return False
+        return self.design.reads(X, self.schema.features, self.schema.gate_features)
 
     def _tile(self, block: Block) -> Tile:
         return next(self._terms.tiles(self.theta, [block]))
@@ -416,6 +434,7 @@ class Results:
         Parameters
         ----------
         X : array-like (n, d), optional
+            Or a data frame with the columns of the formula, when the fit had one.
         Z : array-like (n, e), optional
             The gate's covariates when the fit had its own.
         offset : array-like (n,), optional
@@ -448,6 +467,9 @@ class Results:
         """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
         if X is None and Z is None:
             return self._over_rows(lambda tile: tile.PI)
+        if self._reads(X, Z):
+            assert self.design is not None
+            X, Z = None, self.design.gate_rows(X)
         if X is None:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
         return np.ascontiguousarray(self._terms.gate_weights(self.theta, self._block(X, Z)).T)
@@ -456,16 +478,14 @@ class Results:
         """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
         if X is None and y is None:
             return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
-        if y is None:
-            raise InputError("y is needed for responsibilities; gate_weights(X) needs no response.")
-        return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset)).R.T)
+        return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset, scored=True)).R.T)
 
-    def log_density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def log_density(self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """log p(y | x) of new rows, in nats and raw units, (n,)."""
-        working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset))
+        working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset, scored=True))
         return working - float(np.log(self.coordinates.y.scale).sum())
 
-    def density(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def density(self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """p(y | x) of new rows, (n,)."""
         return np.exp(self.log_density(X, y, Z, offset=offset))
 
@@ -519,6 +539,7 @@ class Results:
             "entropy": self.entropy,
             "starts": self._starts,
             "trace": [[row.method, row.loglik, row.gradient, row.objective] for row in self._trace],
+            "design": None if self.design is None else self.design.to_dict(),
         }
         arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products}
         return storage.write(path, header, arrays | self.coordinates.to_arrays())
@@ -568,4 +589,13 @@ def _restored(header: dict[str, Any], arrays: dict[str, FloatArray], model: Mixt
         _outer=arrays["outer"],
         _starts=header["starts"],
         _trace=tuple(TraceRow(*row) for row in header["trace"]),
+        design=_restored_design(header.get("design")),
     )
+
+
+def _restored_design(described: dict[str, Any] | None) -> FrameDesign | None:
+    if described is None:
+        return None
+    from moestat.frames.design import FrameDesign  # formulaic is loaded only when there is a formula
+
+    return FrameDesign.from_dict(described)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from statsmodels.iolib.summary import Summary
 
+    from moestat.frames.design import FrameDesign
     from moestat.results import Results
 
 NOT_AVAILABLE = "not available"
@@ -23,6 +24,8 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
 
     table, reason = results._table(kind, alpha)
     summary = Summary()
+    if results.design is not None:
+        summary.tables.append(_formula(results.design))
     summary.tables.append(_heading(results, kind))
     for title, names in _groups(results):
         summary.tables.append(_coefficients(title, names, table, alpha, results))
@@ -31,6 +34,18 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
         notes.insert(0, f"Some standard errors are {NOT_AVAILABLE}: {reason}")
     summary.add_extra_txt(notes)
     return summary
+
+
+def _formula(design: FrameDesign) -> Any:
+    """The formula, and how many rows were left out."""
+    from statsmodels.iolib.table import SimpleTable
+    from statsmodels.iolib.tableformatting import fmt_2cols
+
+    rows = {"Formula:": " ".join(design.formula.text.split())}
+    if design.n_dropped:
+        rows["Rows dropped:"] = f"{design.n_dropped}, for missing entries"
+    left = dict(fmt_2cols, data_aligns="l", data_fmts=["%s"])
+    return SimpleTable([[text] for text in rows.values()], stubs=list(rows), txt_fmt=left)
 
 
 def _heading(results: Results, kind: str) -> Any:

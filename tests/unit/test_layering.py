@@ -46,7 +46,7 @@ ONLY = {
 #: Units that do not know each other, though they are siblings.
 STRANGERS = {("gates", "experts"), ("experts", "gates"), ("params", "kernels")}
 #: Libraries that one unit alone imports.
-PRIVATE_LIBRARIES = {"numba": "kernels", "llvmlite": "kernels"}
+PRIVATE_LIBRARIES = {"numba": "kernels", "llvmlite": "kernels", "formulaic": "frames"}
 #: Third-party libraries a unit is confined to.
 LIBRARIES = {"kernels": {"numba", "llvmlite", "numpy", "platformdirs"}}
 #: Folders beside the package; they read it, and it does not know them.

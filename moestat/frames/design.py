@@ -1,0 +1,309 @@
+"""The covariates of a formula: learnt from the rows of a fit, made again from new rows, kept as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from moestat.errors import InputError
+from moestat.frames.columns import Levels, as_frame, as_numbers, check_present, learn_levels, missing_rows, prepared
+from moestat.frames.encode import Encoding, encode, learn
+from moestat.frames.grammar import Factor, Formula, Part, parse
+from moestat.typing import AnyArray, BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class FrameDesign:
+    """How a data frame becomes covariates and response.
+
+    Attributes
+    ----------
+    formula : Formula
+    levels : dict
+        Columns in use: their categories, or None for numbers.
+    expert, gate, response : Encoding or None
+        None for a gate with the experts' covariates, and for a response that is a column as it is.
+    categorical : bool
+        The response holds class labels.
+    offset, exposure : str or None
+        Columns of known terms.
+    n_dropped : int
+        Rows that the fit left out because entries were missing.
+    readable : bool
+        New data frames can be read; not so when an unchecked formula came from a file.
+    """
+
+    formula: Formula
+    levels: Levels
+    expert: Encoding
+    gate: Encoding | None
+    response: Encoding | None
+    categorical: bool
+    offset: str | None = None
+    exposure: str | None = None
+    n_dropped: int = 0
+    readable: bool = True
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    # ------------------------------------------------------------------------------- new rows
+    def reads(self, X: Any, names: tuple[str, ...], gate_names: tuple[str, ...]) -> bool:
+        """Whether X is a data frame of the user's own columns; one of exactly the covariates is taken as they are."""
+        if isinstance(X, Mapping):
+            return True
+        if not isinstance(X, pd.DataFrame):
+            return False
+        enough = gate_names in (names, ())  # without Z such a frame says all
+        return not (enough and tuple(map(str, X.columns)) == names)
+
+    def rows(self, data: Any, *, y: Any = None, offset: Any = None, scored: bool = False) -> tuple[Any, Any, Any, Any]:
+        """X, Z, y and offset of new rows; y only if ``scored``, and what is given comes first.
+
+        Z is None when the gate has the experts' covariates.
+        """
+        frame = self._frame(data)
+        known = [c for c in (self.offset, self.exposure) if c is not None and offset is None]
+        scored = scored and y is None
+        self._check(frame, self._covariates(), [*(self._response_columns() if scored else []), *known])
+        columns = self._prepared(frame, self._covariates())
+        X = self._made(self.expert, columns)
+        Z = None if self.gate is None else self._made(self.gate, columns)
+        if scored:
+            y = self._response(frame)
+        return X, Z, y, known_term(frame, self.offset, self.exposure) if offset is None else offset
+
+    def gate_rows(self, data: Any) -> pd.DataFrame:
+        """The gate's covariates of new rows; the experts' need not be there."""
+        frame = self._frame(data)
+        encoding = self.expert if self.gate is None else self.gate
+        names = self._names(encoding.part)
+        self._check(frame, names, [])
+        return self._made(encoding, self._prepared(frame, names))
+
+    def _frame(self, data: Any) -> pd.DataFrame:
+        if not self.readable:
+            raise InputError(
+                "this fit was loaded, and its formula was not checked (unsafe_formula=True), so it is not run. "
+                "Pass the covariates as arrays X and Z."
+            )
+        return as_frame("X", data)
+
+    def _check(self, frame: pd.DataFrame, covariates: list[str], others: list[str]) -> None:
+        needed = list(dict.fromkeys([*covariates, *others]))
+        check_present("X", frame, needed)
+        _, words = missing_rows({name: frame[name] for name in needed}) if needed else (None, "")
+        if words:
+            raise InputError(f"X: {words}. Drop or fill them.")
+
+    def _prepared(self, frame: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+        return prepared(frame, {name: self.levels[name] for name in names})
+
+    def _made(self, encoding: Encoding, columns: pd.DataFrame) -> pd.DataFrame:
+        columns = columns.rename(columns=_stand_ins(self.formula))
+        made = encode(encoding, columns, self.formula.aliases, self.context)
+        check_finite(made, np.arange(len(made)))
+        return made
+
+    def _response(self, frame: pd.DataFrame) -> pd.Series[Any]:
+        name = self._name(self.formula.response.text)
+        if self.response is None:
+            return frame[name] if self.categorical else pd.Series(as_numbers(name, frame[name]), name=name)
+        return self._made(self.response, self._prepared(frame, self._response_columns())).iloc[:, 0]
+
+    # ------------------------------------------------------------------------------- names
+    def _name(self, name: str) -> str:
+        return self.formula.aliases.get(name, name)
+
+    def _names(self, part: Part) -> list[str]:
+        """Columns that a part uses; an unsafe formula has names that are no columns."""
+        names = (self._name(name) for term in part.terms for factor in term for name in factor.columns)
+        return [name for name in dict.fromkeys(names) if name in self.levels]
+
+    def _covariates(self) -> list[str]:
+        parts = [self.expert.part] if self.gate is None else [self.expert.part, self.gate.part]
+        return list(dict.fromkeys(name for part in parts for name in self._names(part)))
+
+    def _response_columns(self) -> list[str]:
+        names = [self._name(name) for name in self.formula.response.columns]
+        return names if self.response is None else [name for name in names if name in self.levels]
+
+    # ------------------------------------------------------------------------------- storage
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: the formula's text, the levels of the categories, and what transformations learnt."""
+        return {
+            "formula": self.formula.text,
+            "unsafe": self.formula.unsafe,
+            "levels": [[name, None if known is None else _plain(list(known))] for name, known in self.levels.items()],
+            "expert": _described(self.expert),
+            "gate": None if self.gate is None else _described(self.gate),
+            "response": None if self.response is None else _described(self.response),
+            "categorical": self.categorical,
+            "offset": self.offset,
+            "exposure": self.exposure,
+            "n_dropped": self.n_dropped,
+        }
+
+    @staticmethod
+    def from_dict(described: Mapping[str, Any]) -> FrameDesign:
+        """The inverse of `to_dict`. The text is checked like any other; an unchecked one is never run."""
+        formula = parse(described["formula"], unsafe=described["unsafe"])
+        gate, response = described["gate"], described["response"]
+        return FrameDesign(
+            formula=formula,
+            levels={name: None if known is None else tuple(_revived(known)) for name, known in described["levels"]},
+            expert=_restored(described["expert"], formula.expert),
+            gate=None if gate is None else _restored(gate, formula.gate),
+            response=None if response is None else _restored(response, response_part(formula.response)),
+            categorical=described["categorical"],
+            offset=described["offset"],
+            exposure=described["exposure"],
+            n_dropped=described["n_dropped"],
+            readable=not formula.unsafe,
+        )
+
+
+# --------------------------------------------------------------------------------------- learning
+class Learnt(NamedTuple):
+    """A design with what it made of the rows of the fit; Z is None when the gate has the experts' covariates."""
+
+    design: FrameDesign
+    X: pd.DataFrame
+    Z: pd.DataFrame | None
+    y: pd.Series[Any]
+
+
+def learn_design(
+    formula: Formula,
+    frame: pd.DataFrame,
+    rows: AnyArray,
+    *,
+    categorical: bool,
+    context: Mapping[str, Any],
+    **kept: Any,
+) -> Learnt:
+    """Learn the design of a formula from rows without missing entries.
+
+    Parameters
+    ----------
+    formula : Formula
+    frame : DataFrame
+        The rows to learn from.
+    rows : ndarray
+        Their numbers in the user's table, for messages.
+    categorical : bool
+        The response holds class labels.
+    context : mapping
+        Names of an unsafe formula that are not columns.
+    **kept
+        Further fields of the design.
+    """
+    levels = _learn_levels(formula, frame)
+    columns = prepared(frame, levels).rename(columns=_stand_ins(formula))
+
+    def learnt(part: Part) -> tuple[Encoding, pd.DataFrame]:
+        encoding, made = learn(part, columns, formula.aliases, context)
+        check_finite(made, rows)
+        return encoding, made
+
+    expert, X = learnt(formula.expert)
+    gate, Z = learnt(formula.gate)
+    same = expert.names == gate.names
+    response: Encoding | None = None
+    if formula.response.is_column:
+        name = formula.aliases.get(formula.response.text, formula.response.text)
+        y = frame[name] if categorical else pd.Series(as_numbers(name, frame[name]), name=name)
+    else:
+        response, made = learnt(response_part(formula.response))
+        if made.shape[1] != 1 or response.categories:
+            raise InputError(f"the response {formula.response.text} must be one column of numbers, or a column itself.")
+        y = made.iloc[:, 0]
+    design = FrameDesign(
+        formula, levels, expert, None if same else gate, response, categorical, context=context, **kept
+    )
+    return Learnt(design, X, None if same else Z, y)
+
+
+def _learn_levels(formula: Formula, frame: pd.DataFrame) -> Levels:
+    """Levels of all columns in use but a response that is a column: its entries are taken as they are."""
+    factors = [factor for part in (formula.expert, formula.gate) for term in part.terms for factor in term]
+    if not formula.response.is_column:
+        factors.append(formula.response)
+    names = {formula.aliases.get(name, name) for factor in factors for name in factor.columns}
+    labels = {formula.aliases.get(name, name) for factor in factors for name in factor.labels}
+    return learn_levels(frame[[name for name in frame.columns if name in names]], labels)
+
+
+def _stand_ins(formula: Formula) -> dict[str, str]:
+    return {column: name for name, column in formula.aliases.items()}
+
+
+def response_part(response: Factor) -> Part:
+    """A response that is a function of columns, as a part of its own."""
+    return Part(((response,),), intercept=False)
+
+
+def check_finite(columns: pd.DataFrame, rows: AnyArray) -> None:
+    """Refuse covariates that are infinite or not a number, with their name and first row."""
+    values = columns.to_numpy()
+    bad: BoolArray = ~np.isfinite(values)
+    if bad.any():
+        column = int(np.argmax(bad.any(axis=0)))
+        row = int(np.argmax(bad[:, column]))
+        raise InputError(
+            f"{columns.columns.tolist()[column]} must be finite; got {float(values[row, column])} in row {rows[row]} "
+            f"({int(bad[:, column].sum())} such rows). Drop those rows, or transform the column otherwise."
+        )
+
+
+def known_term(frame: pd.DataFrame, offset: str | None, exposure: str | None) -> FloatArray | None:
+    """The known term of the predictors: the offset plus the logarithm of the exposure."""
+    if offset is None and exposure is None:
+        return None
+    term = np.zeros(len(frame))
+    if offset is not None:
+        term += as_numbers(offset, frame[offset])
+    if exposure is not None:
+        amounts = as_numbers(exposure, frame[exposure])
+        if (amounts <= 0).any():
+            raise InputError(f"exposure {exposure!r} must be larger than zero; got {amounts.min()}.")
+        term += np.log(amounts)
+    return term
+
+
+# --------------------------------------------------------------------------------------- plain data
+def _described(encoding: Encoding) -> dict[str, Any]:
+    return {
+        "names": list(encoding.names),
+        "states": _plain(encoding.states),
+        "categories": _plain(encoding.categories),
+    }
+
+
+def _restored(described: Mapping[str, Any], part: Part) -> Encoding:
+    return Encoding(part, tuple(described["names"]), _revived(described["states"]), _revived(described["categories"]))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers, strings, lists; tables as pairs, for their keys may be numbers; arrays marked as such."""
+    if isinstance(value, dict):
+        return {"table": [[_plain(key), _plain(entry)] for key, entry in value.items()]}
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise InputError(f"only results with categories of strings or numbers can be saved; got {value!r}.")
+
+
+def _revived(value: Any) -> Any:
+    if isinstance(value, dict) and "table" in value:
+        return {_revived(key): _revived(entry) for key, entry in value["table"]}
+    if isinstance(value, dict):
+        return np.array(value["array"])
+    return [_revived(entry) for entry in value] if isinstance(value, list) else value
