@@ -405,7 +405,7 @@ class Results:
             assert self.design is not None
             X, Z, y, offset = self.design.rows(X, y=y, offset=offset, scored=scored)
         if scored and y is None:
-            raise InputError("y is needed here: pass the response after X; gate_weights and predict need none.")
+            raise InputError("y is needed for responsibilities and densities; gate_weights(X) needs no response.")
         return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset)
 
     def _reads(self, X: Any, Z: Any) -> bool:

@@ -744,7 +744,7 @@ def test_an_unknown_class_is_refused(ask):
 
 def test_responsibilities_of_new_rows_need_the_response():
     f = fitted("gate")
-    with pytest.raises(InputError, match=r"y is needed for responsibilities; gate_weights"):
+    with pytest.raises(InputError, match=r"y is needed for responsibilities and densities; gate_weights"):
         f.results.responsibilities(f.X)
 
 
