@@ -151,6 +151,8 @@ class FrameDesign:
         """The inverse of `to_dict`. The text is checked like any other; an unchecked one is never run."""
         formula = parse(described["formula"], unsafe=described["unsafe"])
         gate, response = described["gate"], described["response"]
+        if not formula.unsafe and _used(formula)[0] != {name for name, _ in described["levels"]}:
+            raise InputError(f"the file's columns are not those of its formula, {formula.text!r}; it is damaged.")
         return FrameDesign(
             formula=formula,
             levels={name: None if known is None else tuple(_revived(known)) for name, known in described["levels"]},
@@ -228,12 +230,18 @@ def learn_design(
 
 def _learn_levels(formula: Formula, frame: pd.DataFrame) -> Levels:
     """Levels of all columns in use but a response that is a column: its entries are taken as they are."""
+    names, labels = _used(formula)
+    return learn_levels(frame[[name for name in frame.columns if name in names]], labels)
+
+
+def _used(formula: Formula) -> tuple[set[str], set[str]]:
+    """Columns that are transformed, and those among them that are categories by C."""
     factors = [factor for part in (formula.expert, formula.gate) for term in part.terms for factor in term]
     if not formula.response.is_column:
         factors.append(formula.response)
     names = {formula.aliases.get(name, name) for factor in factors for name in factor.columns}
     labels = {formula.aliases.get(name, name) for factor in factors for name in factor.labels}
-    return learn_levels(frame[[name for name in frame.columns if name in names]], labels)
+    return names, labels
 
 
 def _stand_ins(formula: Formula) -> dict[str, str]:

@@ -126,6 +126,12 @@ class _Whitelist(ast.NodeVisitor):
     def visit_Constant(self, node: ast.Constant) -> None:
         if not isinstance(node.value, bool | int | float | str | None):
             raise self._refuse(f"{_shown(node)} is not allowed; numbers and strings are.")
+        if isinstance(node.value, str) and (repr(node.value) != f"'{node.value}'" or set(node.value) & set('"`')):
+            # formulaic pastes the text of a call into code of its own, between quotation marks
+            raise self._refuse(
+                f"{_shown(node)}: text in a formula has no quotation marks, backslashes or backticks. "
+                "Rename the level, or order the levels as a pandas categorical."
+            )
 
     def visit_List(self, node: ast.List | ast.Tuple) -> None:
         for entry in node.elts:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/solver.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/formula.md", "docs/solver.md"])
 def test_python_examples_run(page, capsys):
     """All Python blocks of a page, one after the other in one namespace."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)

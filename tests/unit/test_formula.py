@@ -236,6 +236,12 @@ HOSTILE = [
     "I(x == b'a')",
     "I(x + 1j)",
     "I(x == ...)",
+    """bs(x, df=4, extrapolation='"] or exec(chr(49)) or ["')""",
+    """scale(I(g == '") or exec(chr(49)) or ("'))""",
+    r"C(g, Treatment('a\\'))",
+    r"C(g, Treatment('a\n'))",
+    """C(g, Treatment("it's"))""",
+    "C(g, Treatment('`x`'))",
 ]
 
 
@@ -248,7 +254,7 @@ def test_hostile_terms_are_refused_before_anything_is_run(term, monkeypatch, dat
             ms.moe(formula, data)
 
 
-PIECES = "y x g ~ | + - * : / ** 2 1 0 ( ) , log( C(g bs(x,df=4) I( x**2 `x` ' \" __ . poly(x,2) lambda = [".split()
+PIECES = "y x g ~ | + - * : / ** 2 1 0 ( ) , log( C(g bs(x,df=4) I( x**2 `x` ' \" __ . poly(x,2) lambda = ["
 
 
 @settings(deadline=None, max_examples=300)
@@ -256,7 +262,7 @@ PIECES = "y x g ~ | + - * : / ** 2 1 0 ( ) , log( C(g bs(x,df=4) I( x**2 `x` ' \
     st.one_of(
         st.text(max_size=40),
         st.text("xyg1029.~|+-*/:^()`'\" ,=[]{}_<>&@#\\\n", max_size=40),
-        st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join),
+        st.lists(st.sampled_from(PIECES.split()), max_size=14).map(" ".join),
     )
 )
 def test_any_text_is_a_formula_or_an_input_error(text):
@@ -270,13 +276,13 @@ def test_any_text_is_a_formula_or_an_input_error(text):
 
 #: Some of them go together, some do not.
 TERMS = (
-    "x z g year 1 0 `unit price` C(year) C(g,Sum) C(g,Treatment('q')) C(g,levels=['a']) log(x) log(g) sqrt(z) I(x**2) "
+    "x z g year 1 0 `hours` C(year) C(g,Sum) C(g,Treatment('q')) C(g,levels=['a']) log(x) log(g) sqrt(z) I(x**2) "
     "I(x>2) I(g+1) I(x/0) I(x//(year-1990)) I(g=='a') bs(x,df=4) bs(x,df=1) poly(z,2) scale(g) cr(x,df=3)"
-).split(" ")
+)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.sampled_from(TERMS), min_size=1, max_size=4), st.sampled_from(["+", "*", ":", "-", "/"]))
+@given(st.lists(st.sampled_from(TERMS.split()), min_size=1, max_size=4), st.sampled_from(["+", "*", ":", "-", "/"]))
 def test_any_formula_gives_a_model_or_an_input_error(pieces, operator):
     try:
         model = ms.moe(f"y ~ {operator.join(pieces)}", _rows(160))
@@ -722,6 +728,17 @@ def test_a_hostile_formula_in_a_file_is_refused(stored, tmp_path):
     header["design"]["formula"] = "y ~ I(__import__('os').system('true'))"
     path = storage.write(tmp_path / "hostile", header, arrays)
     with pytest.raises(InputError, match="there is no function"):
+        ms.load(path)
+
+
+def test_a_formula_with_other_columns_in_a_file_is_refused(stored, tmp_path):
+    """Else a name that is no column would be looked up among Python's own."""
+    header, arrays = storage.read(stored[1])
+    for key in ("format", "version"):
+        header.pop(key)
+    header["design"]["formula"] += " + I(exit)"
+    path = storage.write(tmp_path / "other", header, arrays)
+    with pytest.raises(InputError, match="the file's columns are not those of its formula"):
         ms.load(path)
 
 
