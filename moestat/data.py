@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
+from moestat.distinct import distinct_rows
 from moestat.errors import InputError
 from moestat.typing import BoolArray, FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
@@ -131,18 +132,22 @@ class Data:
         block_rows: int | None = None,
     ) -> None:
         rows = _validated(X, y, Z, sample_weight, offset, exposure, categorical, classes)
+        merged = _merged(rows)
+        self.uses_offset, self.uses_exposure = offset is not None, exposure is not None
+        self._lay_out(rows, _moments_of(merged or rows), block_rows)
+        if merged is not None:
+            self._merged = copy(self)
+            self._merged._lay_out(merged, self.moments, block_rows)
+            self.total_weight = self._merged.total_weight
+
+    def _lay_out(self, rows: _Rows, at: Coordinates, block_rows: int | None) -> None:
         self.schema = rows.schema
         self.n_rows = rows.weight.size
         self.total_weight = float(np.sum(rows.weight))
-        self.uses_offset, self.uses_exposure = offset is not None, exposure is not None
+        self.moments = self.coordinates = at
+        self._merged: Data | None = None
         self._unblended: Data | None = None
-        self.moments = self.coordinates = Coordinates(
-            _moments(rows.X, rows.weight),
-            _moments(rows.Z, rows.weight),
-            Affine.identity(1) if categorical else _moments(rows.Y - rows.offset[:, None], rows.weight),
-        )
         size = _tile_rows(self.n_rows, block_rows)
-        at = self.coordinates
         self._X = _tiles(rows.X, at.X, size, ones=True)
         self._Z = self._X if rows.Z is rows.X else _tiles(rows.Z, at.Z, size, ones=True)
         self._Y = _tiles(rows.Y, at.y, size)
@@ -162,6 +167,14 @@ class Data:
         one = self._Z is self._X  # then blocks say so too: passes share work on identical features
         for X, Z, Y, offset, weight in zip(self._X, self._Z, self._Y, self._offset, self._weight, strict=True):
             yield Block(X, X if one else Z, Y, offset, weight)
+
+    def merged(self) -> Data:
+        """Equal rows merged, in the order of their values; these rows as they are when too many are distinct.
+
+        What is computed from merged rows does not depend, to the last bit, on the order of the rows, nor on whether
+        a row of weight 2 is written once or twice.
+        """
+        return self if self._merged is None else self._merged.in_coordinates(self.coordinates)
 
     def in_coordinates(self, coordinates: Coordinates) -> Data:
         """The same rows in other working coordinates; what does not change is shared, not copied."""
@@ -257,7 +270,28 @@ def _positive_exposure(value: Any, n: int, keep: BoolArray) -> FloatArray:
     return exposure
 
 
+def _merged(rows: _Rows) -> _Rows | None:
+    """Equal rows merged, in the order of their values; None when too many are distinct."""
+    apart = () if rows.Z is rows.X else (rows.Z,)
+    distinct = distinct_rows((rows.X, *apart, rows.Y, rows.offset[:, None]), rows.weight)
+    if distinct is None:
+        return None
+    X = rows.X[distinct.row]
+    Z = X if rows.Z is rows.X else rows.Z[distinct.row]
+    return _Rows(X, Z, rows.Y[distinct.row], distinct.weight, rows.offset[distinct.row], rows.schema)
+
+
 # ------------------------------------------------------------------------------------- coordinates
+def _moments_of(rows: _Rows) -> Coordinates:
+    """Location and scale of all columns; class codes keep theirs."""
+    response = rows.Y - rows.offset[:, None]
+    return Coordinates(
+        _moments(rows.X, rows.weight),
+        _moments(rows.Z, rows.weight),
+        Affine.identity(1) if rows.schema.classes is not None else _moments(response, rows.weight),
+    )
+
+
 def _moments(columns: FloatArray, weight: FloatArray) -> Affine:
     """Location near the weighted mean of each column, and the power of two nearest to its standard deviation.
 

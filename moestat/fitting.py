@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,9 @@ def fit(
     if not isinstance(model, MixtureOfExperts):
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")
     solver = _solver(solver)
-    source = _source(model, X, y, Z, sample_weight, offset, exposure)
-    box = check_bounds(model, source.schema, bounds)
-    source = model.prepare(source, bounded=tuple(box))
+    rows = _source(model, X, y, Z, sample_weight, offset, exposure)
+    box = check_bounds(model, rows.schema, bounds)
+    source = model.prepare(_merged(rows), bounded=tuple(box))
     problem = Problem.of(model, source, box)
     _check_seed(seed)
     law = StartLaw.of(problem, int(seed), families)
@@ -118,7 +119,7 @@ def fit(
         search.run_default(N_STARTS)
     else:
         search.run(given, 0 if n_starts is None else _count(n_starts))
-    return _results(search)
+    return _results(search, rows)
 
 
 def _source(
@@ -133,6 +134,11 @@ def _source(
     if given:
         raise InputError(f"{', '.join(given)} must be left out when X is a block source, which holds them.")
     return X
+
+
+def _merged(rows: BlockSource) -> BlockSource:
+    """What is fitted: few rows are merged, so that their order and a row written twice do not show in any bit."""
+    return rows.merged() if isinstance(rows, Data) else rows
 
 
 def _solver(solver: Solver | str | None) -> Solver | None:
@@ -198,7 +204,7 @@ def _check_rows(model: MixtureOfExperts, law: StartLaw) -> None:
 
 
 # --------------------------------------------------------------------------------------- the result
-def _results(search: Search) -> Results:
+def _results(search: Search, rows: BlockSource) -> Results:
     model, problem, best = search.model, search.problem, search.best
     assert best.final is not None
     source = problem.passes.source
@@ -220,7 +226,11 @@ def _results(search: Search) -> Results:
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
     _warn(certificate)
-    return Results.of(model, problem, theta, sums, certificate, _starts_table(search, groups), best.final.trace)
+    starts = _starts_table(search, groups)
+    results = Results.of(model, problem, theta, sums, certificate, starts, best.final.trace)
+    if _merged(rows) is rows:
+        return results
+    return replace(results, source=rows.in_coordinates(source.coordinates))  # in the caller's order
 
 
 def _stop(best: Outcome) -> str:

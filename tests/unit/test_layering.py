@@ -20,7 +20,7 @@ PACKAGE = ROOT / "moestat"
 LAYERS = (
     ("typing", "errors", "spelling", "syntax"),
     ("params", "kernels", "directions", "storage"),
-    ("validate", "coordinates"),
+    ("validate", "coordinates", "distinct", "columns"),
     ("data",),
     ("component", "query", "sketch", "design", "frames"),
     ("gates", "experts"),
