@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -101,6 +102,12 @@ class MixtureOfExperts:
 
     def __hash__(self) -> int:
         return hash((self.gate, self.expert, self.n_experts, tuple(sorted(self.fixed or ()))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied by its arguments: a read-only mapping can be neither."""
+        fixed = None if self.fixed is None else dict(self.fixed)
+        again = partial(MixtureOfExperts, gate=self.gate, expert=self.expert, n_experts=self.n_experts, fixed=fixed)
+        return again, ()
 
     # ------------------------------------------------------------------------------- structure
     def dims(self, schema: Schema) -> tuple[Dims, Dims]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -67,6 +70,15 @@ def test_a_tuple_of_experts_has_one_family_per_expert():
 
 def test_a_whole_number_of_numpy_is_a_number_of_experts():
     assert ms.MixtureOfExperts(n_experts=np.int64(3)) == ms.MixtureOfExperts(n_experts=3)
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("fixed", [None, {"expert.variances": [1.0, 2.0]}])
+@each_expert
+def test_copies_are_equal(choice, fixed, again):
+    """What is held is a read-only mapping, which pickle does not know."""
+    model = ms.MixtureOfExperts(expert=EXPERT_CHOICES[choice], fixed=fixed)
+    assert again(model) == model
 
 
 @pytest.mark.parametrize("n_experts", [0, -1, 1.5, True, "2", None])
