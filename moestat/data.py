@@ -134,18 +134,18 @@ class Data:
         rows = _validated(X, y, Z, sample_weight, offset, exposure, categorical, classes)
         merged = _merged(rows)
         self.uses_offset, self.uses_exposure = offset is not None, exposure is not None
+        self._merged: Data | None = None
         self._lay_out(rows, _moments_of(merged or rows), block_rows)
         if merged is not None:
-            self._merged = copy(self)
-            self._merged._lay_out(merged, self.moments, block_rows)
-            self.total_weight = self._merged.total_weight
+            few = copy(self)
+            few._lay_out(merged, self.moments, block_rows)
+            self._merged, self.total_weight = few, few.total_weight
 
     def _lay_out(self, rows: _Rows, at: Coordinates, block_rows: int | None) -> None:
         self.schema = rows.schema
         self.n_rows = rows.weight.size
         self.total_weight = float(np.sum(rows.weight))
         self.moments = self.coordinates = at
-        self._merged: Data | None = None
         self._unblended: Data | None = None
         size = _tile_rows(self.n_rows, block_rows)
         self._X = _tiles(rows.X, at.X, size, ones=True)

@@ -31,7 +31,9 @@ def test_rows_are_those_of_unique_with_their_counts(values, seed):
 def test_weights_are_added_in_an_order_of_their_own():
     """0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1."""
     weight = np.array([0.1, 0.2, 0.3])
-    totals = {float(distinct_rows((np.zeros((3, 1)),), weight[list(order)]).weight[0]) for order in ([0, 1, 2], [2, 1, 0])}
+    totals = {
+        float(distinct_rows((np.zeros((3, 1)),), weight[list(order)]).weight[0]) for order in ([0, 1, 2], [2, 1, 0])
+    }
     assert len(totals) == 1
 
 
