@@ -83,5 +83,5 @@ def _position(argument: str, entry: Any, names: Sequence[str] | None, count: int
             raise InputError(f"{argument} asks for column {entry}, but X has {count}, numbered from 0.")
         return int(entry) % count
     raise InputError(
-        f"{argument} must hold names, positions from 0, a slice, a mask or a function of X that gives one; got {entry!r}."
+        f"{argument} must hold names, positions from 0, a slice, a mask, or a function of X giving one; got {entry!r}."
     )
