@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         SeparationWarning,
         SpikeWarning,
     )
+    from moestat.estimators import MoEClassifier, MoERegressor
     from moestat.fitting import fit
     from moestat.formula import FormulaModel, moe
     from moestat.model import MixtureOfExperts, MoEParams
@@ -45,7 +46,9 @@ _NAMES = {
     "Data": "data",
     "InputError": "errors",
     "MixtureOfExperts": "model",
+    "MoEClassifier": "estimators",
     "MoEParams": "model",
+    "MoERegressor": "estimators",
     "MoestatError": "errors",
     "MoestatWarning": "errors",
     "NotIdentifiedError": "errors",
@@ -70,7 +73,9 @@ __all__ = [
     "FormulaModel",
     "InputError",
     "MixtureOfExperts",
+    "MoEClassifier",
     "MoEParams",
+    "MoERegressor",
     "MoestatError",
     "MoestatWarning",
     "NotIdentifiedError",

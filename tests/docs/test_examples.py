@@ -10,7 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md", "docs/formula.md", "docs/solver.md"])
+PAGES = ["README.md", "docs/quickstart.md", "docs/solver.md", "docs/formula.md", "docs/sklearn.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_python_examples_run(page, capsys):
     """All Python blocks of a page, one after the other in one namespace."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
