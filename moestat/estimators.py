@@ -7,7 +7,7 @@ Behind them is `moestat.fit`; ``results_`` holds what it returns. A thing of sci
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,9 @@ N_STARTS = 10
 
 class _MoEEstimator(TransformerMixin, BaseEstimator):
     """What both estimators share: columns, seeds, and the way to `moestat.fit` and back."""
+
+    #: the response holds class labels
+    _of_classes: ClassVar[bool] = False
 
     results_: Results
     n_features_in_: int
@@ -102,8 +105,14 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         return self
 
     def _check_expert(self, model: MixtureOfExperts) -> None:
-        """Whether the experts suit this kind of response."""
-        raise NotImplementedError
+        """Refuse experts for the other kind of response."""
+        if model.expert.categorical == self._of_classes:
+            return
+        mine, other = ("class labels", "a numeric response") if self._of_classes else ("a numeric response", "classes")
+        example, door = ("multinomial", "MoERegressor") if self._of_classes else ("gaussian", "MoEClassifier")
+        raise InputError(
+            f"expert must be one for {mine}, such as {example!r}; got {self.expert!r}. For {other} use {door}."
+        )
 
     def _with_response(self, X: Any, y: Any, **rules: Any) -> tuple[FloatArray, AnyArray]:
         """Covariates and response as arrays that scikit-learn has checked."""
@@ -228,13 +237,6 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
     (3,)
     """
 
-    def _check_expert(self, model: MixtureOfExperts) -> None:
-        if model.expert.categorical:
-            raise InputError(
-                f"expert must be one for a numeric response, such as 'gaussian'; got {self.expert!r}. "
-                "For classes use MoEClassifier."
-            )
-
     def _with_response(self, X: Any, y: Any, **rules: Any) -> tuple[FloatArray, AnyArray]:
         return super()._with_response(X, y, y_numeric=True, **rules)
 
@@ -297,6 +299,8 @@ class MoEClassifier(ClassifierMixin, _MoEEstimator):
     ['Democrat', 'Independent', 'Republican']
     """
 
+    _of_classes: ClassVar[bool] = True
+
     classes_: AnyArray
 
     def __init__(
@@ -325,13 +329,6 @@ class MoEClassifier(ClassifierMixin, _MoEEstimator):
             gate_features=gate_features,
             expert_features=expert_features,
         )
-
-    def _check_expert(self, model: MixtureOfExperts) -> None:
-        if not model.expert.categorical:
-            raise InputError(
-                f"expert must be one for class labels, such as 'multinomial'; got {self.expert!r}. "
-                "For a numeric response use MoERegressor."
-            )
 
     def _with_response(self, X: Any, y: Any, **rules: Any) -> tuple[FloatArray, AnyArray]:
         rows, labels = super()._with_response(X, y, **rules)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moestat.bounds import check_bounds
-from moestat.certificate import Certificate, Rival, Status, examine
+from moestat.certificate import SPIKES, Certificate, Rival, Status, examine
 from moestat.data import BlockSource, Data
 from moestat.design import deficiencies
 from moestat.errors import (
@@ -284,6 +284,12 @@ def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:
     if c.status.trusted:
         best = max(c.higher, key=lambda rival: rival.loglik)
         kind = SeparationWarning if best.status is Status.RUNAWAY else NotIdentifiedWarning
+        if best.status in SPIKES:
+            return SpikeWarning, (
+                f"The fit ended at a {c.status.value}, but {sum(r.n_starts for r in c.higher)} of {c.n_starts} starts "
+                f"ended in spikes, up to {best.loglik - c.loglik:+.4g} higher: a few rows stand out from all others. "
+                "Look at them, or bound the variances, which lets an expert describe them."
+            )
         return kind, (
             f"The fit ended at a {c.status.value}, but {best.n_starts} starts reached {best.loglik:.6g} "
             f"({best.loglik - c.loglik:+.4g}): {best.status.value}. Fewer covariates or experts remove such suprema."

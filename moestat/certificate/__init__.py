@@ -2,7 +2,7 @@
 
 from moestat.certificate.examine import FLAT_TOLERANCE, examine
 from moestat.certificate.optimum import DISTINCT_LOGLIK, Certificate, Optimum, Rival
-from moestat.certificate.status import GRADIENT_TOLERANCE, OPEN_ENDED, Status
+from moestat.certificate.status import GRADIENT_TOLERANCE, OPEN_ENDED, SPIKES, Status
 from moestat.certificate.words import in_words
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "FLAT_TOLERANCE",
     "GRADIENT_TOLERANCE",
     "OPEN_ENDED",
+    "SPIKES",
     "Certificate",
     "Optimum",
     "Rival",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from moestat.certificate.status import OPEN_ENDED, Status
+from moestat.certificate.status import OPEN_ENDED, SPIKES, Status
 from moestat.certificate.wording import verdict
 from moestat.typing import BoolArray, FloatArray
 
@@ -200,15 +200,23 @@ class Certificate:
     def trusted(self) -> bool:
         """Whether the solution is a strict maximum (inside, or on the user's bounds) and no start went higher.
 
-        Spikes do not count as higher: their likelihood has no finite maximum.
+        Spikes count as higher only where they crowd the solution out; see `higher`.
         """
         return self.status.trusted and not self.higher
 
     @property
     def higher(self) -> tuple[Rival, ...]:
-        """Flat maxima and suprema at infinity of higher log-likelihood than the reported solution."""
+        """Rivals of higher log-likelihood that the reported solution should not hide.
+
+        Flat maxima and suprema at infinity; and spikes where more starts ended in them than at the solution and they
+        are higher by more than the BIC penalty of the whole model, as where a few rows stand out from all others.
+        """
         least = self.loglik + DISTINCT_LOGLIK * (self.n_rows + abs(self.loglik))
-        return tuple(r for r in self.rivals if r.status in OPEN_ENDED and r.loglik > least)
+        penalty = 0.5 * np.log(max(self.n_rows, 1.0)) * self.optimum.n_identified
+        spikes = [r for r in self.rivals if r.status in SPIKES and r.loglik > least + penalty]
+        crowded_out = sum(r.n_starts for r in spikes) > self.n_reached
+        open_ended = (r for r in self.rivals if r.status in OPEN_ENDED and r.loglik > least)
+        return (*open_ended, *(spikes if crowded_out else ()))
 
     @property
     def unseen(self) -> float:
@@ -224,8 +232,6 @@ class Certificate:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for storage."""

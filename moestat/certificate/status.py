@@ -34,3 +34,6 @@ class Status(Enum):
 
 #: Kinds without a finite, unique maximiser whose log-likelihood is bounded all the same.
 OPEN_ENDED = (Status.FLAT_MAXIMUM, Status.RUNAWAY)
+
+#: Kinds that rest on a few rows.
+SPIKES = (Status.SPIKE, Status.AT_FLOOR)

@@ -122,7 +122,10 @@ def test_the_status_is_the_kind_of_optimum(kind):
 
 @every_kind
 def test_only_a_strict_interior_maximum_is_trusted(kind):
-    assert fitted(kind).certificate.trusted is (KINDS[kind][1] is Status.STRICT_MAXIMUM)
+    certificate = fitted(kind).certificate
+    crowded_out = kind == "spike beside interior"  # most starts end in the spike, more than a hundred nats higher
+    assert certificate.trusted is (KINDS[kind][1] is Status.STRICT_MAXIMUM and not crowded_out)
+    assert (certificate.status.trusted and bool(certificate.higher)) is crowded_out
 
 
 def test_maxima_and_suprema_come_before_spikes_and_unfinished_points():
