@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 
 class MoestatError(Exception):
     """Base class of every error that moestat raises on purpose."""
@@ -41,3 +44,11 @@ class EmptyExpertWarning(ConvergenceWarning):
 
 class RankDeficientWarning(MoestatWarning):
     """Columns are constant or linear combinations of others; the minimum-norm solution is reported."""
+
+
+def warn(text: str, kind: type[MoestatWarning]) -> None:
+    """Warn at the line of the first caller outside the package, whichever door was used."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "moestat":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, kind, stacklevel=level)

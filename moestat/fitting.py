@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,8 +20,10 @@ from moestat.errors import (
     RankDeficientWarning,
     SeparationWarning,
     SpikeWarning,
+    warn,
 )
 from moestat.model import MixtureOfExperts, MoEParams, log_jacobian
+from moestat.progress import Report, reporting
 from moestat.representative import canonical
 from moestat.results import Results
 from moestat.search import Outcome, Search
@@ -49,6 +50,7 @@ def fit(
     families: Sequence[str] | None = None,
     bounds: Mapping[str, Any] | None = None,
     solver: Solver | str | None = None,
+    progress: bool | Report = False,
 ) -> Results:
     """Fit a mixture of experts by maximum likelihood.
 
@@ -81,6 +83,9 @@ def fit(
     solver : Solver or str, optional
         A solver of `moestat.solvers`, or its name, to run from each start; by default a short EM on all starts,
         then EM and trust-region Newton to the maximum on the most promising.
+    progress : bool or callable
+        True shows a bar on standard error; a function is called with the stage, the number of starts done, and the
+        number of starts.
 
     Returns
     -------
@@ -111,15 +116,21 @@ def fit(
     law = StartLaw.of(problem, int(seed), families)
     _check_rows(model, law)
     given = _given(problem, model, start)
-    search = Search(model, problem, law, solver)
     if isinstance(n_starts, str):
         _check_auto(n_starts)
+    with reporting(progress) as report:
+        search = Search(model, problem, law, solver, report)
+        _run(search, given, n_starts)
+    return _results(search, rows)
+
+
+def _run(search: Search, given: list[Start], n_starts: Any) -> None:
+    if isinstance(n_starts, str):
         search.run_until_found_often(given)
     elif n_starts is None and not given:
         search.run_default(N_STARTS)
     else:
         search.run(given, 0 if n_starts is None else _count(n_starts))
-    return _results(search, rows)
 
 
 def _source(
@@ -266,16 +277,15 @@ def _starts_table(search: Search, groups: list[list[Outcome]]) -> list[dict[str,
 # --------------------------------------------------------------------------------------- warnings
 def _warn(certificate: Certificate) -> None:
     for words in certificate.deficient:
-        warnings.warn(
+        warn(
             f"Columns are rank deficient: {words}; the solution of least norm is reported. See results.certificate.",
             RankDeficientWarning,
-            4,
         )
     if not certificate.trusted:
         kind, text = _complaint(certificate)
-        warnings.warn(f"{text} See results.certificate.", kind, stacklevel=4)
+        warn(f"{text} See results.certificate.", kind)
     elif certificate.optimum.empty:
-        warnings.warn(f"{_emptiness(certificate)} See results.certificate.", EmptyExpertWarning, stacklevel=4)
+        warn(f"{_emptiness(certificate)} See results.certificate.", EmptyExpertWarning)
 
 
 def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:

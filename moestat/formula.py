@@ -134,7 +134,8 @@ class FormulaModel:
         Parameters
         ----------
         **options
-            Options of `moestat.fit`: ``n_starts``, ``seed``, ``start``, ``families``, ``bounds``, ``solver``.
+            Options of `moestat.fit`: ``n_starts``, ``seed``, ``start``, ``families``, ``bounds``, ``solver``,
+            ``progress``.
 
         Returns
         -------

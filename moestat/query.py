@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from moestat.coordinates import Coordinates
 from moestat.data import Block, Schema
 from moestat.design import deficiencies
-from moestat.errors import InputError, RankDeficientWarning
+from moestat.errors import InputError, RankDeficientWarning, warn
 from moestat.typing import FloatArray
 from moestat.validate import as_matrix, as_vector
 
@@ -57,12 +56,11 @@ def _warn_of_broken_relations(schema: Schema, coordinates: Coordinates, of: str,
     found = [one for one in deficiencies(schema, coordinates) if of in one.of.split(" and ")]
     for relation, bad in zip(found, broken.T, strict=True):
         if bad.any():
-            warnings.warn(
+            warn(
                 f"{int(bad.sum())} of {len(rows)} rows of {of} break the relation {relation} that all rows of the "
                 f"fit keep (the first is row {int(np.argmax(bad))}). What is said about them rests on the solution "
                 "of least norm, not on data.",
                 RankDeficientWarning,
-                stacklevel=5,
             )
 
 

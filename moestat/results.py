@@ -347,6 +347,29 @@ class Results:
         table["P>|z|"] = 2 * ndtr(-table["z"].abs())
         return table.join(limits.rename(columns={0: "lower", 1: "upper"})), reason
 
+    def table(self, alpha: float = 0.05, *, kind: str = "observed") -> pd.DataFrame:
+        """All parameters with what the summary prints of them, at full precision.
+
+        Parameters
+        ----------
+        alpha : float
+            One minus the level of the confidence limits.
+        kind : {"observed", "opg", "sandwich"}
+            Covariance of the standard errors.
+
+        Returns
+        -------
+        DataFrame indexed by name, with columns estimate, std_err, z, p, lower, upper and role
+            The role is ``estimated``, ``held`` (by the model) or ``reference`` (the gate's last expert); only estimated
+            ones have errors, and those that the data do not determine have NaN.
+        """
+        import pandas as pd
+
+        numbers, _ = self._table(kind, alpha)
+        out = numbers.set_axis(["estimate", "std_err", "z", "p", "lower", "upper"], axis="columns")
+        role = np.where(self.held, "held", np.where(self.pinned, "reference", "estimated"))
+        return out.assign(role=pd.Categorical(role, ["estimated", "held", "reference"])).rename_axis("name")
+
     def summary(self, alpha: float = 0.05, *, kind: str = "observed") -> Summary:
         """Tables of the gate and of every expert, with the certificate beneath.
 

@@ -5,6 +5,7 @@ Every start's outcome is kept, whatever became of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from moestat.certificate import OPEN_ENDED, Optimum, Status, examine
 from moestat.model import MixtureOfExperts, log_jacobian
+from moestat.progress import Report, silent
 from moestat.representative import canonical
 from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
 from moestat.starts import Start, StartLaw, lost_experts, reseed
@@ -71,12 +73,15 @@ class Search:
     solver : Solver, optional
         A solver of the caller's runs from the start itself, as a published recipe would; by default all starts
         get a short EM, and the most promising go on with `EMThenNewton`.
+    report : callable
+        Told how far the search has come: stage, number of starts done, number of starts.
     """
 
     model: MixtureOfExperts
     problem: Problem
     law: StartLaw
     solver: Solver | None = None
+    report: Report = silent
     outcomes: list[Outcome] = field(default_factory=list)
     gave_up: bool = False
 
@@ -116,10 +121,20 @@ class Search:
         if self.solver is not None or len(starts) + len(self.outcomes) == 1:
             solver = self.solver or EMThenNewton()
             runs = (Outcome(start, solve(self.problem, solver, start.theta)) for start in starts)
-            self.outcomes += [self._examined(run, run.short) for run in runs]
+            self.outcomes += self._reported("runs", (self._examined(run, run.short) for run in runs), len(starts))
             return
-        self.outcomes += [self._short_run(len(self.outcomes) + i, start) for i, start in enumerate(starts)]
+        short = (self._short_run(len(self.outcomes) + i, start) for i, start in enumerate(starts))
+        self.outcomes += self._reported("short runs", short, len(starts))
         self._finish_promising()
+
+    def _reported(self, stage: str, outcomes: Iterator[Outcome], total: int) -> list[Outcome]:
+        """All outcomes, each reported as soon as it is there."""
+        self.report(stage, 0, total)
+        made = []
+        for outcome in outcomes:
+            made.append(outcome)
+            self.report(stage, len(made), total)
+        return made
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
@@ -136,11 +151,12 @@ class Search:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
         wanted = self._n_wanted
         order = sorted(range(len(self.outcomes)), key=lambda i: -self.outcomes[i].short.loglik)
-        interior = False
+        interior, done = False, 0
         twins = _Twins(self.problem)
         for rank, i in enumerate(order):
             if rank >= wanted and interior:
                 break
+            self.report("finishing", done, max(wanted, done + 1))
             outcome = self.outcomes[i]
             twin = twins.of(outcome)
             if outcome.final is None:
@@ -151,6 +167,8 @@ class Search:
             twins.add(self.outcomes[i])
             optimum = self.outcomes[i].optimum
             interior |= optimum is not None and optimum.status.trusted
+            done += 1
+        self.report("finishing", done, done)
 
     @property
     def _n_wanted(self) -> int:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 #: Categories of each column in their order; None for a column of numbers.
 Levels = dict[str, tuple[Any, ...] | None]
 
+#: Share of entries that are numbers beyond which a column of text is thought to be a spoilt column of numbers.
+MOSTLY = 0.5
+
+#: Up to this many different numbers written as text may be names of groups.
+FEW_LABELS = 20
+
 
 def as_frame(name: str, data: Any) -> pd.DataFrame:
     """The table that was passed, with names that are strings."""
@@ -81,10 +87,36 @@ def missing_rows(columns: Mapping[str, Any], counted: BoolArray | None = None) -
 def learn_levels(frame: pd.DataFrame, labels: Iterable[str]) -> Levels:
     """The categories of every column; ``labels`` are categories even if they are numbers. No entry is missing."""
     as_labels = set(labels)
+    for name in frame.columns:
+        if name not in as_labels:
+            _refuse_spoilt_numbers(name, frame[name])
     return {
         name: None if name not in as_labels and _is_numeric(frame[name]) else _levels(name, frame[name])
         for name in frame.columns
     }
+
+
+def _refuse_spoilt_numbers(name: str, column: pd.Series[Any]) -> None:
+    """Refuse text that is mostly numbers: as categories it would get a coefficient for each of them."""
+    import pandas as pd
+
+    if not (column.dtype == object or pd.api.types.is_string_dtype(column.dtype)):
+        return
+    entries = column.astype(str)
+    plain = pd.to_numeric(entries, errors="coerce")
+    numbers = plain.fillna(pd.to_numeric(entries.str.replace(",", ".", n=1), errors="coerce")).notna()
+    if numbers.mean() <= MOSTLY or (plain.notna().all() and entries.nunique() <= FEW_LABELS):
+        return
+    what, odd = (
+        ("numbers with a decimal comma", plain.isna()) if numbers.all() else ("text among its numbers", ~numbers)
+    )
+    if not odd.any():
+        what, odd = "numbers written as text", numbers
+    raise InputError(
+        f"column {name!r} holds {what} in {int(odd.sum())} of {len(odd)} rows, such as "
+        f"{entries.iloc[int(np.argmax(odd))]!r}. Make it a column of numbers, or write C({name}) if the entries are "
+        "names of categories."
+    )
 
 
 def prepared(frame: pd.DataFrame, levels: Levels) -> pd.DataFrame:

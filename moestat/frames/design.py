@@ -83,6 +83,11 @@ class FrameDesign:
         self._check(frame, names, [])
         return self._made(encoding, self._prepared(frame, names))
 
+    def needed(self, *, scored: bool = False) -> list[str]:
+        """Columns that new rows must have, with the response if ``scored``."""
+        known = [name for name in (self.offset, self.exposure) if name is not None]
+        return list(dict.fromkeys([*self._covariates(), *(self._response_columns() if scored else []), *known]))
+
     def _frame(self, data: Any) -> pd.DataFrame:
         if not self.readable:
             raise InputError(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 NOT_AVAILABLE = "not available"
 
+#: Letters of a formula that fit into the title's line.
+SHORT_FORMULA = 58
+
 
 def summarise(results: Results, alpha: float, kind: str) -> Summary:
     """Build the summary of a fit; standard errors of the given kind."""
@@ -24,8 +27,6 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
 
     table, reason = results._table(kind, alpha)
     summary = Summary()
-    if results.design is not None:
-        summary.tables.append(_formula(results.design))
     summary.tables.append(_heading(results, kind))
     for title, names in _groups(results):
         summary.tables.append(_coefficients(title, names, table, alpha, results))
@@ -36,16 +37,12 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
     return summary
 
 
-def _formula(design: FrameDesign) -> Any:
-    """The formula, and how many rows were left out."""
-    from statsmodels.iolib.table import SimpleTable
-    from statsmodels.iolib.tableformatting import fmt_2cols
-
-    rows = {"Formula:": " ".join(design.formula.text.split())}
-    if design.n_dropped:
-        rows["Rows dropped:"] = f"{design.n_dropped}, for missing entries"
-    left = dict(fmt_2cols, data_aligns="l", data_fmts=["%s"])
-    return SimpleTable([[text] for text in rows.values()], stubs=list(rows), txt_fmt=left)
+def _title(design: FrameDesign | None) -> str:
+    """What is fitted; a long formula goes to a line of its own."""
+    if design is None:
+        return "Mixture of experts"
+    formula = " ".join(design.formula.text.split())
+    return f"Mixture of experts{': ' if len(formula) <= SHORT_FORMULA else chr(10)}{formula}"
 
 
 def _heading(results: Results, kind: str) -> Any:
@@ -60,6 +57,8 @@ def _heading(results: Results, kind: str) -> Any:
         ("Observations:", f"{results.nobs:g}"),
         ("Identified parameters:", f"{results.df_model}"),
     ]
+    if results.design is not None and results.design.n_dropped:
+        left.insert(4, ("Rows dropped:", f"{results.design.n_dropped}, for missing entries"))
     if schema.classes is not None:
         left.append(("Reference class:", str(schema.classes[0])))
     right = [
@@ -71,7 +70,7 @@ def _heading(results: Results, kind: str) -> Any:
     ]
     right += [("", "")] * (len(left) - len(right))
     rows = [[a[1], b[0], b[1]] for a, b in zip(left, right, strict=True)]
-    return SimpleTable(rows, stubs=[a[0] for a in left], title="Mixture of experts", txt_fmt=_two_columns(fmt_2cols))
+    return SimpleTable(rows, stubs=[a[0] for a in left], title=_title(results.design), txt_fmt=_two_columns(fmt_2cols))
 
 
 def _two_columns(base: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,51 @@
+"""Options that several commands share, and how options are declared: by the panel of the help page they stand in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from moestat.errors import InputError
+
+
+def _option(panel: str, help: str, *flags: str) -> Any:
+    return typer.Option(*flags, help=help, rich_help_panel=panel)
+
+
+of_model = partial(_option, "The model")
+of_fit = partial(_option, "The fit")
+of_output = partial(_option, "Output")
+of_file = partial(_option, "Reading the file")
+
+Table = Annotated[
+    str,
+    typer.Argument(metavar="DATA", help="A .csv, .tsv or .parquet file; - reads CSV from standard input."),
+]
+Overwrite = Annotated[bool, of_output("Replace what is there.", "--overwrite")]
+Quiet = Annotated[bool, of_output("Print nothing but errors.", "--quiet", "-q")]
+Level = Annotated[float, of_output("Level of the confidence limits.")]
+Sep = Annotated[str | None, of_file("Delimiter of a CSV file. (default: comma, or tab for .tsv)")]
+Decimal = Annotated[str, of_file("Decimal point of a CSV file.")]
+Encoding = Annotated[str, of_file("Encoding of a CSV file.")]
+NA = Annotated[list[str] | None, of_file("Also read this entry as missing (may be repeated).", "--na")]
+
+
+class Covariance(StrEnum):
+    """Covariance of the standard errors."""
+
+    OBSERVED = "observed"
+    OPG = "opg"
+    SANDWICH = "sandwich"
+
+
+Errors = Annotated[Covariance, of_output("Covariance of the standard errors.", "--covariance")]
+
+
+def alpha_of(level: float) -> float:
+    """One minus the level of limits."""
+    if not 0 < level < 1:
+        raise InputError(f"--level must lie between 0 and 1, as 0.95 does; got {level:g}.")
+    return 1 - level

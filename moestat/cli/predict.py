@@ -1,0 +1,103 @@
+"""``moestat predict``: a fitted model and new rows in, predictions out."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from moestat.cli.options import (
+    NA,
+    Covariance,
+    Decimal,
+    Encoding,
+    Errors,
+    Level,
+    Overwrite,
+    Quiet,
+    Sep,
+    Table,
+    alpha_of,
+    of_output,
+)
+from moestat.cli.voice import ExitCode, speaking, tell
+from moestat.errors import InputError
+
+
+class Missing(StrEnum):
+    """What becomes of rows with missing entries."""
+
+    RAISE = "raise"
+    BLANK = "blank"
+
+
+def command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder or the model.npz that moestat fit wrote.")],
+    data: Table,
+    gate: Annotated[bool, of_output("Add the weights of the gate.", "--gate")] = False,
+    experts: Annotated[bool, of_output("Add the mean of every expert.", "--experts")] = False,
+    responsibilities: Annotated[
+        bool,
+        of_output("Add the probability of every expert given the response, a column of DATA.", "--responsibilities"),
+    ] = False,
+    density: Annotated[bool, of_output("Add log p(y | x), in nats.", "--density")] = False,
+    keep: Annotated[list[str] | None, of_output("Copy this column of DATA, or all (may be repeated).")] = None,
+    missing: Annotated[Missing, of_output("Rows with missing entries: refused, or left empty.")] = Missing.RAISE,
+    out: Annotated[Path | None, of_output("File for the predictions. (default: CSV on standard output)")] = None,
+    overwrite: Overwrite = False,
+    level: Level = 0.95,
+    covariance: Errors = Covariance.OBSERVED,
+    json: Annotated[bool, of_output("Print JSON, an object per row, instead of CSV.", "--json")] = False,
+    quiet: Quiet = False,
+    sep: Sep = None,
+    decimal: Decimal = ".",
+    encoding: Encoding = "utf-8-sig",
+    na: NA = None,
+) -> None:
+    """Predict new rows with a fitted model: means, their standard errors and limits, limits of a new response.
+
+    moestat predict fit new.csv --out predictions.csv
+
+    One row comes out for each row of DATA, in its order.
+    """
+    with speaking(quiet):
+        alpha = alpha_of(level)
+        from moestat.cli.outputs import as_json, plain
+        from moestat.cli.predictions import ADDED, Rows, kept, predicted
+        from moestat.cli.tables import Reading, check_writable, read_table, write_table
+        from moestat.results import load
+
+        if out is not None:
+            check_writable(out, overwrite)
+        results = load(_model_file(model))
+        table = read_table(data, Reading(sep, decimal, encoding, na))
+        asked = {"gate": gate, "experts": experts, "responsibilities": responsibilities, "density": density}
+        rows = Rows.of(results, table, scored=responsibilities or density, blank=missing is Missing.BLANK)
+        added = [ADDED[name](rows) for name, wanted in asked.items() if wanted]
+        found = rows.aligned([kept(rows, keep), predicted(rows, alpha, covariance), *added])
+        if out is not None:
+            write_table(found, out)
+            if not quiet:
+                tell(f"Written: {out}, {len(found)} rows of {', '.join(found.columns)}")
+        elif json:
+            typer.echo(as_json(plain(found.to_dict("records"))))
+        else:
+            found.to_csv(sys.stdout, index=False)
+        if not results.certificate.trusted and not quiet:
+            tell(f"Warning: the fit of this model ended at: {results.certificate.status.value}.")
+    if not results.certificate.trusted:
+        raise typer.Exit(ExitCode.UNTRUSTED)
+
+
+def _model_file(path: Path) -> Path:
+    """The model itself, or in the folder of a fit."""
+    from moestat.cli.outputs import MODEL
+
+    if path.is_dir():
+        if not (path / MODEL).is_file():
+            raise InputError(f"the folder {str(path)!r} holds no {MODEL}. Make one with: moestat fit ... --out {path}")
+        return path / MODEL
+    return path

@@ -1,0 +1,152 @@
+"""Predictions of a table's rows, as columns of a new table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from moestat.cli.voice import tell
+from moestat.errors import InputError, NotIdentifiedError
+from moestat.frames.columns import as_frame, check_present, missing_rows
+from moestat.results import Results
+from moestat.typing import AnyArray, BoolArray, FloatArray
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The complete rows of a table, as a model reads them, and where they stand in it.
+
+    Parameters
+    ----------
+    results : Results
+    table : DataFrame
+        The rows without missing entries.
+    complete : ndarray of bool
+        Which rows of the whole table they are.
+    """
+
+    results: Results
+    table: pd.DataFrame
+    complete: BoolArray
+
+    @staticmethod
+    def of(results: Results, table: pd.DataFrame, *, scored: bool, blank: bool) -> Rows:
+        """The rows of a table, with the response if ``scored``; incomplete ones are refused unless ``blank``."""
+        table = as_frame("DATA", table)
+        needed = _needed(results, scored)
+        check_present("DATA", table, needed)
+        gaps, words = (
+            missing_rows({name: table[name] for name in needed}) if needed else (np.zeros(len(table), bool), "")
+        )
+        if words and not blank:
+            raise InputError(f"DATA: {words}. Fill them, or pass --missing blank to leave their predictions empty.")
+        if gaps.all():
+            raise InputError(f"DATA: {words}: there is nothing to predict.")
+        if words:
+            tell(f"{words}; their predictions are empty.")
+        return Rows(results, table[~gaps].reset_index(drop=True), ~gaps)
+
+    @property
+    def covariates(self) -> tuple[Any, Any]:
+        """X and Z of the rows; a formula makes them of the table itself."""
+        if self.results.design is not None:
+            return self.table, None
+        schema = self.results.schema
+        X = self.table[list(schema.features)]
+        return X, None if schema.gate_features == schema.features else self.table[list(schema.gate_features)]
+
+    @property
+    def scored(self) -> tuple[Any, Any, Any]:
+        """X, y and Z."""
+        X, Z = self.covariates
+        if self.results.design is not None:
+            return X, None, Z
+        names, classes = list(self.results.schema.responses), self.results.schema.classes
+        return X, self.table[names[0] if len(names) == 1 or classes is not None else names], Z
+
+    def aligned(self, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Columns side by side, one row for every row of the whole table; incomplete ones are empty."""
+        joined = pd.concat(parts, axis="columns")
+        return joined.set_axis(np.flatnonzero(self.complete), axis="index").reindex(range(self.complete.size))
+
+
+def _needed(results: Results, scored: bool) -> list[str]:
+    if results.design is not None:
+        return results.design.needed(scored=scored)
+    schema = results.schema
+    return list(dict.fromkeys([*schema.features, *schema.gate_features, *(schema.responses if scored else ())]))
+
+
+# --------------------------------------------------------------------------------------- columns
+def kept(rows: Rows, names: Sequence[str] | None) -> pd.DataFrame:
+    """Columns of the table itself; ``all`` stands for all."""
+    asked = list(names or ())
+    if asked == ["all"]:
+        return rows.table
+    check_present("DATA", rows.table, asked)
+    return rows.table[asked]
+
+
+def predicted(rows: Rows, alpha: float, kind: str) -> pd.DataFrame:
+    """Means with standard errors and limits, or means alone where the data do not determine the parameters."""
+    X, Z = rows.covariates
+    try:
+        frame = rows.results.get_prediction(X, Z, kind=kind).summary_frame(alpha)
+    except NotIdentifiedError as error:
+        tell(f"No standard errors: {error}")
+        frame = _means(rows.results.predict(X, Z), rows.results.schema.classes)
+    classes = rows.results.schema.classes
+    if classes is None:
+        return frame
+    best = np.asarray(classes, dtype=object)[frame["mean"].to_numpy().argmax(axis=1)]
+    names = [f"{name}[{label}]" for name, label in frame.columns.tolist()]
+    return pd.concat([pd.DataFrame({"class": best}), frame.set_axis(names, axis="columns")], axis="columns")
+
+
+def _means(values: FloatArray, classes: tuple[Any, ...] | None) -> pd.DataFrame:
+    if classes is None:
+        return pd.DataFrame({"mean": values})
+    return pd.concat({"mean": pd.DataFrame(values, columns=list(classes))}, axis="columns")
+
+
+def gate_weights(rows: Rows) -> pd.DataFrame:
+    """Weights of the gate, one column per expert."""
+    return _by_expert("gate", rows.results.gate_weights(*rows.covariates))
+
+
+def expert_means(rows: Rows) -> pd.DataFrame:
+    """Mean of every expert; its class probabilities."""
+    means = rows.results.expert_means(*rows.covariates)
+    if means.ndim == 2:
+        return _by_expert("expert", means).add_suffix(".mean")
+    labels = rows.results.schema.classes or ()
+    experts = range(1, means.shape[1] + 1)
+    names = [f"expert[{k}].mean[{label}]" for k in experts for label in labels]
+    return pd.DataFrame(means.reshape(len(means), -1), columns=names)
+
+
+def responsibilities(rows: Rows) -> pd.DataFrame:
+    """Probability of every expert given covariates and response."""
+    return _by_expert("responsibility", rows.results.responsibilities(*rows.scored))
+
+
+def log_density(rows: Rows) -> pd.DataFrame:
+    """log p(y | x) in nats."""
+    return pd.DataFrame({"log_density": rows.results.log_density(*rows.scored)})
+
+
+def _by_expert(name: str, values: AnyArray) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=[f"{name}[{k}]" for k in range(1, values.shape[1] + 1)])
+
+
+#: Columns that are added on request, by the name of the option.
+ADDED: dict[str, Callable[[Rows], pd.DataFrame]] = {
+    "gate": gate_weights,
+    "experts": expert_means,
+    "responsibilities": responsibilities,
+    "density": log_density,
+}

@@ -1,0 +1,74 @@
+"""How commands speak: results on standard output, all else on standard error; errors in the words of the options."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import typer
+
+from moestat.errors import InputError, MoestatError, MoestatWarning
+
+
+class ExitCode(IntEnum):
+    """What a command returns to the shell."""
+
+    DONE = 0
+    BUG = 1  # Python's own code for an exception that nobody expected
+    BAD_INPUT = 2
+    UNTRUSTED = 3
+    INTERRUPTED = 130
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 2 bad input, nothing was written; 3 done, but the fit did not end at a maximum that can be "
+    "trusted (the verdict says where it ended); 130 interrupted, nothing was written; 1 an error that moestat did not "
+    "foresee."
+)
+
+#: Words of the Python interface, and what to type instead.
+_OPTIONS = (
+    (r"missing='(\w+)'", r"--missing \1"),
+    (r"\bn_experts=(\d+)", r"--experts \1"),
+    (r"\bn_experts\b", "--experts"),
+    (r"\bn_starts\b", "--starts"),
+    (r"\bbound the variances\b", "bound the variances (--bound expert.variances=0.01:)"),
+    (r" See results\.certificate\.", ""),
+    (r", or use the default solver\b", ", or leave --solver out"),
+)
+
+
+def in_options(text: str) -> str:
+    """A message of the package in the words of the command line."""
+    for words, option in _OPTIONS:
+        text = re.sub(words, option, text)
+    return text
+
+
+def tell(text: str) -> None:
+    """A line on standard error."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def speaking(quiet: bool = False) -> Iterator[None]:
+    """Errors and warnings as lines on standard error, and the exit code that goes with them.
+
+    Warnings are told once each, when the work is done, and not at all if ``quiet``.
+    """
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MoestatWarning)
+            yield
+    except (InputError, MoestatError) as error:
+        tell(f"Error: {in_options(str(error))}")
+        raise typer.Exit(ExitCode.BAD_INPUT) from None
+    except KeyboardInterrupt:
+        tell("Interrupted. Nothing was written.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if not quiet:
+        for text in dict.fromkeys(str(warning.message) for warning in caught):
+            tell(f"Warning: {in_options(text)}")
