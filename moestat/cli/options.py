@@ -48,4 +48,4 @@ def alpha_of(level: float) -> float:
     """One minus the level of limits."""
     if not 0 < level < 1:
         raise InputError(f"--level must lie between 0 and 1, as 0.95 does; got {level:g}.")
-    return 1 - level
+    return round(1 - level, 12)  # 0.05 for 0.95, as a Python user would write

@@ -44,7 +44,7 @@ def document(results: Results, settings: Mapping[str, Any], alpha: float, kind: 
         "verdict": str(certificate).splitlines(),
         "certificate": certificate.to_dict(),
         "covariance": kind,
-        "level": 1 - alpha,
+        "level": round(1 - alpha, 12),
         "parameters": table.astype({"role": str}).to_dict("records"),
     }
     out: dict[str, Any] = plain(found)

@@ -100,4 +100,10 @@ def _model_file(path: Path) -> Path:
         if not (path / MODEL).is_file():
             raise InputError(f"the folder {str(path)!r} holds no {MODEL}. Make one with: moestat fit ... --out {path}")
         return path / MODEL
+    if not path.exists():
+        raise InputError(f"there is no folder or file {str(path)!r}. Make a model with: moestat fit ... --out {path}")
+    if path.suffix != Path(MODEL).suffix:
+        raise InputError(
+            f"MODEL, the first argument, must be the folder or the {MODEL} that moestat fit wrote; got {str(path)!r}."
+        )
     return path

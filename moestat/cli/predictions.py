@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from moestat.cli.voice import tell
-from moestat.errors import InputError, NotIdentifiedError
+from moestat.errors import InputError, MoestatWarning, NotIdentifiedError, warn
 from moestat.frames.columns import as_frame, check_present, missing_rows
 from moestat.results import Results
 from moestat.typing import AnyArray, BoolArray, FloatArray
@@ -47,7 +46,7 @@ class Rows:
         if gaps.all():
             raise InputError(f"DATA: {words}: there is nothing to predict.")
         if words:
-            tell(f"{words}; their predictions are empty.")
+            warn(f"{words}; their predictions are empty.", MoestatWarning)
         return Rows(results, table[~gaps].reset_index(drop=True), ~gaps)
 
     @property
@@ -97,13 +96,14 @@ def predicted(rows: Rows, alpha: float, kind: str) -> pd.DataFrame:
     try:
         frame = rows.results.get_prediction(X, Z, kind=kind).summary_frame(alpha)
     except NotIdentifiedError as error:
-        tell(f"No standard errors: {error}")
+        warn(f"No standard errors: {error}", MoestatWarning)
         frame = _means(rows.results.predict(X, Z), rows.results.schema.classes)
     classes = rows.results.schema.classes
     if classes is None:
         return frame
     best = np.asarray(classes, dtype=object)[frame["mean"].to_numpy().argmax(axis=1)]
-    names = [f"{name}[{label}]" for name, label in frame.columns.tolist()]
+    levels = (frame.columns.get_level_values(i) for i in (0, 1))
+    names = [f"{name}[{label}]" for name, label in zip(*levels, strict=True)]
     return pd.concat([pd.DataFrame({"class": best}), frame.set_axis(names, axis="columns")], axis="columns")
 
 

@@ -20,6 +20,9 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 PARQUET = (".parquet", ".pq")
 STANDARD = "-"
 
+#: With or without the mark that some programs put at the beginning of a file.
+UTF_8 = "utf-8-sig"
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -27,7 +30,7 @@ class Reading:
 
     sep: str | None = None
     decimal: str = "."
-    encoding: str = "utf-8-sig"
+    encoding: str = UTF_8
     na: Sequence[str] | None = None
 
 
@@ -40,7 +43,7 @@ def read_table(path: str, reading: Reading) -> pd.DataFrame:
         When there is no such file, or it cannot be read; the message says what to do.
     """
     if path == STANDARD:
-        return _read_csv(sys.stdin, ",", "standard input", reading)
+        return _read_csv(sys.stdin.buffer, ",", "standard input", reading)
     file = Path(path)
     if not file.is_file():
         raise InputError(_no_file(file))
@@ -117,9 +120,11 @@ def _read_csv(source: Any, sep: str, called: str, reading: Reading) -> pd.DataFr
     except pd.errors.EmptyDataError:
         raise InputError(f"{called} is empty. The first line must hold the names of the columns.") from None
     except UnicodeError:
-        raise InputError(f"{called} is not written in {reading.encoding}. Try --encoding latin-1.") from None
+        encoding = "UTF-8" if reading.encoding == UTF_8 else reading.encoding
+        raise InputError(f"{called} is not written in {encoding}. Try --encoding latin-1.") from None
     except (LookupError, ValueError, OSError) as error:  # pandas' ParserError is a ValueError
-        raise InputError(f"{called} cannot be read as CSV ({error}). See --sep, --decimal and --encoding.") from None
+        cause = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise InputError(f"{called} cannot be read as CSV ({cause}). See --sep, --decimal and --encoding.") from None
     only = str(table.columns[0])
     if table.shape[1] == 1 and (found := next((mark for mark in ";\t|" if mark in only), None)):
         raise InputError(f"{called} has one column, {only!r}. Pass --sep '{found}'.".replace("\t", "\\t"))

@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import Any
 
 import typer
 
-from moestat.errors import InputError, MoestatError, MoestatWarning
+from moestat.errors import MoestatError, MoestatWarning
 
 
 class ExitCode(IntEnum):
@@ -36,6 +37,13 @@ _OPTIONS = (
     (r"\bn_experts\b", "--experts"),
     (r"\bn_starts\b", "--starts"),
     (r"\bbound the variances\b", "bound the variances (--bound expert.variances=0.01:)"),
+    (r" or an instance of (Gate|Expert)", ""),
+    (r" For other settings pass a solver itself, such as .*$", ""),
+    (r"the first is row (\d+)", r"the first is row \1, counted from 0"),
+    (
+        r"such as ('.*?')\. Make it a column of numbers,",
+        r"such as \1. Correct the file, pass --na \1 if that means a missing entry (or --decimal ,),",
+    ),
     (r" See results\.certificate\.", ""),
     (r", or use the default solver\b", ", or leave --solver out"),
 )
@@ -57,18 +65,28 @@ def tell(text: str) -> None:
 def speaking(quiet: bool = False) -> Iterator[None]:
     """Errors and warnings as lines on standard error, and the exit code that goes with them.
 
-    Warnings are told once each, when the work is done, and not at all if ``quiet``.
+    Each warning is told once, and not at all if ``quiet``.
     """
+    told: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if not quiet and str(message) not in told:
+            told.add(str(message))
+            tell(f"Warning: {in_options(str(message))}")
+
     try:
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings():
             warnings.simplefilter("always", MoestatWarning)
+            warnings.showwarning = show
             yield
-    except (InputError, MoestatError) as error:
+    except MoestatError as error:
         tell(f"Error: {in_options(str(error))}")
+        raise typer.Exit(ExitCode.BAD_INPUT) from None
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except OSError as error:
+        tell(f"Error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except KeyboardInterrupt:
         tell("Interrupted. Nothing was written.")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    if not quiet:
-        for text in dict.fromkeys(str(warning.message) for warning in caught):
-            tell(f"Warning: {in_options(text)}")

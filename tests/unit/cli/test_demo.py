@@ -1,18 +1,12 @@
-"""The command line."""
+"""The demonstration."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from moestat.cli import app
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +46,3 @@ def test_the_demo_names_its_sources_and_figures(demo):
     text = demo[0].stdout
     assert text.count("Source:") == 2
     assert all(f"Figure: {demo[1] / name}" in text for name in ("tone.png", "anes96.png"))
-
-
-def test_without_a_command_help_is_shown():
-    assert "demo" in CliRunner().invoke(app, []).output
-
-
-def test_an_unknown_command_is_an_error():
-    result = CliRunner().invoke(app, ["demoo"])
-    assert result.exit_code == 2
-    assert "No such command" in result.output
-
-
-def test_python_m_moestat_is_the_command():
-    run = subprocess.run(
-        [sys.executable, "-m", "moestat", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "demo" in run.stdout
-    assert not run.stderr
