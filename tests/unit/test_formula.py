@@ -783,3 +783,37 @@ def test_an_unsafe_formula_is_not_run_from_a_file(tmp_path, data):
         again.predict(data)
     X, Z = 2 * data["x"].to_numpy()[:, None], data["z"].to_numpy()[:, None]
     assert np.array_equal(again.predict(X, Z), results.predict(data))
+
+
+# --------------------------------------------------------------------------------------- spoilt numbers
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (
+            lambda text: "n/a" if float(text) < -0.5 else text,
+            r"holds text among its numbers in \d+ of 60 rows, such as 'n/a'",
+        ),
+        (
+            lambda text: text.replace(".", ","),
+            r"holds numbers with a decimal comma in 60 of 60 rows, such as '-?\d,\d+'",
+        ),
+        (str, r"holds numbers written as text in 60 of 60 rows"),
+    ],
+)
+def test_a_spoilt_column_of_numbers_is_no_category(spoil, words):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=60), "x": [spoil(f"{x:.6f}") for x in rng.normal(size=60)]})
+    with pytest.raises(InputError, match=rf"column 'x' {words}.*or write C\(x\)"):
+        ms.moe("y ~ x", frame)
+
+
+@pytest.mark.parametrize("column", [list("abc") * 20, ["1", "2", "3"] * 20, ["0-4", "5-9", "10+"] * 20])
+def test_names_of_groups_are_categories(column):
+    frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=60), "g": column})
+    assert ms.moe("y ~ g", frame).X.shape == (60, 2)
+
+
+def test_numbers_as_names_are_categories_when_told():
+    codes = [f"{2000 + i}" for i in range(30)]
+    frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=60), "g": codes * 2})
+    assert ms.moe("y ~ C(g)", frame).X.shape == (60, 29)

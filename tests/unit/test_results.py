@@ -924,3 +924,26 @@ def test_a_fit_that_was_stopped_has_not_converged():
     with pytest.warns(ConvergenceWarning, match="not converged"):
         results = ms.fit(ms.MixtureOfExperts(n_experts=2), X, y, n_starts=1, solver=ms.solvers.EM(max_iter=2))
     assert not results.converged
+
+
+# --------------------------------------------------------------------------------------- the table
+@every_case
+def test_the_table_has_what_its_parts_have(case):
+    results = fitted(case).results
+    table = results.table()
+    assert list(table.index) == results.all_names
+    estimated = table[table["role"] == "estimated"]
+    assert list(estimated.index) == results.names
+    np.testing.assert_array_equal(estimated["estimate"], results.estimates)
+    np.testing.assert_array_equal(estimated["std_err"], results.bse)
+    np.testing.assert_array_equal(estimated[["lower", "upper"]], results.conf_int())
+    np.testing.assert_array_equal(table["role"] == "held", results.held)
+    assert table.loc[table["role"] != "estimated", "std_err"].isna().all()
+
+
+def test_the_table_takes_level_and_covariance():
+    results = fitted("gate").results
+    table = results.table(0.5, kind="sandwich")
+    estimated = table[table["role"] == "estimated"]
+    np.testing.assert_array_equal(estimated["std_err"], results.standard_errors("sandwich"))
+    np.testing.assert_array_equal(estimated[["lower", "upper"]], results.conf_int(0.5, kind="sandwich"))
