@@ -392,7 +392,7 @@ def test_names_are_carried_into_the_summary(rich):
     assert "expert[2].bs(x, df=4)[3]" in rich.names
     assert "expert[1].C(g)[T.b]" in rich.names
     text = rich.summary().as_text()
-    assert "Formula:           y ~ bs(x, df=4) + C(g) | z + center(`unit price`)" in text
+    assert "Mixture of experts: y ~ bs(x, df=4) + C(g) | z + center(`unit price`)" in text
     assert "Rows dropped" not in text
     assert rich.t_test("expert[1].C(g)[T.b] = expert[2].C(g)[T.b]").pvalue < 1
 
