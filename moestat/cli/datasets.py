@@ -7,20 +7,21 @@ from typing import Annotated
 
 import typer
 
-from moestat.cli.options import Overwrite, of_output
+from moestat.cli.options import Overwrite, Quiet, of_output
 from moestat.cli.voice import speaking, tell
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A data set; without it all are listed.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A data set; without it all are listed.")] = None,
     out: Annotated[Path | None, of_output("Write its rows to this .csv, .tsv or .parquet file.")] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the data sets, describe one, or write its rows to a file.
 
     moestat datasets tone --out tone.csv
     """
-    with speaking():
+    with speaking(quiet):
         from moestat.cli.tables import check_writable, write_table
         from moestat.datasets import DATASETS, load
         from moestat.errors import InputError
@@ -38,4 +39,5 @@ def command(
         check_writable(out, overwrite)
         frame = data.frame
         write_table(frame, out)
-        tell(f"Written: {out}, {len(frame)} rows of {', '.join(frame.columns)}")
+        if not quiet:
+            tell(f"Written: {out}, {len(frame)} rows of {', '.join(frame.columns)}")
