@@ -22,7 +22,7 @@ from moestat.params import Layout, Slot, leaf_names
 from moestat.passes import Passes
 from moestat.query import query_block
 from moestat.terms import Terms, Tile
-from moestat.typing import BoolArray, FloatArray
+from moestat.typing import BoolArray, FloatArray, IntArray
 from moestat.validate import as_matrix
 
 
@@ -411,6 +411,12 @@ class MixtureOfExperts:
         """
         return draw(*self._query(params, X, Z, offset=offset), rng)
 
+    def sample_with_experts(
+        self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
+    ) -> tuple[FloatArray, IntArray]:
+        """The responses that `sample` draws, and the expert of each row: codes 0, ..., K - 1."""
+        return draw_with_experts(*self._query(params, X, Z, offset=offset), rng)
+
     def _query(
         self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None
     ) -> tuple[Terms, FloatArray, Block]:
@@ -457,11 +463,18 @@ def log_densities(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
 
 def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
     """One response per row in working units: (n,), or (n, m) for several responses."""
+    return draw_with_experts(terms, theta, block, rng)[0]
+
+
+def draw_with_experts(
+    terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator
+) -> tuple[FloatArray, IntArray]:
+    """The same, and the expert of each row (n,): first the gate draws an expert, then the expert a response."""
     weights = terms.gate_weights(theta, block)
     uniform = rng.random(block.weight.size)
     chosen = (uniform > np.cumsum(weights, axis=0)[:-1]).sum(axis=0)
     drawn = terms.expert.draw(theta[terms.expert_columns], block, chosen, rng)
-    return drawn[0] if len(drawn) == 1 else np.ascontiguousarray(drawn.T)
+    return drawn[0] if len(drawn) == 1 else np.ascontiguousarray(drawn.T), chosen
 
 
 # --------------------------------------------------------------------------------------- helpers

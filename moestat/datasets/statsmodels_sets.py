@@ -1,0 +1,77 @@
+"""The data sets of statsmodels."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from moestat.datasets.dataset import Dataset, linear
+from moestat.errors import InputError
+from moestat.spelling import suggestion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def from_statsmodels(name: str) -> Dataset:
+    """A data set that comes with statsmodels.
+
+    The suggested model is linear: its response is what statsmodels calls ``endog``, its covariates ``exog``.
+
+    Parameters
+    ----------
+    name : str
+        A module of ``statsmodels.datasets``.
+
+    Raises
+    ------
+    InputError
+        When there is no such data set; the message lists the known ones.
+
+    Examples
+    --------
+    >>> import moestat as ms
+    >>> model = ms.datasets.from_statsmodels("statecrime").moe("murder ~ poverty + single | urban")
+    """
+    known = _names()
+    if name not in known:
+        raise InputError(f"statsmodels has no data set {name!r}; it has {known}.{suggestion(str(name), known)}")
+    module = import_module(f"statsmodels.datasets.{name}")
+    rows = module.load_pandas()
+
+    def read() -> pd.DataFrame:
+        return rows.data.copy()  # type: ignore[no-any-return]
+
+    return Dataset(
+        name=name,
+        title=_one_line(module.TITLE),
+        description=_one_line(module.DESCRSHORT),
+        source=_one_line(module.SOURCE),
+        columns={},
+        suggestion=_suggested(rows),
+        _read=read,
+    )
+
+
+def _names() -> list[str]:
+    import statsmodels.datasets
+
+    found = (module.name for module in iter_modules(statsmodels.datasets.__path__) if module.ispkg)
+    return sorted(name for name in found if name != "tests")
+
+
+def _suggested(rows: Any) -> Any:
+    """Nothing where statsmodels names no response, or several."""
+    import pandas as pd
+
+    if not isinstance(rows.endog, pd.Series):
+        return None
+    exog = pd.DataFrame() if rows.exog is None else pd.DataFrame(rows.exog)
+    return linear(
+        str(rows.endog.name), map(str, exog.columns), why="Response and covariates as statsmodels names them."
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
