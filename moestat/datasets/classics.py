@@ -38,7 +38,7 @@ def load(name: str) -> Dataset:
     >>> import moestat as ms
     >>> results = ms.datasets.load("tone").moe().fit()
     """
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         raise InputError(
             f"name must be one of {sorted(DATASETS)}; got {name!r}.{suggestion(str(name), DATASETS)} "
             "Those of other libraries come by from_statsmodels(name) and from_sklearn(name)."

@@ -10,8 +10,6 @@ import numpy as np
 
 from moestat.datasets.dataset import quoted
 from moestat.errors import InputError
-from moestat.model import MixtureOfExperts, MoEParams
-from moestat.results import Results
 from moestat.typing import FloatArray, IntArray
 from moestat.validate import as_matrix, column_names
 
@@ -19,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from moestat.formula import FormulaModel
+    from moestat.model import MixtureOfExperts, MoEParams
+    from moestat.results import Results
 
 #: Laws of covariates by name: an array (n, d) from a generator.
 LAWS: dict[str, Callable[[np.random.Generator, tuple[int, int]], FloatArray]] = {
@@ -88,7 +88,7 @@ def simulate(
     *,
     X: Any = None,
     Z: Any = None,
-    covariates: str | Callable[[np.random.Generator, int], Any] = "uniform",
+    covariates: str | Callable[[np.random.Generator, int], Any] | None = None,
     classes: Sequence[Any] | None = None,
     seed: int = 0,
 ) -> Simulated:
@@ -104,10 +104,10 @@ def simulate(
         Number of rows: 1000 when left out, or the rows of X.
     X, Z : array-like or DataFrame, optional
         Covariates of the experts and of the gate to use as they are; Z is X when left out. For a fit by a formula,
-        X may be a data frame with the columns of the formula.
-    covariates : {"uniform", "normal"} or callable
-        The law of the covariates where X is left out: independent columns on (0, 1), or standard normal; or
-        ``covariates(rng, n)``, which returns X, or the pair (X, Z).
+        X is a data frame with the columns of the formula.
+    covariates : {"uniform", "normal"} or callable, optional
+        The law of the covariates where X is left out: independent columns, uniform on (0, 1), which is the default,
+        or standard normal; or a function ``(rng, n)`` that returns X or the pair (X, Z). A fit needs X or a law.
     classes : sequence, optional
         Labels of the classes, in the order of the parameters; the first is the reference.
         0, 1, ... when left out, or those of the fit.
@@ -176,10 +176,15 @@ class _Truth(NamedTuple):
     gate_features: tuple[str, ...]
     response: str
     classes: tuple[Any, ...] | None
-    design: Any = None
+    fitted: bool
+    design: Any
 
 
 def _truth(model: Any, params: Any, classes: Any) -> _Truth:
+    from moestat.model import MixtureOfExperts  # here, so that the catalogue does not wait for a compiler
+    from moestat.results import Results
+
+    fitted = isinstance(model, Results)
     if isinstance(model, Results):
         if params is not None:
             raise InputError("params must be left out when model is a fit: its estimates are the truth.")
@@ -192,7 +197,7 @@ def _truth(model: Any, params: Any, classes: Any) -> _Truth:
     else:
         raise InputError(f"model must be a MixtureOfExperts or the Results of a fit; got {type(model).__name__}.")
     labels = _labels(schema.classes, classes)
-    return _Truth(known, params, schema.features, schema.gate_features, schema.responses[0], labels, design)
+    return _Truth(known, params, schema.features, schema.gate_features, schema.responses[0], labels, fitted, design)
 
 
 def _labels(known: tuple[Any, ...] | None, given: Any) -> tuple[Any, ...] | None:
@@ -239,32 +244,43 @@ def _count(n: Any, X: Any) -> int:
 
 
 def _covariates(truth: _Truth, n: int, X: Any, Z: Any, law: Any, rng: np.random.Generator) -> _Covariates:
+    if X is None and Z is not None:
+        raise InputError("Z was given without X. Pass both, or neither and a law: covariates='normal'.")
+    if callable(law) and X is None:
+        made = law(rng, n)
+        X, Z = made if isinstance(made, tuple) else (made, None)
     if X is None:
-        if Z is not None:
-            raise InputError("Z was given without X. Pass both, or neither and a law: covariates='normal'.")
-        X, Z = _drawn(truth, n, law, rng)
-    elif Z is None and truth.design is not None and truth.design.reads(X, truth.features, truth.gate_features):
+        return _drawn(truth, n, law, rng)
+    if Z is None and truth.design is not None and truth.design.reads(X, truth.features, truth.gate_features):
         return _designed(truth, X)
     X = _named("X", X, truth.features, n)
-    Z = X if Z is None else _named("Z", Z, truth.gate_features, n)
-    if Z.shape[1] != len(truth.gate_features):
+    if Z is None and X.shape[1] != len(truth.gate_features):
+        if truth.gate_features:
+            raise InputError(f"Z is needed: the gate has its own {len(truth.gate_features)} covariates.")
+        Z = np.empty((n, 0))
+    return _joined(X, X if Z is None else _named("Z", Z, truth.gate_features, n))
+
+
+def _drawn(truth: _Truth, n: int, law: Any, rng: np.random.Generator) -> _Covariates:
+    """Independent columns by a named law, one for each name."""
+    import pandas as pd
+
+    if truth.fitted and law is None:
         raise InputError(
-            f"Z is needed: the gate has {len(truth.gate_features)} covariates and the experts have "
-            f"{len(truth.features)}, so X cannot serve both."
+            "X is needed: a fit says nothing about the law of its covariates. Pass X=frame with rows of your own, or "
+            "covariates=a function (rng, n) -> X."
         )
-    return _joined(X, Z)
-
-
-def _drawn(truth: _Truth, n: int, law: Any, rng: np.random.Generator) -> tuple[Any, Any]:
-    """X, and Z where the gate has covariates of its own."""
-    shared = truth.features == truth.gate_features
-    if callable(law):
-        made = law(rng, n)
-        return made if isinstance(made, tuple) else (made, None)
-    if law not in LAWS:
+    if truth.design is not None:
+        raise InputError(
+            "covariates must be a function (rng, n) -> data frame for a fit by a formula, with the columns of the "
+            f"formula; got {law!r}. Or pass such a frame as X."
+        )
+    law = "uniform" if law is None else law
+    if not isinstance(law, str) or law not in LAWS:
         raise InputError(f"covariates must be one of {sorted(LAWS)} or a function (rng, n) -> X; got {law!r}.")
-    draw = LAWS[law]
-    return draw(rng, (n, len(truth.features))), None if shared else draw(rng, (n, len(truth.gate_features)))
+    names = list(dict.fromkeys([*truth.features, *truth.gate_features]))
+    table = pd.DataFrame(LAWS[law](rng, (n, len(names))), columns=names)
+    return _joined(table[list(truth.features)], table[list(truth.gate_features)])
 
 
 def _named(what: str, value: Any, expected: tuple[str, ...], n: int) -> pd.DataFrame:

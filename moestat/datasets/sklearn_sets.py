@@ -13,6 +13,9 @@ from moestat.spelling import suggestion
 if TYPE_CHECKING:
     import pandas as pd
 
+#: Arguments of scikit-learn's functions that say what they return, which is settled here.
+OURS = ("return_X_y", "as_frame")
+
 
 def from_sklearn(name: str, **options: Any) -> Dataset:
     """A data set that comes with scikit-learn, or that scikit-learn fetches.
@@ -38,7 +41,7 @@ def from_sklearn(name: str, **options: Any) -> Dataset:
     >>> model = iris.moe("`petal width (cm)` ~ `petal length (cm)`", expert="gaussian")
     """
     known = _functions()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(
             f"scikit-learn has no data set {name!r} that makes a data frame; it has {sorted(known)}."
             f"{suggestion(str(name), known)}"
@@ -81,8 +84,9 @@ def _called(function: Callable[..., Any], name: str, options: dict[str, Any]) ->
             f"scikit-learn could not fetch {name!r} ({error}). It is downloaded once and kept in "
             f"sklearn.datasets.get_data_home(); connect to the internet and call again."
         ) from error
-    except TypeError as error:
-        raise InputError(f"from_sklearn({name!r}): {error}.") from error
+    except (TypeError, ValueError) as error:
+        options_of = [option for option in inspect.signature(function).parameters if option not in OURS]
+        raise InputError(f"from_sklearn({name!r}): {error}. Its options are {options_of}.") from error
 
 
 def _with_labels(bunch: Any) -> tuple[pd.DataFrame, str | None]:

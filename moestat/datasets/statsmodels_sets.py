@@ -35,7 +35,7 @@ def from_statsmodels(name: str) -> Dataset:
     >>> model = ms.datasets.from_statsmodels("statecrime").moe("murder ~ poverty + single | urban")
     """
     known = _names()
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(f"statsmodels has no data set {name!r}; it has {known}.{suggestion(str(name), known)}")
     module = import_module(f"statsmodels.datasets.{name}")
     rows = module.load_pandas()
@@ -65,12 +65,12 @@ def _suggested(rows: Any) -> Any:
     """Nothing where statsmodels names no response, or several."""
     import pandas as pd
 
-    if not isinstance(rows.endog, pd.Series):
+    endog, exog = rows.get("endog"), rows.get("exog")
+    if not isinstance(endog, pd.Series):
         return None
-    exog = pd.DataFrame() if rows.exog is None else pd.DataFrame(rows.exog)
-    return linear(
-        str(rows.endog.name), map(str, exog.columns), why="Response and covariates as statsmodels names them."
-    )
+    covariates = pd.DataFrame(exog).columns  # none when there are none
+    why = "Response and covariates as statsmodels names them."
+    return linear(str(endog.name), map(str, covariates), why=why)
 
 
 def _one_line(text: str) -> str:
