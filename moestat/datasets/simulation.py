@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moestat.datasets.covariates import covariates_of
 from moestat.datasets.dataset import quoted
+from moestat.datasets.truth import Truth, truth_of
 from moestat.errors import InputError
 from moestat.typing import FloatArray, IntArray
-from moestat.validate import as_matrix, column_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
     from moestat.formula import FormulaModel
     from moestat.model import MixtureOfExperts, MoEParams
     from moestat.results import Results
-
-#: Laws of covariates by name: an array (n, d) from a generator.
-LAWS: dict[str, Callable[[np.random.Generator, tuple[int, int]], FloatArray]] = {
-    "uniform": lambda rng, shape: rng.random(shape),
-    "normal": lambda rng, shape: rng.standard_normal(shape),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -137,8 +132,8 @@ def simulate(
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise InputError(f"seed must be a whole number, not negative; got {seed!r}.")
     rng = np.random.default_rng(seed)
-    truth = _truth(model, params, classes)
-    rows = _covariates(truth, _count(n, X), X, Z, covariates, rng)
+    truth = truth_of(model, params, classes)
+    rows = covariates_of(truth, n, X, Z, covariates, rng)
     drawn, expert = truth.model.sample_with_experts(
         truth.params, rows.X.to_numpy(), rng, rows.Z.to_numpy(), offset=rows.offset
     )
@@ -168,153 +163,10 @@ def _held_beside(formula: str, fixed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-# --------------------------------------------------------------------------------------- truth
-class _Truth(NamedTuple):
-    model: MixtureOfExperts
-    params: MoEParams
-    features: tuple[str, ...]
-    gate_features: tuple[str, ...]
-    response: str
-    classes: tuple[Any, ...] | None
-    fitted: bool
-    design: Any
-
-
-def _truth(model: Any, params: Any, classes: Any) -> _Truth:
-    from moestat.model import MixtureOfExperts  # here, so that the catalogue does not wait for a compiler
-    from moestat.results import Results
-
-    fitted = isinstance(model, Results)
-    if isinstance(model, Results):
-        if params is not None:
-            raise InputError("params must be left out when model is a fit: its estimates are the truth.")
-        known, schema, design = model.model, model.schema, model.design
-        params = model.params
-    elif isinstance(model, MixtureOfExperts):
-        if params is None:
-            raise InputError("params are needed: make them by model.params(gate=..., expert=...), or pass a fit.")
-        known, schema, design = model, model.schema_of(params), None
-    else:
-        raise InputError(f"model must be a MixtureOfExperts or the Results of a fit; got {type(model).__name__}.")
-    labels = _labels(schema.classes, classes)
-    return _Truth(known, params, schema.features, schema.gate_features, schema.responses[0], labels, fitted, design)
-
-
-def _labels(known: tuple[Any, ...] | None, given: Any) -> tuple[Any, ...] | None:
-    if given is None:
-        return known
-    if known is None:
-        raise InputError("classes are for experts that describe classes; these describe numbers. Leave classes out.")
-    labels = tuple(given)
-    if len(set(labels)) != len(known) or len(labels) != len(known):
-        raise InputError(f"classes must be {len(known)} different labels, one per class; got {list(labels)}.")
-    return labels
-
-
-def _response(truth: _Truth, drawn: FloatArray) -> pd.Series[Any]:
+def _response(truth: Truth, drawn: FloatArray) -> pd.Series[Any]:
     import pandas as pd
 
     if truth.classes is None:
         return pd.Series(drawn, name=truth.response)
     classes = pd.Index(truth.classes, tupleize_cols=False)
     return pd.Series(pd.Categorical(classes[drawn.astype(np.int64)], categories=classes), name=truth.response)
-
-
-# --------------------------------------------------------------------------------------- covariates
-class _Covariates(NamedTuple):
-    """Covariates with the columns that they come from, and the right-hand side of their formula."""
-
-    X: pd.DataFrame
-    Z: pd.DataFrame
-    columns: pd.DataFrame
-    right: str
-    offset: Any = None
-    known_terms: Mapping[str, Any] = {}
-
-
-def _count(n: Any, X: Any) -> int:
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1):
-        raise InputError(f"n must be a whole number of at least 1; got {n!r}.")
-    if X is None:
-        return 1000 if n is None else int(n)
-    rows = len(X) if np.ndim(X) or hasattr(X, "columns") else 0
-    if n is not None and rows != n:
-        raise InputError(f"n={n}, but X has {rows} rows. Leave n out: there is one response for every row of X.")
-    return rows
-
-
-def _covariates(truth: _Truth, n: int, X: Any, Z: Any, law: Any, rng: np.random.Generator) -> _Covariates:
-    if X is None and Z is not None:
-        raise InputError("Z was given without X. Pass both, or neither and a law: covariates='normal'.")
-    if callable(law) and X is None:
-        made = law(rng, n)
-        X, Z = made if isinstance(made, tuple) else (made, None)
-    if X is None:
-        return _drawn(truth, n, law, rng)
-    if Z is None and truth.design is not None and truth.design.reads(X, truth.features, truth.gate_features):
-        return _designed(truth, X)
-    X = _named("X", X, truth.features, n)
-    if Z is None and X.shape[1] != len(truth.gate_features):
-        if truth.gate_features:
-            raise InputError(f"Z is needed: the gate has its own {len(truth.gate_features)} covariates.")
-        Z = np.empty((n, 0))
-    return _joined(X, X if Z is None else _named("Z", Z, truth.gate_features, n))
-
-
-def _drawn(truth: _Truth, n: int, law: Any, rng: np.random.Generator) -> _Covariates:
-    """Independent columns by a named law, one for each name."""
-    import pandas as pd
-
-    if truth.fitted and law is None:
-        raise InputError(
-            "X is needed: a fit says nothing about the law of its covariates. Pass X=frame with rows of your own, or "
-            "covariates=a function (rng, n) -> X."
-        )
-    if truth.design is not None:
-        raise InputError(
-            "covariates must be a function (rng, n) -> data frame for a fit by a formula, with the columns of the "
-            f"formula; got {law!r}. Or pass such a frame as X."
-        )
-    law = "uniform" if law is None else law
-    if not isinstance(law, str) or law not in LAWS:
-        raise InputError(f"covariates must be one of {sorted(LAWS)} or a function (rng, n) -> X; got {law!r}.")
-    names = list(dict.fromkeys([*truth.features, *truth.gate_features]))
-    table = pd.DataFrame(LAWS[law](rng, (n, len(names))), columns=names)
-    return _joined(table[list(truth.features)], table[list(truth.gate_features)])
-
-
-def _named(what: str, value: Any, expected: tuple[str, ...], n: int) -> pd.DataFrame:
-    """Columns under their own names, or under those that the truth has for them."""
-    import pandas as pd
-
-    matrix = as_matrix(what, value, n)
-    if matrix.shape[1] != len(expected):
-        raise InputError(f"{what} must have {len(expected)} columns, as the parameters do; got {matrix.shape[1]}.")
-    named = hasattr(value, "columns") or getattr(value, "name", None) is not None
-    return pd.DataFrame(matrix, columns=list(column_names(value, "x", len(expected)) if named else expected))
-
-
-def _joined(X: pd.DataFrame, Z: pd.DataFrame) -> _Covariates:
-    """X and Z as one table; a name in both must mean one column."""
-    clash = [name for name in Z.columns if name in X.columns and not X[name].equals(Z[name])]
-    if clash:
-        raise InputError(f"X and Z hold different columns of the name {clash[0]!r}. Rename one of them.")
-    columns = X.assign(**{name: Z[name] for name in Z.columns if name not in X.columns})
-    right = _sum(X)
-    return _Covariates(X, Z, columns, right if list(X.columns) == list(Z.columns) else f"{right} | {_sum(Z)}")
-
-
-def _sum(columns: pd.DataFrame) -> str:
-    return " + ".join(map(quoted, columns.columns)) or "1"
-
-
-def _designed(truth: _Truth, frame: Any) -> _Covariates:
-    """Covariates that the formula of a fit makes of a user's columns."""
-    from moestat.frames.columns import as_frame
-
-    X, Z, _, offset = truth.design.rows(frame)
-    columns = as_frame("X", frame).reset_index(drop=True)
-    right = truth.design.formula.text.split("~", 1)[1].strip()
-    known = {"offset": truth.design.offset, "exposure": truth.design.exposure}
-    terms = {name: column for name, column in known.items() if column is not None}
-    return _Covariates(X, X if Z is None else Z, columns, right, offset, terms)

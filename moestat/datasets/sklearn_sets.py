@@ -49,9 +49,6 @@ def from_sklearn(name: str, **options: Any) -> Dataset:
     bunch = _called(known[name], name, options)
     frame, response = _with_labels(bunch)
 
-    def read() -> pd.DataFrame:
-        return frame.copy()
-
     return Dataset(
         name=name,
         title=_title(bunch.DESCR),
@@ -59,7 +56,7 @@ def from_sklearn(name: str, **options: Any) -> Dataset:
         source="scikit-learn.",
         columns={},
         suggestion=None if response is None else linear(response, bunch.feature_names, _expert(frame[response])),
-        _read=read,
+        _read=frame.copy,
     )
 
 

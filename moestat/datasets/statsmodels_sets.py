@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from moestat.datasets.dataset import Dataset, linear
 from moestat.errors import InputError
 from moestat.spelling import suggestion
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def from_statsmodels(name: str) -> Dataset:
@@ -40,9 +37,6 @@ def from_statsmodels(name: str) -> Dataset:
     module = import_module(f"statsmodels.datasets.{name}")
     rows = module.load_pandas()
 
-    def read() -> pd.DataFrame:
-        return rows.data.copy()  # type: ignore[no-any-return]
-
     return Dataset(
         name=name,
         title=_one_line(module.TITLE),
@@ -50,7 +44,7 @@ def from_statsmodels(name: str) -> Dataset:
         source=_one_line(module.SOURCE),
         columns={},
         suggestion=_suggested(rows),
-        _read=read,
+        _read=rows.data.copy,
     )
 
 

@@ -14,7 +14,14 @@ from moestat.cli import app
 ROOT = Path(__file__).parents[2]
 
 
-PAGES = ["README.md", "docs/quickstart.md", "docs/solver.md", "docs/formula.md", "docs/sklearn.md"]
+PAGES = [
+    "README.md",
+    "docs/quickstart.md",
+    "docs/solver.md",
+    "docs/formula.md",
+    "docs/sklearn.md",
+    "docs/datasets.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import sklearn.datasets
@@ -64,6 +66,11 @@ def test_the_rows_belong_to_the_caller():
     frame = data.frame
     frame.iloc[0, 0] = -1.0
     assert data.frame.iloc[0, 0] != -1.0
+
+
+def test_data_sets_can_be_pickled():
+    for data in (ms.datasets.load("tone"), from_statsmodels("longley"), from_sklearn("iris")):
+        assert pickle.loads(pickle.dumps(data)).frame.equals(data.frame)
 
 
 def test_an_unknown_set_of_statsmodels():

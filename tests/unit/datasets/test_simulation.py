@@ -238,6 +238,13 @@ def test_a_fit_to_arrays_takes_laws_and_arrays():
         ((MODEL, TRUTH), {"classes": ["a", "b"]}, "classes are for experts that describe classes"),
         ((CLASSES, CLASS_TRUTH), {"classes": ["a", "b"]}, "classes must be 3 different labels"),
         ((CLASSES, CLASS_TRUTH), {"classes": "abb"}, "classes must be 3 different labels"),
+        ((MODEL, TRUTH), {"X": np.zeros(3), "covariates": "normal"}, "got both. Leave one of them out"),
+        (
+            (MODEL, TRUTH, 3),
+            {"covariates": lambda rng, n: np.zeros((4, 1))},
+            "must return n rows; for n=3 it returned 4",
+        ),
+        ((MODEL, TRUTH), {"X": pd.DataFrame({"y": [1.0]})}, "a covariate has the name of the response, 'y'. Rename"),
         ((ms.MixtureOfExperts(), wide(3, 2)), {"X": np.zeros((5, 2))}, "Z is needed: the gate has its own 3"),
     ],
 )
