@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,8 @@ class Dataset:
         Parameters
         ----------
         formula : str, optional
-            Another formula than the suggested one.
+            Another formula than the suggested one. If its response is another too, so are the defaults of the
+            settings: those of `moestat.moe`.
         **settings
             Other settings than the suggested ones, as `moestat.moe` takes them: ``n_experts=3``.
 
@@ -96,8 +97,14 @@ class Dataset:
         """
         from moestat.formula import moe
 
-        suggested = self._suggested if formula is None else self.suggestion or Suggestion(formula)
-        return moe(suggested.formula if formula is None else formula, self.frame, **(suggested.settings | settings))
+        start = self._suggested if formula is None else self._beside(formula)
+        return moe(start.formula, self.frame, **(start.settings | settings))
+
+    def _beside(self, formula: str) -> Suggestion:
+        """The suggestion with another formula; experts for one response say nothing about another."""
+        if self.suggestion is not None and _left(formula) == _left(self.suggestion.formula):
+            return replace(self.suggestion, formula=formula)
+        return Suggestion(formula)
 
     @property
     def _suggested(self) -> Suggestion:
@@ -188,6 +195,10 @@ def quoted(name: str) -> str:
     """A column as formulas take it: in backticks unless it is a plain word."""
     plain = name.isidentifier() and not iskeyword(name) and not name.startswith("_")
     return name if plain else f"`{name}`"
+
+
+def _left(formula: str) -> str:
+    return str(formula).partition("~")[0].strip()
 
 
 def _filled(text: str, indent: int = 0, hanging: int | None = None) -> str:

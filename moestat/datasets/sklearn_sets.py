@@ -38,7 +38,7 @@ def from_sklearn(name: str, **options: Any) -> Dataset:
     --------
     >>> import moestat as ms
     >>> iris = ms.datasets.from_sklearn("iris")
-    >>> model = iris.moe("`petal width (cm)` ~ `petal length (cm)`", expert="gaussian")
+    >>> model = iris.moe("`petal width (cm)` ~ `petal length (cm)`")
     """
     known = _functions()
     if not isinstance(name, str) or name not in known:

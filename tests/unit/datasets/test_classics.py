@@ -264,6 +264,12 @@ def test_settings_and_formula_of_the_suggestion_can_be_changed():
     assert load("tone").moe("tuned ~ 1 | stretchratio").X.shape == (150, 0)
 
 
+def test_experts_are_those_of_the_response():
+    voters = load("anes96")
+    assert voters.moe("party ~ age").model.expert == ms.experts.Multinomial()
+    assert voters.moe("age ~ income").model.expert == ms.experts.Gaussian()
+
+
 def test_a_card_shows_rows_columns_source_and_suggestion():
     card = str(load("acidity"))
     for part in (

@@ -122,7 +122,7 @@ def test_options_go_to_the_function_of_scikit_learn():
 
 def test_columns_that_are_no_words_stand_in_backticks():
     data = from_sklearn("iris")
-    model = data.moe("`petal width (cm)` ~ `petal length (cm)`", expert="gaussian")
+    model = data.moe("`petal width (cm)` ~ `petal length (cm)`")
     assert model.X.columns.tolist() == ["petal length (cm)"]
 
 
@@ -170,6 +170,6 @@ def test_quoted_names_are_one_column(name):
 
 def test_a_suggestion_may_be_written_by_hand():
     data = from_sklearn("wine")
-    results = data.moe("alcohol ~ hue | 1", expert="gaussian").fit(n_starts=2)
+    results = data.moe("alcohol ~ hue | 1").fit(n_starts=2)
     assert np.isfinite(results.llf)
     assert ms.datasets.Suggestion("y ~ x", n_experts=3).settings["n_experts"] == 3
