@@ -143,9 +143,10 @@ def test_acidity_has_the_fit_that_mclust_prints():
     assert results.llf > -185.9493052
 
 
-def test_enzyme_and_acidity_first_last_and_sums():
-    """As in the files of the R package mixAK."""
+def test_enzyme_and_acidity_first_and_last_entries():
+    """As in the files of the R package mixAK; of the logarithms of enzyme, three lie apart below -3."""
     enzyme, acidity = load("enzyme").y, load("acidity").y
+    assert (np.log(enzyme) < -3).sum() == 3
     assert [*enzyme[:3], *enzyme[-3:]] == [0.130, 0.080, 1.261, 0.176, 0.191, 1.161]
     assert [*acidity[:2], *acidity[-2:]] == [2.928524, 3.910021, 6.957973, 4.497585]
 
