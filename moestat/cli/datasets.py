@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from moestat.cli.options import Overwrite, Quiet, of_output
 from moestat.cli.voice import speaking, tell
+from moestat.errors import InputError
+
+if TYPE_CHECKING:
+    from moestat.datasets import Dataset
 
 
 def command(
@@ -23,21 +28,43 @@ def command(
     """
     with speaking(quiet):
         from moestat.cli.tables import check_writable, write_table
-        from moestat.datasets import DATASETS, load
-        from moestat.errors import InputError
+        from moestat.datasets import load
 
         if name is None:
             if out is not None:
                 raise InputError("--out needs the name of a data set, as in: moestat datasets tone --out tone.csv")
-            for known in DATASETS.values():
-                typer.echo(f"{known.name:15} {known.description}")
+            typer.echo(_listed())
             return
         data = load(name)
         if out is None:
-            typer.echo(str(data))
+            typer.echo(f"{data}{_as_command(data)}")
             return
         check_writable(out, overwrite)
         frame = data.frame
         write_table(frame, out)
         if not quiet:
             tell(f"Written: {out}, {len(frame)} rows of {', '.join(frame.columns)}")
+
+
+def _listed() -> str:
+    """Every data set in a line: name, rows, title, suggested formula."""
+    from moestat.datasets import DATASETS
+
+    width = max(map(len, DATASETS))
+    lines = [f"{name:{width}}  {len(data.frame):5}  {data.title}" for name, data in DATASETS.items()]
+    return "\n".join([f"{'name':{width}}  {'rows':>5}", *lines])
+
+
+def _as_command(data: Dataset) -> str:
+    """The suggestion as the shell takes it."""
+    if data.suggestion is None:
+        return ""
+    settings = {
+        "--experts": data.suggestion.n_experts,
+        "--gate": data.suggestion.gate,
+        "--expert": data.suggestion.expert,
+    }
+    usual = {"--experts": 2, "--gate": "softmax", "--expert": "gaussian"}
+    options = "".join(f" {name} {quote(str(value))}" for name, value in settings.items() if value != usual[name])
+    fit = f'moestat fit {data.name}.csv "{data.suggestion.formula}"{options}'
+    return f"\n\nIn a shell:\n    moestat datasets {data.name} --out {data.name}.csv\n    {fit}"

@@ -13,18 +13,16 @@ from moestat.cli.options import of_output
 if TYPE_CHECKING:
     from moestat.datasets import Dataset
 
-#: Name of the data set, expert, what the fit shows, and the figure's title.
+#: Name of the data set, what the fit shows, and the figure's title.
 EXAMPLES = (
     (
         "tone",
-        "gaussian",
         "A mixture of two regressions: some trials are tuned to the octave whatever the overtones do, others follow "
         "the stretched overtones.",
         "Tone perception: tuned to the octave (flat) or to the overtones (slope 1)",
     ),
     (
         "anes96",
-        "multinomial",
         "A mixture of two multinomial logits: how party follows ideology, for two kinds of voters, and which kind is "
         "more common at which income.",
         "Party identification by ideology, for two kinds of voters told apart by income",
@@ -40,19 +38,16 @@ def command(out: Annotated[Path, of_output("Folder for the two figures.")] = Pat
 
     matplotlib.use("Agg")
     out.mkdir(parents=True, exist_ok=True)
-    for number, (name, expert, story, title) in enumerate(EXAMPLES, start=1):
-        _example(number, load(name), expert, story, title, out)
+    for number, (name, story, title) in enumerate(EXAMPLES, start=1):
+        _example(number, load(name), story, title, out)
 
 
-def _example(number: int, data: Dataset, expert: str, story: str, title: str, folder: Path) -> None:
-    from moestat.fitting import fit
-    from moestat.model import MixtureOfExperts
+def _example(number: int, data: Dataset, story: str, title: str, folder: Path) -> None:
     from moestat.plotting import plot_fit
 
     typer.echo(f"\n{number}. {data.name}: {data.description}\n   Source: {data.source}\n   {story}\n")
-    Z = None if data.gate_covariates == data.covariates else data.Z
     start = perf_counter()
-    results = fit(MixtureOfExperts(gate="softmax", expert=expert, n_experts=2), data.X, data.y, Z)
+    results = data.moe().fit()
     seconds = perf_counter() - start
     typer.echo(results.summary().as_text())
     typer.echo(str(results.check()))
