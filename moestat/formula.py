@@ -81,18 +81,21 @@ def moe(
     kept, n_dropped = table.kept(missing)
     rows = np.flatnonzero(kept)
     columns = {name: given for name, given in (("offset", offset), ("exposure", exposure)) if isinstance(given, str)}
+    given = {name: values[kept] for name, values in table.given.items()}
+    frame = table.frame[kept].reset_index(drop=True)
     design, X, Z, y = learn_design(
         parsed,
-        table.frame[kept].reset_index(drop=True),
+        frame,
         rows,
         categorical=model.expert.categorical,
         context=context,
+        weight=given.get("weights"),  # frequencies: what is typical counts them
         n_dropped=n_dropped,
         **columns,
     )
-    given = {name: values[kept] for name, values in table.given.items()}
     model = _without_intercepts(model, parsed, X, X if Z is None else Z)
-    return FormulaModel(model, design, X, y, Z, given.get("weights"), given.get("offset"), given.get("exposure"), kept)
+    weight, known, amounts = (given.get(name) for name in ("weights", "offset", "exposure"))
+    return FormulaModel(model, design, X, y, Z, weight, known, amounts, kept, frame)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,6 +111,8 @@ class FormulaModel:
         What `moestat.fit` gets; Z is None when the gate has the experts' covariates.
     kept : ndarray of bool
         The rows of the data that are used.
+    frame : DataFrame
+        Those rows of the columns in use.
     """
 
     model: MixtureOfExperts
@@ -119,6 +124,7 @@ class FormulaModel:
     offset: FloatArray | None
     exposure: FloatArray | None
     kept: BoolArray
+    frame: pd.DataFrame
 
     def __repr__(self) -> str:
         model, dropped = self.model, self.design.n_dropped
@@ -155,7 +161,7 @@ class FormulaModel:
             exposure=self.exposure,
             **options,
         )
-        return replace(results, design=self.design)
+        return replace(results, design=self.design, frame=self.frame)
 
 
 # --------------------------------------------------------------------------------------- rows

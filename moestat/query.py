@@ -30,7 +30,7 @@ def query_block(
 
     ``y`` may be left out where the densities are not asked for; its rows are then zero.
     """
-    covariates, gate = _known_covariates(schema, X, Z)
+    covariates, gate = known_covariates(schema, X, Z)
     _warn_of_broken_relations(schema, coordinates, "X", covariates)
     if gate is not covariates:
         _warn_of_broken_relations(schema, coordinates, "Z", gate)
@@ -64,7 +64,7 @@ def _warn_of_broken_relations(schema: Schema, coordinates: Coordinates, of: str,
             )
 
 
-def _known_covariates(schema: Schema, X: Any, Z: Any) -> tuple[FloatArray, FloatArray]:
+def known_covariates(schema: Schema, X: Any, Z: Any) -> tuple[FloatArray, FloatArray]:
     """Covariates of the experts (n, d) and of the gate (n, e); each may stand for the other, or for no columns."""
     d, e = len(schema.features), len(schema.gate_features)
     if X is None and d > 0:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,7 +22,14 @@ from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
-from moestat.inference.prediction import Prediction, mean_jacobian
+from moestat.inference.prediction import (
+    Estimated,
+    Prediction,
+    delta_errors,
+    expert_means_jacobian,
+    gate_weights_jacobian,
+    mean_jacobian,
+)
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.params import POSITIVE
 from moestat.passes import Passes
@@ -32,6 +41,7 @@ from moestat.typing import AnyArray, BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
     from statsmodels.iolib.summary import Summary
 
     from moestat.frames.design import FrameDesign
@@ -61,6 +71,8 @@ class Results:
     design : FrameDesign or None
         How a formula made covariates of columns. With it, methods that take new rows read data frames with the
         columns of the formula: ``predict(frame)``, ``responsibilities(frame)``.
+    frame : DataFrame or None
+        The columns that a formula used, for the rows of the fit; figures show them. Not saved.
     """
 
     model: MixtureOfExperts
@@ -75,6 +87,7 @@ class Results:
     _trace: tuple[TraceRow, ...]
     source: BlockSource | None = None
     design: FrameDesign | None = None
+    frame: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         for array in (self.theta, self._hessian):
@@ -490,12 +503,16 @@ class Results:
         """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
         if X is None and Z is None:
             return self._over_rows(lambda tile: tile.PI)
+        return np.ascontiguousarray(self._terms.gate_weights(self.theta, self._gate_block(X, Z)).T)
+
+    def _gate_block(self, X: Any, Z: Any) -> Block:
+        """New rows of which only the gate's covariates count."""
         if self._reads(X, Z):
             assert self.design is not None
             X, Z = None, self.design.gate_rows(X)
         if X is None:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
-        return np.ascontiguousarray(self._terms.gate_weights(self.theta, self._block(X, Z)).T)
+        return self._block(X, Z)
 
     def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
@@ -540,12 +557,71 @@ class Results:
         NotIdentifiedError
             When the information is singular.
         """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RankDeficientWarning)  # an error says it where it matters
+        with _an_error_will_say():
             block = self._block(X, Z, offset=offset)
         covariance = self._information.working_covariance(mean_jacobian(self._terms, self.theta, block), kind)
         y = None if self.schema.classes is not None else self.coordinates.y
         return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)
+
+    def get_expert_means(self, X: Any, Z: Any = None, *, offset: Any = None, kind: str = "observed") -> Estimated:
+        """`expert_means` with delta-method standard errors.
+
+        Returns
+        -------
+        Estimated
+            ``value`` and ``se``, (n, K) or (n, K, C); ``limits(alpha)`` are pointwise confidence limits.
+
+        Raises
+        ------
+        NotIdentifiedError
+            When the data do not determine the means.
+        """
+        with _an_error_will_say():
+            block, value = self._block(X, Z, offset=offset), self.expert_means(X, Z, offset=offset)
+        se = self._delta_errors(expert_means_jacobian(self._terms, self.theta, block), kind)
+        scale = 1.0 if self.schema.classes is not None else float(self.coordinates.y.scale[0])
+        return Estimated(value, scale * np.moveaxis(se, -1, 0), proportion=self.schema.classes is not None)
+
+    def get_gate_weights(self, X: Any = None, Z: Any = None, *, kind: str = "observed") -> Estimated:
+        """`gate_weights` of new rows with delta-method standard errors; see `get_expert_means`."""
+        if X is None and Z is None:
+            raise InputError("X (or Z) is needed: the rows at which to say how sure the gate weights are.")
+        with _an_error_will_say():
+            block, value = self._gate_block(X, Z), self.gate_weights(X, Z)
+        se = self._delta_errors(gate_weights_jacobian(self._terms, self.theta, block), kind)
+        return Estimated(value, np.ascontiguousarray(se.T), proportion=True)
+
+    def _delta_errors(self, jacobian: FloatArray, kind: str) -> FloatArray:
+        return delta_errors(jacobian, self._information.working_covariance(jacobian, kind))
+
+    # ------------------------------------------------------------------------------- figures
+    def plot(
+        self,
+        X: Any = None,
+        y: Any = None,
+        Z: Any = None,
+        *,
+        offset: Any = None,
+        along: str | int | None = None,
+        title: str = "",
+    ) -> Figure:
+        """The fit on one page: experts, gate, density, responsibilities, starts and trace under the verdict.
+
+        Parameters
+        ----------
+        X, y, Z, offset : array-like, optional
+            Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
+        along : str or int, optional
+            Covariate on the horizontal axes, by name or position; the first when left out.
+        title : str
+
+        Returns
+        -------
+        matplotlib Figure
+        """
+        from moestat.plotting import plot_summary
+
+        return plot_summary(self, X, y, Z, offset=offset, along=along, title=title)
 
     # ------------------------------------------------------------------------------- storage
     def save(self, path: str | Path) -> Path:
@@ -566,6 +642,14 @@ class Results:
         }
         arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products}
         return storage.write(path, header, arrays | self.coordinates.to_arrays())
+
+
+@contextmanager
+def _an_error_will_say() -> Iterator[None]:
+    """Rows that break a relation of the fit: where that matters, errors of estimates are refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RankDeficientWarning)
+        yield
 
 
 def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:

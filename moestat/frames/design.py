@@ -13,6 +13,7 @@ from moestat.errors import InputError
 from moestat.frames.columns import Levels, as_frame, as_numbers, check_present, learn_levels, missing_rows, prepared
 from moestat.frames.encode import Encoding, encode, learn
 from moestat.frames.grammar import Factor, Formula, Part, parse
+from moestat.frames.typical import Typical, typical
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
 
@@ -35,6 +36,8 @@ class FrameDesign:
         Rows that the fit left out because entries were missing.
     readable : bool
         New data frames can be read; not so when an unchecked formula came from a file.
+    typical : dict
+        Mean and range, or most frequent level, of the columns in use; empty when read from an older file.
     """
 
     formula: Formula
@@ -47,6 +50,7 @@ class FrameDesign:
     exposure: str | None = None
     n_dropped: int = 0
     readable: bool = True
+    typical: Mapping[str, Typical] = field(default_factory=dict, repr=False)
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------------------- new rows
@@ -74,6 +78,10 @@ class FrameDesign:
         if scored:
             y = self._response(frame)
         return X, Z, y, known_term(frame, self.offset, self.exposure) if offset is None else offset
+
+    def has_response(self, data: Any) -> bool:
+        """Whether a data frame holds what the response is made of."""
+        return all(name in data for name in self._response_columns())
 
     def gate_rows(self, data: Any) -> pd.DataFrame:
         """The gate's covariates of new rows; the experts' need not be there."""
@@ -127,9 +135,18 @@ class FrameDesign:
         names = (self._name(name) for term in part.terms for factor in term for name in factor.columns)
         return [name for name in dict.fromkeys(names) if name in self.levels]
 
+    @property
+    def expert_columns(self) -> tuple[str, ...]:
+        """Columns of the data that the experts' covariates are made of."""
+        return tuple(self._names(self.expert.part))
+
+    @property
+    def gate_columns(self) -> tuple[str, ...]:
+        """Columns of the data that the gate's covariates are made of."""
+        return tuple(self._names((self.expert if self.gate is None else self.gate).part))
+
     def _covariates(self) -> list[str]:
-        parts = [self.expert.part] if self.gate is None else [self.expert.part, self.gate.part]
-        return list(dict.fromkeys(name for part in parts for name in self._names(part)))
+        return list(dict.fromkeys([*self.expert_columns, *self.gate_columns]))
 
     def _response_columns(self) -> list[str]:
         names = [self._name(name) for name in self.formula.response.columns]
@@ -149,6 +166,7 @@ class FrameDesign:
             "offset": self.offset,
             "exposure": self.exposure,
             "n_dropped": self.n_dropped,
+            "typical": [[name, *_plain(known)] for name, known in self.typical.items()],
         }
 
     @staticmethod
@@ -169,6 +187,7 @@ class FrameDesign:
             exposure=described["exposure"],
             n_dropped=described["n_dropped"],
             readable=not formula.unsafe,
+            typical={name: Typical(*known) for name, *known in described.get("typical", [])},
         )
 
 
@@ -189,6 +208,7 @@ def learn_design(
     *,
     categorical: bool,
     context: Mapping[str, Any],
+    weight: FloatArray | None = None,
     **kept: Any,
 ) -> Learnt:
     """Learn the design of a formula from rows without missing entries.
@@ -204,11 +224,14 @@ def learn_design(
         The response holds class labels.
     context : mapping
         Names of an unsafe formula that are not columns.
+    weight : ndarray, optional
+        Frequencies of the rows, for what is typical of a column.
     **kept
         Further fields of the design.
     """
     levels = _learn_levels(formula, frame)
-    columns = prepared(frame, levels).rename(columns=_stand_ins(formula))
+    plain = prepared(frame, levels)
+    columns = plain.rename(columns=_stand_ins(formula))
 
     def learnt(part: Part) -> tuple[Encoding, pd.DataFrame]:
         encoding, made = learn(part, columns, formula.aliases, context)
@@ -227,8 +250,10 @@ def learn_design(
         if made.shape[1] != 1 or response.categories:
             raise InputError(f"the response {formula.response.text} must be one column of numbers, or a column itself.")
         y = made.iloc[:, 0]
+    middle = {name: typical(plain[name].to_numpy(), known, weight) for name, known in levels.items()}
+    own_gate = None if same else gate
     design = FrameDesign(
-        formula, levels, expert, None if same else gate, response, categorical, context=context, **kept
+        formula, levels, expert, own_gate, response, categorical, typical=middle, context=context, **kept
     )
     return Learnt(design, X, None if same else Z, y)
 

@@ -1,4 +1,4 @@
-"""Predicted means with standard errors, and intervals for new responses."""
+"""Means, experts' means and gate weights with standard errors, and intervals for new responses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, logit, ndtri
 
 from moestat.coordinates import Affine
 from moestat.data import Block
@@ -17,6 +17,35 @@ from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Functions of the estimates with their uncertainty.
+
+    Parameters
+    ----------
+    value : ndarray
+    se : ndarray, same shape
+        Standard errors by the delta method.
+    proportion : bool
+        The values lie between 0 and 1.
+    """
+
+    value: FloatArray
+    se: FloatArray
+    proportion: bool = False
+
+    def limits(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
+        """Pointwise confidence limits at level 1 - alpha; those of proportions are made on the scale of the logit."""
+        width = _quantile_of_errors(alpha) * self.se
+        if not self.proportion:
+            return self.value - width, self.value + width
+        inner = (self.value > 0) & (self.value < 1)  # what is 0 or 1 to rounding stays there
+        safe = np.where(inner, self.value, 0.5)
+        half = width / (safe * (1 - safe))
+        lower, upper = (np.where(inner, expit(logit(safe) + side * half), self.value) for side in (-1, 1))
+        return lower, upper
 
 
 @dataclass(frozen=True)
@@ -57,9 +86,7 @@ class Prediction:
     ) -> Prediction:
         """Predict rows in working coordinates, given the covariance of theta and the response's units, if any."""
         location, scale = (0.0, 1.0) if response is None else (float(response.location[0]), float(response.scale[0]))
-        jacobian = np.moveaxis(mean_jacobian(terms, theta, block), 0, -1)
-        variance = np.einsum("...p,pq,...q->...", jacobian, covariance, jacobian)
-        se = scale * np.sqrt(np.maximum(variance, 0.0))
+        se = scale * delta_errors(mean_jacobian(terms, theta, block), covariance)
         return Prediction(
             mean=location + scale * mixture_mean(terms, theta, block),
             se=se if se.ndim == 1 else np.ascontiguousarray(se.T),
@@ -79,9 +106,7 @@ class Prediction:
         """
         import pandas as pd
 
-        if not 0 < alpha < 1:
-            raise InputError(f"alpha must lie between 0 and 1; got {alpha!r}.")
-        width = ndtri(1 - alpha / 2) * self.se
+        width = _quantile_of_errors(alpha) * self.se
         if self.labels is not None:
             parts = {"mean": self.mean, "mean_se": self.se}
             parts |= {"mean_ci_lower": self.mean - width, "mean_ci_upper": self.mean + width}
@@ -119,23 +144,63 @@ class Prediction:
         return np.asarray(self.location + self.scale * 0.5 * (low + high))
 
 
+def _quantile_of_errors(alpha: float) -> float:
+    """How many standard errors a confidence limit at level 1 - alpha is away."""
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha must lie between 0 and 1; got {alpha!r}.")
+    return float(ndtri(1 - alpha / 2))
+
+
+def delta_errors(jacobian: FloatArray, covariance: FloatArray) -> FloatArray:
+    """Standard errors (...) of functions with this derivative (P, ...), given the covariance of theta (P, P)."""
+    flat = jacobian.reshape(len(jacobian), -1)
+    variance = (flat * (covariance @ flat)).sum(axis=0)
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)).reshape(jacobian.shape[1:]))
+
+
+# --------------------------------------------------------------------------------------- derivatives in theta
 def mean_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     """Derivative of sum_k pi_k mu_k in theta: (P, n), or (P, C, n)."""
-    tile = next(terms.tiles(theta, [block]))
-    local_gate, local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
-    K, B = tile.PI.shape
-    J = np.empty((1 if terms.gate.known_features else K, local_gate.shape[1], B))
-    terms.gate.jac(local_gate, block, tile.H, J)
-    means = terms.expert.mean(local_expert, block)
-    weights = tile.PI if means.ndim == 2 else tile.PI[:, None]
-    overall = (weights * means).sum(axis=0)
-    out = np.zeros((terms.size, *means.shape[1:]))
+    weights, logits = _weights_and_logits(terms, theta, block)
+    local = theta[terms.expert_columns]
+    means = terms.expert.mean(local, block)
+    slopes = terms.expert.mean_jac(local, block)
+    by_class = means.ndim == 3
+    shares = weights[:, None] if by_class else weights
     # d(sum pi mu) = sum_k pi_k (mu_k - mean) dh_k + sum_k pi_k dmu_k
-    spread = weights * (means - overall)
-    for k in range(K):
-        rows = J[0 if len(J) == 1 else k]
-        np.add.at(out, terms.gate_columns[k], rows * spread[k] if means.ndim == 2 else rows[:, None] * spread[k])
-    slopes = terms.expert.mean_jac(local_expert, block)
-    for k in range(K):
-        np.add.at(out, terms.expert_columns[k], tile.PI[k] * slopes[k])
+    spread = shares * (means - (shares * means).sum(axis=0))
+    out = np.zeros((terms.size, *means.shape[1:]))
+    for k, rows in enumerate(logits):
+        np.add.at(out, terms.gate_columns[k], (rows[:, None] if by_class else rows) * spread[k])
+        np.add.at(out, terms.expert_columns[k], weights[k] * slopes[k])
     return out
+
+
+def expert_means_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
+    """Derivative of every mu_k in theta: (P, K, n), or (P, K, C, n)."""
+    slopes = terms.expert.mean_jac(theta[terms.expert_columns], block)
+    out = np.zeros((terms.size, len(slopes), *slopes.shape[2:]))
+    for k, own in enumerate(slopes):
+        np.add.at(out[:, k], terms.expert_columns[k], own)
+    return out
+
+
+def gate_weights_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
+    """Derivative of every pi_k in theta: (P, K, n)."""
+    weights, logits = _weights_and_logits(terms, theta, block)
+    out = np.zeros((terms.size, *weights.shape))
+    for k, rows in enumerate(logits):
+        # d pi_j / d h_k = pi_j (1[j = k] - pi_k)
+        moved = -weights * weights[k]
+        moved[k] += weights[k]
+        np.add.at(out, terms.gate_columns[k], rows[:, None] * moved)
+    return out
+
+
+def _weights_and_logits(terms: Terms, theta: FloatArray, block: Block) -> tuple[FloatArray, list[FloatArray]]:
+    """Gate weights (K, n), and the derivatives (q, n) of every logit in its own parameters."""
+    tile = next(terms.tiles(theta, [block]))
+    local = theta[terms.gate_columns]
+    J = np.empty((1 if terms.gate.known_features else len(local), local.shape[1], block.weight.size))
+    terms.gate.jac(local, block, tile.H, J)
+    return tile.PI, [J[0 if len(J) == 1 else k] for k in range(len(local))]

@@ -1,0 +1,87 @@
+"""What several figures draw: curves with bands, rows as points, the axis of a covariate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from moestat.plotting.scene import Curves, Line, Scene
+from moestat.plotting.style import colours, look, marker, mixed, names
+from moestat.typing import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Opaqueness of a confidence band.
+BAND = 0.3
+
+#: Rows beyond which points shrink and fade.
+FEW = 300
+
+
+def draw_curves(ax: Axes, line: Line, curves: Curves) -> None:
+    """One curve (G, K) per expert with its band; marks with error bars at the levels of a categorical covariate."""
+    K = curves.value.shape[1]
+    for k, label in enumerate(names(K)):
+        value = curves.value[:, k]
+        ends = None if curves.limits is None else (curves.limits[0][:, k], curves.limits[1][:, k])
+        if line.levels is not None:
+            _draw_levels(ax, line.places + dodge(k, K), value, ends, k, label)
+            continue
+        ax.plot(line.places, value, **look(k), label=label, zorder=3)
+        if ends is not None:
+            ax.fill_between(line.places, *ends, color=colours(K)[k], alpha=BAND, lw=0, zorder=2.5)
+
+
+def _draw_levels(ax: Axes, places: FloatArray, value: FloatArray, ends: Any, k: int, label: str) -> None:
+    reach = None if ends is None else np.maximum([value - ends[0], ends[1] - value], 0.0)
+    colour = look(k)["color"]
+    ax.errorbar(
+        places, value, yerr=reach, color=colour, fmt=marker(k), mec="white", ms=9, capsize=4, label=label, zorder=4
+    )
+
+
+def dodge(k: int, n: int) -> float:
+    """Sideways place of expert k at a level, so that marks of several do not cover each other."""
+    return 0.14 * (k - (n - 1) / 2)
+
+
+def draw_rows(ax: Axes, scene: Scene, x: FloatArray, y: FloatArray) -> None:
+    """The rows that are shown: coloured by responsibility, shaped by the likeliest expert."""
+    rows = scene.shown
+    resp = scene.resp[rows]
+    size, edge, alpha = crowding(len(rows))
+    face, likeliest = mixed(resp), resp.argmax(axis=1)
+    for k in range(resp.shape[1]):
+        mine = likeliest == k
+        if mine.any():
+            at = (x[rows][mine], y[rows][mine])
+            ax.scatter(*at, c=face[mine], marker=marker(k), s=size, ec="0.25", lw=edge, alpha=alpha, zorder=2)
+
+
+def crowding(n: int) -> tuple[float, float, float]:
+    """Area, edge and opaqueness of n points: many are small and faint."""
+    share = min(1.0, FEW / max(n, 1))
+    return 6 + 22 * share, 0.5 * share, 0.45 + 0.55 * share
+
+
+def name_axis(ax: Axes, line: Line, held: str = "") -> None:
+    """Name and ticks of the horizontal axis, and what other covariates are held at."""
+    if line.levels is not None:
+        ax.set_xticks(line.places, [str(level) for level in line.levels])
+        ax.set_xlim(-0.5, len(line.places) - 0.5)
+    ax.set_xlabel(f"{line.name}\n({held})" if held else line.name)
+
+
+def thinned(scene: Scene) -> str:
+    """In words, how many of the rows are drawn, where not all are."""
+    if not scene.has_rows or len(scene.shown) == len(scene.resp):
+        return ""
+    return f"{len(scene.shown):,} of {len(scene.resp):,} rows drawn"
+
+
+def joined(*words: str) -> str:
+    """What a title adds in parentheses."""
+    said = [word for word in words if word]
+    return f"\n{'; '.join(said)}" if said else ""

@@ -1,0 +1,194 @@
+"""Whole figures: the fit at a glance, and everything about it on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.lines import Line2D
+
+from moestat.plotting.classes import CLASS_CAPTION, plot_class
+from moestat.plotting.density import plot_density
+from moestat.plotting.experts import plot_experts
+from moestat.plotting.gate import plot_gate
+from moestat.plotting.responsibilities import plot_responsibilities
+from moestat.plotting.scene import Scene
+from moestat.plotting.starts import plot_starts
+from moestat.plotting.style import look, marker, names, style
+from moestat.plotting.trace import plot_trace
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from moestat.results import Results
+
+#: Panels of classes; of more, the most frequent are shown.
+MOST_CLASSES = 4
+
+#: Letters of the page, smaller than those of a figure of its own.
+SMALL = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+}
+
+
+def plot_fit(
+    results: Results,
+    X: Any = None,
+    y: Any = None,
+    Z: Any = None,
+    *,
+    offset: Any = None,
+    along: str | int | None = None,
+    title: str = "",
+) -> Figure:
+    """Experts over the data, or a panel per class, and the gate weights beneath.
+
+    Parameters
+    ----------
+    results : Results
+    X, y, Z, offset : array-like, optional
+        Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
+    along : str or int, optional
+        Covariate on the horizontal axis, by name or position; the first of each part when left out.
+    title : str
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    rows = {"X": X, "y": y, "Z": Z, "offset": offset}
+    gate_along = _gate_along(Scene.of(results, **rows), along)
+    with style():
+        if results.schema.classes is None:
+            figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 7), height_ratios=(3, 1.3))
+            plot_experts(results, **rows, along=along, ax=top)
+            plot_gate(results, X, Z, along=gate_along, ax=bottom)
+        else:
+            classes = _frequent(results)
+            figure = plt.figure(figsize=(max(3.4 * len(classes), 7), 6.8))
+            grid = figure.add_gridspec(2, len(classes), height_ratios=(2.2, 1.3))
+            _draw_classes(results, classes, rows, along, [figure.add_subplot(cell) for cell in grid[0, :]])
+            plot_gate(results, X, Z, along=gate_along, ax=figure.add_subplot(grid[1, :]))
+            figure.supxlabel(CLASS_CAPTION, x=0.02, ha="left", fontsize=9, color="0.3")
+        if title:
+            figure.suptitle(title, x=0.02, ha="left")
+    return figure
+
+
+def plot_summary(
+    results: Results,
+    X: Any = None,
+    y: Any = None,
+    Z: Any = None,
+    *,
+    offset: Any = None,
+    along: str | int | None = None,
+    title: str = "",
+) -> Figure:
+    """The fit on one page: experts, gate, density, responsibilities, starts and trace under the verdict.
+
+    Parameters
+    ----------
+    results : Results
+    X, y, Z, offset : array-like, optional
+        Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
+    along : str or int, optional
+        Covariate on the horizontal axes, by name or position; the first of each part when left out.
+    title : str
+        Goes before the verdict.
+
+    Returns
+    -------
+    matplotlib Figure
+    """
+    rows = {"X": X, "y": y, "Z": Z, "offset": offset}
+    scene = Scene.of(results, **rows)
+    classes = _frequent(results)
+    with style(**SMALL):
+        figure = plt.figure(figsize=(12, 8 if not classes else 10))
+        grid = figure.add_gridspec(2 + bool(classes), 12)
+        if classes:
+            width = 12 // len(classes)
+            cells = [grid[0, width * i : width * (i + 1)] for i in range(len(classes))]
+            _draw_classes(results, classes, rows, along, [figure.add_subplot(cell) for cell in cells])
+            figure.supxlabel(CLASS_CAPTION, x=0.01, ha="left", fontsize=8, color="0.3")
+        else:
+            plot_experts(results, **rows, along=along, ax=figure.add_subplot(grid[0, :4]))
+        wide = 6 if classes else 4
+        below = [grid[-1, wide * i : wide * (i + 1)] for i in range(12 // wide)]
+        upper = [grid[1, 4 * i : 4 * (i + 1)] for i in range(3)] if classes else [grid[0, 4:8], grid[0, 8:]]
+        plot_density(results, **rows, along=along, ax=figure.add_subplot(upper[0]))
+        _draw_responsibilities(results, scene, rows, figure.add_subplot(upper[1]))
+        gate = upper[2] if classes else below.pop(0)
+        plot_gate(results, X, Z, along=_gate_along(scene, along), ax=figure.add_subplot(gate))
+        plot_starts(results, ax=figure.add_subplot(below[0]))
+        plot_trace(results, ax=figure.add_subplot(below[1]))
+        _share_legend(figure, scene.n_experts)
+        figure.suptitle("\n".join([*([title] if title else []), *verdict(results)]), x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def verdict(results: Results) -> list[str]:
+    """What kind of optimum was reached, and the numbers of the fit."""
+    headline, second, *_ = str(results.certificate).splitlines()
+    lines = [headline] + ([second.strip()] if second.strip().startswith("But") else [])
+    gate, expert, K = results.model.gate.name, results.model.expert.name, results.model.n_experts
+    numbers = f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}, {results.df_model} parameters"
+    return [*lines, f"{gate} gate, {K} x {expert}; {results.nobs:g} rows; {numbers}"]
+
+
+def _gate_along(scene: Scene, along: Any) -> str | None:
+    """The covariate of the gate's panel: the one asked for if the gate has it, else its own first."""
+    if along is None or not scene.covariates:
+        return None
+    name = scene.pick(along, scene.covariates)
+    return name if name in scene.gate else None
+
+
+def _frequent(results: Results) -> list[Any]:
+    """The classes to show, in their order: all, or the most frequent."""
+    classes = list(results.schema.classes or ())
+    if len(classes) <= MOST_CLASSES or results.source is None:
+        return classes[:MOST_CLASSES]
+    counts = sum(np.bincount(b.Y[0].astype(np.int64), b.weight, len(classes)) for b in results.source.blocks())
+    most = np.sort(np.argsort(-counts, kind="stable")[:MOST_CLASSES])
+    return [classes[c] for c in most]
+
+
+def _draw_classes(
+    results: Results, classes: Sequence[Any], rows: dict[str, Any], along: Any, axes: Sequence[Axes]
+) -> None:
+    """Panels of classes side by side, with one vertical axis."""
+    for i, (label, ax) in enumerate(zip(classes, axes, strict=True)):
+        plot_class(results, label, **rows, along=along, ax=ax)
+        if i:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=False)
+
+
+def _draw_responsibilities(results: Results, scene: Scene, rows: dict[str, Any], ax: Axes) -> None:
+    if scene.has_rows:
+        plot_responsibilities(results, **rows, ax=ax)
+        return
+    ax.set_axis_off()
+    reason = "No responsibilities: there are no rows. A loaded fit holds none; pass X and y to show some."
+    ax.text(0.5, 0.5, fill(reason, 36), ha="center", va="center", color="0.3", transform=ax.transAxes)
+
+
+def _share_legend(figure: Figure, K: int) -> None:
+    """One legend of the experts for the page, in place of one per panel."""
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        if legend is not None and {text.get_text() for text in legend.get_texts()} == set(names(K)):
+            legend.remove()
+    handles = [Line2D([], [], **look(k), marker=marker(k), ms=5, mec="0.25", label=label) for k, label in enumerate(names(K))]
+    figure.legend(handles=handles, loc="upper right", ncols=min(K, 4), handlelength=4.5)

@@ -1,0 +1,79 @@
+"""What became of the starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moestat.certificate import Status
+from moestat.plotting.style import MARKERS, colours, drawing
+from moestat.typing import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from moestat.results import Results
+
+
+def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
+    """Where every start ended, family by family, marked by the kind of end point.
+
+    Crosses are starts that a short run showed to be unpromising. The line marks the reported solution; starts far
+    below it are drawn at the left edge.
+
+    Parameters
+    ----------
+    results : Results
+        Loaded ones will do.
+    ax : Axes, optional
+        Where to draw; the current axes when left out.
+
+    Returns
+    -------
+    Axes
+    """
+    with drawing(ax) as ax:
+        table = results.starts
+        reached = table["loglik"].fillna(table["loglik_short"]).to_numpy(dtype=float)
+        least = lower_edge(reached, results.llf)
+        families = list(dict.fromkeys(table["family"]))
+        rows = np.array([families.index(family) for family in table["family"]])
+        spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(table))
+        kinds = [status.value for status in Status if status.value in set(table["status"])]
+        looks = [*zip(kinds, colours(len(kinds)), MARKERS, strict=False), ("not finished", "0.6", "x")]
+        for kind, colour, shape in looks:
+            mine = (table["status"] == kind).to_numpy()
+            if mine.any():
+                at = np.maximum(reached[mine], least), rows[mine] + spread[mine]
+                ax.scatter(*at, s=28, marker=shape, color=colour, alpha=0.8, label=kind, zorder=2)
+        ax.axvline(results.llf, color="0.4", lw=1, zorder=1)
+        _make_room(ax, np.maximum(reached, least), results.llf)
+        ax.set_yticks(range(len(families)), [family.replace("_", " ") for family in families])
+        ax.set_ylim(len(families) - 0.5, -0.5)
+        ax.set_xlabel("log-likelihood")
+        one = results.certificate.n_reached
+        ax.set_title(f"{one} of {len(table)} starts reached\nthe reported solution")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1 if len(looks) > 2 else 2)
+    return ax
+
+
+def lower_edge(values: FloatArray, level: float) -> float:
+    """Lowest log-likelihood shown: a few outliers must not squeeze the rest together."""
+    low, middle = np.quantile(values, [0.1, 0.5])
+    return float(max(values.min(), min(low, level) - 2.0 * max(middle - low, 1.0)))
+
+
+def _make_room(ax: Axes, shown: FloatArray, level: float) -> None:
+    """Starts that agree to rounding are drawn as agreeing, not as scattered over the whole width."""
+    low, high = min(shown.min(), level), max(shown.max(), level)
+    margin = max(0.05 * (high - low), 1e-3 * max(abs(level), 1.0) if high - low < 1e-6 * max(abs(level), 1.0) else 0.0)
+    ax.set_xlim(low - margin, high + margin)
+    ax.ticklabel_format(axis="x", useOffset=False)
+    ax.xaxis.set_major_locator(_few_ticks())
+
+
+def _few_ticks() -> object:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(4)

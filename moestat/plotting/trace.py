@@ -1,0 +1,87 @@
+"""The way of the winning start to its end."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from moestat.plotting.style import colours, drawing
+from moestat.typing import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from moestat.results import Results
+
+#: What the methods are called.
+METHODS = {"em": "EM", "newton": "Newton", "squarem": "SQUAREM"}
+
+
+def plot_trace(results: Results, *, ax: Axes | None = None) -> Axes:
+    """How far the log-likelihood is below its end, and the gradient, iteration by iteration.
+
+    Both are on a logarithmic axis. EM is a straight line there, Newton's method falls ever faster; an upright line
+    marks where one takes over from the other. What is zero to the last digit is not drawn.
+
+    Parameters
+    ----------
+    results : Results
+        Loaded ones will do.
+    ax : Axes, optional
+        Where to draw; the current axes when left out.
+
+    Returns
+    -------
+    Axes
+    """
+    trace = results.trace
+    climbed = trace["objective"].to_numpy(dtype=float)
+    iteration = np.arange(len(trace))
+    gap = climbed[-1] - climbed
+    with drawing(ax) as ax:
+        blue, orange = colours(2)
+        below = "log-likelihood below its end" if (trace["objective"] == trace["loglik"]).all() else "objective below"
+        for values, colour, shape, label in (
+            (gap, blue, "o", f"{below} (nats)"),
+            (trace["gradient"].to_numpy(dtype=float), orange, "s", "gradient per row"),
+        ):
+            seen = _seen(values)
+            ax.plot(iteration[seen], values[seen], color=colour, marker=shape, ms=4, lw=1.2, label=label)
+        ax.set_yscale("log")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _mark_methods(ax, trace["method"].tolist())
+        ax.set_xlabel("iteration")
+        ax.set_title(f"The way to the maximum\n{_counted(trace['method'].tolist())}")
+        ax.legend()
+    return ax
+
+
+def _seen(values: FloatArray) -> Any:
+    return np.flatnonzero(values > 0)
+
+
+def _stretches(methods: list[str]) -> list[tuple[str, int, int]]:
+    """(method, first row, number of rows) of every stretch; the first row of a trace is its start."""
+    out, at = [], 0
+    for method, rows in groupby(methods):
+        count = len(list(rows))
+        out.append((method, at, count))
+        at += count
+    return out
+
+
+def _mark_methods(ax: Axes, methods: list[str]) -> None:
+    for _, first, _ in _stretches(methods)[1:]:
+        ax.axvline(first - 0.5, color="0.5", lw=1, ls=":")
+
+
+def _counted(methods: list[str]) -> str:
+    """The methods in order with their numbers of iterations."""
+    words = []
+    for i, (method, _, count) in enumerate(_stretches(methods)):
+        steps = count - (i == 0)
+        words.append(f"{METHODS.get(method, method)}: {steps} step{'s' if steps != 1 else ''}")
+    return ", then ".join(words)
