@@ -10,11 +10,11 @@ from moestat.typing import AnyArray, FloatArray
 
 
 class Typical(NamedTuple):
-    """The mean of numbers with their range, or the most frequent of the levels (all of which are the range)."""
+    """The mean of numbers with their range; or the most frequent level, with the numbers of the first and the last."""
 
     value: Any
-    low: float = np.nan
-    high: float = np.nan
+    low: float
+    high: float
 
 
 def typical(column: AnyArray, levels: tuple[Any, ...] | None, weight: FloatArray | None = None) -> Typical:
@@ -23,7 +23,8 @@ def typical(column: AnyArray, levels: tuple[Any, ...] | None, weight: FloatArray
     if levels is None:
         low, high = float(column.min()), float(column.max())
         return Typical(float(np.clip(np.average(column, weights=weight), low, high)), low, high)
-    return Typical(levels[int(np.argmax(np.bincount(codes(column, levels), weight, len(levels))))])
+    mass = np.bincount(codes(column, levels), weight, len(levels))
+    return Typical(levels[int(np.argmax(mass))], 0.0, len(levels) - 1.0)
 
 
 def codes(column: AnyArray, levels: tuple[Any, ...]) -> AnyArray:

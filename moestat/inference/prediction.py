@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+#: A proportion this close to 0 or 1 has lost the digits that its logit needs.
+ROUNDED = 1e-12
+
+
 @dataclass(frozen=True)
 class Estimated:
     """Functions of the estimates with their uncertainty.
@@ -37,14 +41,16 @@ class Estimated:
     proportion: bool = False
 
     def limits(self, alpha: float = 0.05) -> tuple[FloatArray, FloatArray]:
-        """Pointwise confidence limits at level 1 - alpha; those of proportions are made on the scale of the logit."""
+        """Pointwise confidence limits at level 1 - alpha; those of proportions are made on the scale of the logit.
+
+        A proportion that is 0 or 1 to rounding has none: NaN.
+        """
         width = _quantile_of_errors(alpha) * self.se
         if not self.proportion:
             return self.value - width, self.value + width
-        inner = (self.value > 0) & (self.value < 1)  # what is 0 or 1 to rounding stays there
-        safe = np.where(inner, self.value, 0.5)
+        safe = np.where(np.minimum(self.value, 1 - self.value) > ROUNDED, self.value, np.nan)
         half = width / (safe * (1 - safe))
-        lower, upper = (np.where(inner, expit(logit(safe) + side * half), self.value) for side in (-1, 1))
+        lower, upper = (expit(logit(safe) + side * half) for side in (-1, 1))
         return lower, upper
 
 

@@ -11,11 +11,11 @@ from moestat.plotting.classes import plot_class
 from moestat.plotting.density import plot_density
 from moestat.plotting.experts import plot_experts
 from moestat.plotting.gate import plot_gate
+from moestat.plotting.looks import colours, style
 from moestat.plotting.panel import plot_fit, plot_summary
 from moestat.plotting.plane import plot_gate_plane
 from moestat.plotting.responsibilities import plot_responsibilities
 from moestat.plotting.starts import plot_starts
-from moestat.plotting.style import colours, style
 from moestat.plotting.trace import plot_trace
 
 __all__ = [

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.plotting.marks import dodge, draw_curves, joined, name_axis
+from moestat.plotting.looks import colours, drawing, hatched, marker, mixed, names
+from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis
 from moestat.plotting.scene import Curves, Line, Scene
-from moestat.plotting.style import colours, drawing, hatched, marker, mixed, names
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def plot_class(
             curves = _of_class(scene.expert_means(scene.typical_rows(1)), c)
             _draw_bars(ax, curves)
         ax.set_ylim(-0.12, 1.12)
-        ax.set_title(
-            f"{results.schema.responses[0]}: {label}" + joined("" if curves.limits else "no bands: not identified")
-        )
+        entitle(ax, f"{results.schema.responses[0]}: {label}", "" if curves.limits else "no bands: not identified")
         ax.set_ylabel("probability under each expert")
     return ax
 
@@ -114,12 +112,19 @@ def _draw_rows(ax: Axes, scene: Scene, line: Line, inside: BoolArray) -> None:
     step = np.diff(np.unique(x)).min(initial=np.ptp(x) or 1.0)
     height = np.where(inside, 1.06, -0.06) + 0.035 * jitter[0]
     at = (x + 0.3 * step * jitter[1])[shown], height[shown]
-    ax.scatter(*at, c=mixed(scene.resp[shown]), s=5, lw=0, alpha=0.8, zorder=1)
+    ax.scatter(*at, c=mixed(scene.resp[shown]), s=5, lw=0, alpha=0.8, zorder=1, gid="rows")
     for k, colour in enumerate(colours(K)):
         aside = 0.0 if line.levels is None else dodge(k, K)
         for value, share, mass in shares(values, inside, scene.weight * scene.resp[:, k]):
             ax.scatter(
-                value + aside, share, s=200 * mass, marker=marker(k), facecolor="none", edgecolor=colour, lw=1.2, zorder=3
+                value + aside,
+                share,
+                s=200 * mass,
+                marker=marker(k),
+                facecolor="none",
+                edgecolor=colour,
+                lw=1.2,
+                zorder=3,
             )
 
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
-from matplotlib.patches import Patch
 
 from moestat.errors import InputError
 from moestat.plotting.experts import standard_deviations
-from moestat.plotting.histogram import draw_histogram
-from moestat.plotting.marks import crowding, joined, name_axis, thinned
+from moestat.plotting.histogram import draw_histogram, responses
+from moestat.plotting.looks import HATCHES, drawing
+from moestat.plotting.marks import crowding, entitle, name_axis, thinned
 from moestat.plotting.scene import Line, Scene
-from moestat.plotting.style import HATCHES, drawing
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -32,6 +31,9 @@ SHARES = (0.5, 0.8, 0.95)
 
 #: From the inside out; they differ in lightness.
 RIBBONS = ("#3c7fb1", "#8fbbdb", "#d3e4f1")
+
+#: What they mean: a title says it, for a legend would cover them.
+REGIONS = "regions of 50, 80, 95 %; line: the mean"
 
 #: Responses at which a column of the density is computed: over the whole range, and around every expert.
 EVENLY, AROUND = 160, 41
@@ -77,12 +79,13 @@ def plot_density(
             _draw_classes(ax, scene, along)
             return ax
         if not scene.covariates and along is None:
-            draw_histogram(ax, scene)
-            ax.set_title("Density")
+            draw_histogram(ax, scene, experts=False)
+            _fill_beneath(ax, scene)
+            entitle(ax, "Density", REGIONS)
             return ax
         line = scene.line(along, scene.covariates, COLUMNS)
         _draw_ribbons(ax, scene, line)
-        ax.set_title("Conditional density" + joined("the smallest sets that hold 50, 80, 95 %", thinned(scene)))
+        entitle(ax, "Conditional density", REGIONS, thinned(scene))
         name_axis(ax, line, scene.held(scene.covariates, line.name))
         ax.set_ylabel(results.schema.responses[0])
     return ax
@@ -104,10 +107,7 @@ def _draw_ribbons(ax: Axes, scene: Scene, line: Line) -> None:
         shown = scene.y.astype(float) - scene.offset + scene.mean_offset
         size, _, alpha = crowding(len(scene.shown))
         at_rows = scene.places(line.name)[scene.shown], shown[scene.shown]
-        ax.scatter(*at_rows, s=0.4 * size, color="0.15", alpha=0.6 * alpha, lw=0, zorder=2)
-    patches = [Patch(fc=colour, label=f"{share:.0%}") for colour, share in zip(RIBBONS, SHARES, strict=True)]
-    mean = mpl.lines.Line2D([], [], color="black", lw=1.6, label="mean")
-    ax.legend(handles=[*patches, mean])
+        ax.scatter(*at_rows, s=0.4 * size, color="0.15", alpha=0.6 * alpha, lw=0, zorder=2, gid="rows")
 
 
 def _stretches(line: Line) -> list[tuple[FloatArray, Any]]:
@@ -122,13 +122,23 @@ def _responses(scene: Scene, line: Line) -> FloatArray:
     means, weights = scene.expert_means(line.rows).value, scene.gate_weights(line.rows).value
     spread = standard_deviations(scene.results)
     if spread is None:
-        raise InputError("ribbons need experts with a variance; pass another kind of figure.")
+        raise InputError("ribbons need experts with a variance, and some of this model have none. Use plot_experts.")
     seen = weights > 1e-3  # an expert that leaves the page has no weight there
     low = np.where(seen, means - 4 * spread, np.inf).min()
     high = np.where(seen, means + 4 * spread, -np.inf).max()
     even = np.broadcast_to(np.linspace(low, high, EVENLY), (len(means), EVENLY))
     around = means[:, :, None] + spread[:, None] * np.linspace(-4, 4, AROUND)
     return np.sort(np.clip(np.hstack([even, around.reshape(len(means), -1)]), low, high), axis=1)
+
+
+def _fill_beneath(ax: Axes, scene: Scene) -> None:
+    """The same regions, beneath the density of a model without covariates."""
+    y = responses(scene)
+    density = scene.density(scene.typical_rows(len(y)), y)
+    share = mass_above(y[None], density[None])[0]
+    for level, colour in reversed([*zip(SHARES, RIBBONS, strict=True)]):
+        ax.fill_between(y, density, where=share <= level, color=colour, lw=0, alpha=0.75, zorder=1)
+    ax.axvline(scene.mean(scene.typical_rows(1))[0], color="black", lw=1.6, zorder=3)
 
 
 def mass_above(y: FloatArray, density: FloatArray) -> FloatArray:
@@ -159,7 +169,7 @@ def _draw_classes(ax: Axes, scene: Scene, along: Any) -> None:
     bottom = top - scene.mean(rows)
     shades = [to_hex(colour) for colour in mpl.colormaps["cividis"](np.linspace(0.15, 0.95, len(classes)))]
     for c in range(len(classes)):
-        look = {"facecolor": shades[c], "hatch": HATCHES[c % len(HATCHES)], "edgecolor": "white"}
+        look: dict[str, Any] = {"facecolor": shades[c], "hatch": HATCHES[c % len(HATCHES)], "edgecolor": "white"}
         if line is not None and line.levels is None:
             ax.fill_between(places, bottom[:, c], top[:, c], lw=0.5, **look)
         else:

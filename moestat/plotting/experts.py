@@ -8,9 +8,9 @@ import numpy as np
 
 from moestat.errors import InputError
 from moestat.plotting.histogram import draw_histogram
-from moestat.plotting.marks import draw_curves, draw_rows, joined, name_axis, thinned
+from moestat.plotting.looks import colours, drawing
+from moestat.plotting.marks import draw_curves, draw_rows, entitle, name_axis, thinned
 from moestat.plotting.scene import Line, Scene
-from moestat.plotting.style import colours, drawing
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def plot_experts(
     with drawing(ax) as ax:
         if not scene.covariates and along is None:
             draw_histogram(ax, scene)
-            ax.set_title("Experts" + joined("density of each times its weight"))
+            entitle(ax, "Experts", "density of each times its weight")
             return ax
         line = scene.line(along, scene.covariates)
         curves = scene.expert_means(line.rows)
@@ -76,8 +76,8 @@ def plot_experts(
             draw_rows(ax, scene, scene.places(line.name), shown)
             _fit_to_points(ax, shown)
         sure = "dark bands: 95 % of the mean" if curves.limits else "no bands of the mean: not identified"
-        wide = "light: ± 2 standard deviations" if spread is not None else ""
-        ax.set_title("Experts" + joined(sure, wide, thinned(scene)))
+        wide = "light: ± 2 sd" if spread is not None else ""
+        entitle(ax, "Experts", sure, wide, thinned(scene))
         name_axis(ax, line, scene.held(scene.experts, line.name))
         ax.set_ylabel(results.schema.responses[0])
         ax.legend()
@@ -101,7 +101,7 @@ def _draw_spread(ax: Axes, line: Line, means: FloatArray, spread: FloatArray) ->
         means = np.repeat(means, 3, axis=0)
     for k, colour in enumerate(colours(len(spread))):
         low, high = means[:, k] - 2 * spread[k], means[:, k] + 2 * spread[k]
-        ax.fill_between(places, low, high, color=colour, alpha=0.1, lw=0, zorder=1)
+        ax.fill_between(places, low, high, color=colour, alpha=0.1, lw=0, zorder=1, gid="spread")
         for edge in (low, high):
             ax.plot(places, edge, color=colour, lw=0.6, ls=(0, (1, 2)), zorder=1.2)
 

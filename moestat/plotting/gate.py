@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moestat.plotting.marks import draw_curves, joined, name_axis
+from moestat.plotting.looks import drawing, hatched
+from moestat.plotting.marks import draw_curves, entitle, name_axis
 from moestat.plotting.scene import Scene
-from moestat.plotting.style import drawing, hatched
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +49,7 @@ def plot_gate(
         if scene.rows is not None:
             x = scene.places(line.name)[scene.shown]
             ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
-        ax.set_title("Gate weights" + joined("bands: 95 %" if curves.limits else "no bands: not identified"))
+        entitle(ax, "Gate weights", "bands: 95 %" if curves.limits else "no bands: not identified")
         name_axis(ax, line, scene.held(scene.gate, line.name))
         ax.legend()
     return ax
@@ -65,5 +65,5 @@ def _draw_bars(ax: Axes, scene: Scene) -> Axes:
         reach = [np.maximum(curves.value - curves.limits[0], 0)[0], np.maximum(curves.limits[1] - curves.value, 0)[0]]
         ax.errorbar(places, curves.value[0], yerr=reach, fmt="none", ecolor="0.2", capsize=4)
     ax.set_xticks(places, [f"expert {k}" for k in places] if len(places) <= 4 else [str(k) for k in places])
-    ax.set_title("Gate weights" + joined("bars: 95 %" if curves.limits else "no limits: not identified"))
+    entitle(ax, "Gate weights", "bars: 95 %" if curves.limits else "no limits: not identified")
     return ax

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from moestat.plotting.looks import colours, look, marker, mixed, names
 from moestat.plotting.scene import Curves, Line, Scene
-from moestat.plotting.style import colours, look, marker, mixed, names
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Opaqueness of a confidence band.
+#: Opaqueness of the confidence bands of two experts; those of more cover each other more.
 BAND = 0.3
+
+#: Letters per inch, times their size in points.
+LETTERS = 140
 
 #: Rows beyond which points shrink and fade.
 FEW = 300
@@ -31,15 +35,15 @@ def draw_curves(ax: Axes, line: Line, curves: Curves) -> None:
             continue
         ax.plot(line.places, value, **look(k), label=label, zorder=3)
         if ends is not None:
-            ax.fill_between(line.places, *ends, color=colours(K)[k], alpha=BAND, lw=0, zorder=2.5)
+            ax.fill_between(
+                line.places, *ends, color=colours(K)[k], alpha=BAND * min(1.0, 2 / K), lw=0, zorder=2.5, gid="band"
+            )
 
 
 def _draw_levels(ax: Axes, places: FloatArray, value: FloatArray, ends: Any, k: int, label: str) -> None:
     reach = None if ends is None else np.maximum([value - ends[0], ends[1] - value], 0.0)
-    colour = look(k)["color"]
-    ax.errorbar(
-        places, value, yerr=reach, color=colour, fmt=marker(k), mec="white", ms=9, capsize=4, label=label, zorder=4
-    )
+    shape = {"fmt": marker(k), "mec": look(k)["color"], "mfc": "white", "mew": 2, "ms": 8}  # seen among points
+    ax.errorbar(places, value, yerr=reach, ecolor="0.1", capsize=4, label=label, zorder=4, **shape)
 
 
 def dodge(k: int, n: int) -> float:
@@ -57,7 +61,9 @@ def draw_rows(ax: Axes, scene: Scene, x: FloatArray, y: FloatArray) -> None:
         mine = likeliest == k
         if mine.any():
             at = (x[rows][mine], y[rows][mine])
-            ax.scatter(*at, c=face[mine], marker=marker(k), s=size, ec="0.25", lw=edge, alpha=alpha, zorder=2)
+            ax.scatter(
+                *at, c=face[mine], marker=marker(k), s=size, ec="0.25", lw=edge, alpha=alpha, zorder=2, gid="rows"
+            )
 
 
 def crowding(n: int) -> tuple[float, float, float]:
@@ -81,7 +87,7 @@ def thinned(scene: Scene) -> str:
     return f"{len(scene.shown):,} of {len(scene.resp):,} rows drawn"
 
 
-def joined(*words: str) -> str:
-    """What a title adds in parentheses."""
-    said = [word for word in words if word]
-    return f"\n{'; '.join(said)}" if said else ""
+def entitle(ax: Axes, name: str, *notes: str) -> None:
+    """A title with notes beneath, wrapped to the width of the axes."""
+    most = int(LETTERS * ax.bbox.width / ax.figure.dpi / float(ax.title.get_fontsize()))
+    ax.set_title("\n".join([name, *wrap("; ".join(note for note in notes if note), max(most, 24))]))

@@ -14,10 +14,10 @@ from moestat.plotting.classes import CLASS_CAPTION, plot_class
 from moestat.plotting.density import plot_density
 from moestat.plotting.experts import plot_experts
 from moestat.plotting.gate import plot_gate
+from moestat.plotting.looks import look, marker, names, style
 from moestat.plotting.responsibilities import plot_responsibilities
 from moestat.plotting.scene import Scene
 from moestat.plotting.starts import plot_starts
-from moestat.plotting.style import look, marker, names, style
 from moestat.plotting.trace import plot_trace
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def plot_fit(
     matplotlib Figure
     """
     rows = {"X": X, "y": y, "Z": Z, "offset": offset}
-    gate_along = _gate_along(Scene.of(results, **rows), along)
+    scene = Scene.of(results, **rows)
+    gate_along = _gate_along(scene, along)
     with style():
         if results.schema.classes is None:
             figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 7), height_ratios=(3, 1.3))
@@ -76,9 +77,10 @@ def plot_fit(
             classes = _frequent(results)
             figure = plt.figure(figsize=(max(3.4 * len(classes), 7), 6.8))
             grid = figure.add_gridspec(2, len(classes), height_ratios=(2.2, 1.3))
-            _draw_classes(results, classes, rows, along, [figure.add_subplot(cell) for cell in grid[0, :]])
+            _draw_classes(results, classes, rows, along, [figure.add_subplot(grid[0, i]) for i in range(len(classes))])
             plot_gate(results, X, Z, along=gate_along, ax=figure.add_subplot(grid[1, :]))
-            figure.supxlabel(CLASS_CAPTION, x=0.02, ha="left", fontsize=9, color="0.3")
+            if scene.covariates:
+                figure.supxlabel(CLASS_CAPTION, x=0.02, ha="left", fontsize=9, color="0.3")
         if title:
             figure.suptitle(title, x=0.02, ha="left")
     return figure
@@ -114,33 +116,37 @@ def plot_summary(
     scene = Scene.of(results, **rows)
     classes = _frequent(results)
     with style(**SMALL):
-        figure = plt.figure(figsize=(12, 8 if not classes else 10))
-        grid = figure.add_gridspec(2 + bool(classes), 12)
         if classes:
-            width = 12 // len(classes)
-            cells = [grid[0, width * i : width * (i + 1)] for i in range(len(classes))]
-            _draw_classes(results, classes, rows, along, [figure.add_subplot(cell) for cell in cells])
-            figure.supxlabel(CLASS_CAPTION, x=0.01, ha="left", fontsize=8, color="0.3")
+            figure, axes = _page(10, [len(classes), 3, 2])
+            _draw_classes(results, classes, rows, along, axes[: len(classes)])
+            if scene.covariates:
+                figure.supxlabel(CLASS_CAPTION, x=0.01, ha="left", fontsize=8, color="0.3")
         else:
-            plot_experts(results, **rows, along=along, ax=figure.add_subplot(grid[0, :4]))
-        wide = 6 if classes else 4
-        below = [grid[-1, wide * i : wide * (i + 1)] for i in range(12 // wide)]
-        upper = [grid[1, 4 * i : 4 * (i + 1)] for i in range(3)] if classes else [grid[0, 4:8], grid[0, 8:]]
-        plot_density(results, **rows, along=along, ax=figure.add_subplot(upper[0]))
-        _draw_responsibilities(results, scene, rows, figure.add_subplot(upper[1]))
-        gate = upper[2] if classes else below.pop(0)
-        plot_gate(results, X, Z, along=_gate_along(scene, along), ax=figure.add_subplot(gate))
-        plot_starts(results, ax=figure.add_subplot(below[0]))
-        plot_trace(results, ax=figure.add_subplot(below[1]))
+            figure, axes = _page(8, [3, 3])
+            plot_experts(results, **rows, along=along, ax=axes[0])
+        density, responsibilities, gate, starts, trace = axes[-5:]
+        plot_density(results, **rows, along=along, ax=density)
+        _draw_responsibilities(results, scene, rows, responsibilities)
+        plot_gate(results, X, Z, along=_gate_along(scene, along), ax=gate)
+        plot_starts(results, ax=starts)
+        plot_trace(results, ax=trace)
         _share_legend(figure, scene.n_experts)
         figure.suptitle("\n".join([*([title] if title else []), *verdict(results)]), x=0.01, ha="left", fontsize=10)
     return figure
 
 
+def _page(height: float, counts: Sequence[int]) -> tuple[Figure, list[Axes]]:
+    """A page of rows that hold so many axes each, from left to right and top to bottom."""
+    figure = plt.figure(figsize=(12, height))
+    grid = figure.add_gridspec(len(counts), 12)  # twelve columns divide evenly by 2, 3 and 4
+    cells = [grid[r, 12 // n * i : 12 // n * (i + 1)] for r, n in enumerate(counts) for i in range(n)]
+    return figure, [figure.add_subplot(cell) for cell in cells]
+
+
 def verdict(results: Results) -> list[str]:
     """What kind of optimum was reached, and the numbers of the fit."""
     headline, second, *_ = str(results.certificate).splitlines()
-    lines = [headline] + ([second.strip()] if second.strip().startswith("But") else [])
+    lines = [headline] + ([second.strip().partition(";")[0] + "."] if second.strip().startswith("But") else [])
     gate, expert, K = results.model.gate.name, results.model.expert.name, results.model.n_experts
     numbers = f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}, {results.df_model} parameters"
     return [*lines, f"{gate} gate, {K} x {expert}; {results.nobs:g} rows; {numbers}"]
@@ -190,5 +196,7 @@ def _share_legend(figure: Figure, K: int) -> None:
         legend = ax.get_legend()
         if legend is not None and {text.get_text() for text in legend.get_texts()} == set(names(K)):
             legend.remove()
-    handles = [Line2D([], [], **look(k), marker=marker(k), ms=5, mec="0.25", label=label) for k, label in enumerate(names(K))]
+    handles = [
+        Line2D([], [], **look(k), marker=marker(k), ms=5, mec="0.25", label=label) for k, label in enumerate(names(K))
+    ]
     figure.legend(handles=handles, loc="upper right", ncols=min(K, 4), handlelength=4.5)

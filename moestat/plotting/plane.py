@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.plotting.marks import draw_rows
+from moestat.plotting.looks import HATCHES, colours, drawing, look, names
+from moestat.plotting.marks import draw_rows, entitle, thinned
 from moestat.plotting.scene import Scene
-from moestat.plotting.style import HATCHES, colours, drawing, look, names
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def plot_gate_plane(
         held = scene.held(scene.gate, across, up)
         ax.set_xlabel(f"{across}\n({held})" if held else across)
         ax.set_ylabel(up)
-        ax.set_title("Gate weights: regions of the largest")
+        entitle(ax, "Gate weights", "regions of the largest, and where it is 0.75 and 0.95", thinned(scene))
     return ax
 
 

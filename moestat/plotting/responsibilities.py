@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.plotting.marks import joined
+from moestat.plotting.looks import drawing, hatched
+from moestat.plotting.marks import entitle
 from moestat.plotting.scene import Scene
-from moestat.plotting.style import drawing, hatched
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def plot_responsibilities(
     """Every row as a thin column, divided by its responsibilities, the rows sorted by their likeliest expert.
 
     Well separated experts give blocks with upright sides. Where they overlap the sides are slopes: rows that two
-    experts share. The title says the entropy, in nats and as a share of the largest possible, when every row could be of any expert.
+    experts share. The title says the entropy, in nats and as a share of the largest possible, that of rows which
+    could be of any expert.
 
     Parameters
     ----------
@@ -61,14 +62,12 @@ def plot_responsibilities(
         x = np.linspace(0.0, edges[-1], len(heights) + 1)
         for k in range(resp.shape[1]):
             top = base + heights[:, k]
-            ax.fill_between(
-                x, np.append(base, base[-1]), np.append(top, top[-1]), step="post", lw=0.4, **hatched(k)
-            )
+            ax.fill_between(x, np.append(base, base[-1]), np.append(top, top[-1]), step="post", lw=0.4, **hatched(k))
             base = top
         _number(ax, resp, weight)
         ax.set(xlim=(0, edges[-1]), ylim=(0, 1), ylabel="responsibility")
         ax.set_xlabel("rows, sorted by their likeliest expert")
-        ax.set_title("Responsibilities" + joined(_entropy(resp, weight)))
+        entitle(ax, "Responsibilities", _entropy(resp, weight))
     return ax
 
 
@@ -107,4 +106,5 @@ def _entropy(resp: FloatArray, weight: FloatArray) -> str:
         return "one expert has all rows"
     logs = np.log(np.where(resp > 0, resp, 1.0))
     entropy = float(-(weight[:, None] * resp * logs).sum())
-    return f"entropy {entropy:.3g} nats, {entropy / (weight.sum() * np.log(K)):.0%} of the largest possible"
+    share = entropy / (weight.sum() * np.log(K))
+    return f"entropy {entropy if entropy >= 1e-6 else 0:.3g} nats, {share:.0%} of the largest"

@@ -166,11 +166,16 @@ class Scene:
     def held(self, names: tuple[str, ...], *free: str) -> str:
         """In words, at which values the other ones of these covariates are held."""
         others = [name for name in names if name not in free]
-        if not others:
-            return ""
+        words = [f"{name} at {_short(self.typical[name].value)}" for name in others]
         if len(others) > LISTED:
-            return f"{len(others)} other covariates at typical values"
-        return ", ".join(f"{name} at {_short(self.typical[name].value)}" for name in others)
+            words = [f"{len(others)} other covariates at typical values"]
+        return ", ".join([*words, *([f"offset at {self.mean_offset:.3g}"] if self._has_offset else [])])
+
+    @property
+    def _has_offset(self) -> bool:
+        """Whether curves depend on a known term."""
+        named = self.results.design is not None and (self.results.design.offset or self.results.design.exposure)
+        return bool(self.offset.any() or named)
 
     def ask(self, rows: pd.DataFrame) -> tuple[Any, Any]:
         """X and Z that results are asked about."""
@@ -188,8 +193,10 @@ class Scene:
     def expert_means(self, rows: pd.DataFrame) -> Curves:
         """Means, or class probabilities, of the experts with limits."""
         X, Z = self.ask(rows)
-        results, known = self.results, {"offset": self.mean_offset}
-        return _curves(lambda: results.get_expert_means(X, Z, **known), lambda: results.expert_means(X, Z, **known))
+        results, known = self.results, self.mean_offset
+        return _curves(
+            lambda: results.get_expert_means(X, Z, offset=known), lambda: results.expert_means(X, Z, offset=known)
+        )
 
     def gate_weights(self, rows: pd.DataFrame) -> Curves:
         """Gate weights with limits."""
@@ -290,9 +297,7 @@ def _framed(results: Results, rows: pd.DataFrame, y: Any, offset: FloatArray, we
     )
 
 
-def _arrayed(
-    results: Results, X: FloatArray, Z: FloatArray, y: Any, offset: FloatArray, weight: FloatArray
-) -> Scene:
+def _arrayed(results: Results, X: FloatArray, Z: FloatArray, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
     """Rows of arrays; a column of X and one of Z that have one name are one covariate if they have the same values."""
     experts = results.schema.features
     known = dict(zip(experts, X.T, strict=True))

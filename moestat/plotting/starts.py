@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from moestat.certificate import Status
-from moestat.plotting.style import MARKERS, colours, drawing
+from moestat.plotting.looks import MARKERS, colours, drawing
+from moestat.plotting.marks import entitle
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
         ax.set_ylim(len(families) - 0.5, -0.5)
         ax.set_xlabel("log-likelihood")
         one = results.certificate.n_reached
-        ax.set_title(f"{one} of {len(table)} starts reached\nthe reported solution")
+        entitle(ax, "Starts", f"{one} of {len(table)} reached the reported solution")
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1 if len(looks) > 2 else 2)
     return ax
 
@@ -70,10 +72,4 @@ def _make_room(ax: Axes, shown: FloatArray, level: float) -> None:
     margin = max(0.05 * (high - low), 1e-3 * max(abs(level), 1.0) if high - low < 1e-6 * max(abs(level), 1.0) else 0.0)
     ax.set_xlim(low - margin, high + margin)
     ax.ticklabel_format(axis="x", useOffset=False)
-    ax.xaxis.set_major_locator(_few_ticks())
-
-
-def _few_ticks() -> object:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(4)
+    ax.xaxis.set_major_locator(MaxNLocator(4))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from moestat.plotting.style import colours, drawing
+from moestat.plotting.looks import colours, drawing
+from moestat.plotting.marks import entitle
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ def plot_trace(results: Results, *, ax: Axes | None = None) -> Axes:
             seen = _seen(values)
             ax.plot(iteration[seen], values[seen], color=colour, marker=shape, ms=4, lw=1.2, label=label)
         ax.set_yscale("log")
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, high / 1e4), 2 * high)  # rounding alone is no way: it does not fill the page
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         _mark_methods(ax, trace["method"].tolist())
         ax.set_xlabel("iteration")
-        ax.set_title(f"The way to the maximum\n{_counted(trace['method'].tolist())}")
+        entitle(ax, "The way to the maximum", _counted(trace["method"].tolist()))
         ax.legend()
     return ax
 

@@ -31,8 +31,8 @@ LAYERS = (
     ("description", "bounds"),
     ("solvers", "theory"),
     ("starts", "representative"),
-    ("certificate", "inference", "results", "search", "fitting"),
-    ("plotting", "montecarlo"),
+    ("certificate", "inference", "plotting", "results", "search", "fitting"),
+    ("montecarlo",),
     ("datasets", "estimators", "formula", "cli"),
     ("__main__",),
 )

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
+from time import perf_counter
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
-from moestat import plotting
+import moestat as ms
 from moestat.errors import InputError
-from moestat.plotting import plot_class, plot_experts, plot_fit, plot_gate, plot_starts
+from moestat.plotting import plot_class, plot_experts, plot_fit, plot_gate, plot_summary
+from moestat.plotting.panel import verdict
 from tests.conformance.sketches import Background
 from tests.unit.fitted import CASES, NUMERICAL, fit, fitted, no_columns, rows_of, two_lines
+from tests.unit.plotting.artists import (
+    bare,
+    collections,
+    curves,
+    formula,
+    in_order,
+    points,
+    reloaded,
+    texts,
+    title,
+    voters,
+)
 
 every_case = pytest.mark.parametrize("case", list(CASES))
 numerical_case = pytest.mark.parametrize("case", NUMERICAL)
 CLASSES = ["Democrat", "Independent", "Republican"]
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @cache
@@ -40,18 +48,12 @@ def figure(case):
     return out
 
 
-def curves(ax):
-    """Lines of the experts: those with a label of their own."""
-    return [line for line in ax.lines if not line.get_label().startswith("_")]
-
-
-def points(ax):
-    """The first scatter: the rows."""
-    return ax.collections[0]
-
-
-def title(ax):
-    return ax.get_title(loc="left")
+@cache
+def page(case):
+    """The summary page of a case, drawn once."""
+    out = PAGES[case]().plot(title="A title")
+    out.draw_without_rendering()
+    return out
 
 
 # --------------------------------------------------------------------------------------- what is there
@@ -60,14 +62,14 @@ def test_a_regression_has_experts_above_and_the_gate_below(case):
     assert isinstance(figure(case), Figure)
     top, bottom = figure(case).axes
     assert title(top).startswith("Experts")
-    assert title(bottom) == "Gate weights"
+    assert title(bottom).startswith("Gate weights")
     assert top.get_position().y0 > bottom.get_position().y1
 
 
 def test_a_classifier_has_a_panel_per_class_above_the_gate():
     *panels, gate = figure("classes").axes
     assert [title(ax) for ax in panels] == [f"party: {label}" for label in CLASSES]
-    assert title(gate) == "Gate weights"
+    assert title(gate).startswith("Gate weights")
     assert all(ax.get_position().y0 > gate.get_position().y1 for ax in panels)
 
 
@@ -82,7 +84,7 @@ def test_axes_carry_the_names_of_the_columns():
 
 def test_curves_along_one_of_several_covariates_say_so():
     top, bottom = figure("three experts").axes
-    assert top.get_xlabel() == "age\n(curves: other covariates at their means)"
+    assert top.get_xlabel() == f"age\n(dose at {fitted('three experts').X['dose'].mean():.3g})"
     assert bottom.get_xlabel() == "severity"
 
 
@@ -105,10 +107,10 @@ def test_the_legend_names_the_experts(case):
     assert names == [f"expert {k + 1}" for k in range(fitted(case).model.n_experts)]
 
 
-def test_the_caption_explains_dots_and_circles():
+def test_the_caption_explains_dots_and_open_marks():
     caption = figure("classes").get_supxlabel()
     assert caption.startswith("Dots: the rows")
-    assert "Circles: observed share of the class" in caption
+    assert "Open marks: observed share of the class" in caption
 
 
 # --------------------------------------------------------------------------------------- what is drawn
@@ -154,15 +156,18 @@ def test_curves_of_a_class_are_its_probabilities(c):
 @numerical_case
 def test_points_are_the_rows(case):
     f = fitted(case)
-    shown = points(figure(case).axes[0]).get_offsets()
-    np.testing.assert_allclose(shown, np.column_stack([f.X.iloc[:, 0], f.y]))
+    shown = points(figure(case).axes[0])
+    np.testing.assert_allclose(in_order(shown), in_order(np.column_stack([f.X.iloc[:, 0], f.y])))
 
 
 def test_points_mix_the_colours_of_their_experts():
     f = fitted("three experts")
     base = np.array([to_rgb(line.get_color()) for line in curves(figure("three experts").axes[0])])
-    shown = points(figure("three experts").axes[0]).get_facecolor()[:, :3]
-    np.testing.assert_allclose(shown, f.results.responsibilities() @ base, atol=1e-12)
+    ax = figure("three experts").axes[0]
+    shown = np.vstack([c.get_facecolor()[:, :3] for c in collections(ax, "rows")])
+    expected = f.results.responsibilities() @ base
+    order = np.lexsort(np.column_stack([f.X.iloc[:, 0], f.y]).T)
+    np.testing.assert_allclose(shown[np.lexsort(points(ax).T)], expected[order], atol=1e-12)
 
 
 @pytest.mark.parametrize("case", ["gate", "common variance", "mixed"])
@@ -171,32 +176,35 @@ def test_bands_are_two_standard_deviations_wide(case):
     expert = f.results.params.expert
     members = getattr(expert, "members", [expert])
     variances = np.hstack([getattr(m, "variances", getattr(m, "variance", None)) for m in members])
-    bands = [c.get_paths()[0].vertices for c in figure(case).axes[0].collections[1:]]
+    bands = [c.get_paths()[0].vertices for c in collections(figure(case).axes[0], "spread")]
+    assert len(bands) == f.model.n_experts
     for band, variance in zip(bands, np.broadcast_to(variances, len(bands)), strict=True):
         at = band[band[:, 0] == band[:, 0].min(), 1]
         assert np.ptp(at) == pytest.approx(4 * np.sqrt(variance))
 
 
-def test_without_a_variance_there_is_no_band(monkeypatch):
-    monkeypatch.setattr(plotting, "_standard_deviations", lambda results: None)
+def test_without_a_variance_no_spread_is_drawn(monkeypatch):
+    monkeypatch.setattr("moestat.plotting.experts.standard_deviations", lambda results: None)
     f = fitted("gate")
     ax = plot_experts(f.results, f.X, f.y)
-    assert len(ax.collections) == 1
-    assert "bands" not in title(ax)
+    assert not collections(ax, "spread")
+    assert "sd" not in title(ax)
 
 
 def test_dots_of_a_class_lie_above_when_in_it():
     f = fitted("classes")
-    heights = points(figure("classes").axes[0]).get_offsets()[:, 1]
+    (rows,) = collections(figure("classes").axes[0], "rows")
+    heights = rows.get_offsets()[:, 1]
     assert np.array_equal(heights > 1, f.y == "Democrat")
     assert np.array_equal(heights < 0, f.y != "Democrat")
 
 
-def test_circles_are_observed_shares():
+def test_open_marks_are_observed_shares():
     """Of the rows at one place, those in the class, weighted by responsibility."""
     f = fitted("classes")
     x, resp = f.X["selfLR"].to_numpy(), f.results.responsibilities()
-    circles = [c.get_offsets()[0] for c in figure("classes").axes[2].collections[1:]]
+    others = [c for c in figure("classes").axes[2].collections if isinstance(c, PathCollection) and c.get_gid() is None]
+    circles = [c.get_offsets()[0] for c in others]
     for k in range(2):
         weight = resp[x == 5.0, k]
         share = weight @ (f.y == "Republican")[x == 5.0] / weight.sum()
@@ -211,29 +219,10 @@ def test_experts_are_told_apart_without_colour(case):
     assert len(set(zip(styles, dashes, strict=True))) == fitted(case).model.n_experts
 
 
-def test_colours_are_told_apart_in_grey_or_by_line_style():
-    """Up to six experts every pair has dashes of its own."""
-    assert len({str(dash) for dash in plotting.DASHES}) == 6
-    assert len(set(plotting.colours(8))) == 8
-
-
 @every_case
 def test_one_expert_has_one_look_in_all_panels(case):
     looks = [[line.get_color() for line in curves(ax)] for ax in figure(case).axes if curves(ax)]
     assert all(look == looks[0] for look in looks)
-
-
-def texts(fig):
-    """Text with its place on the page, as far as it is drawn."""
-    beyond = {label for ax in fig.axes for axis in (ax.xaxis, ax.yaxis) for label in _labels_beyond(axis)}
-    shown = [t for t in fig.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in beyond]
-    return [(t.get_text(), t.get_window_extent()) for t in shown]
-
-
-def _labels_beyond(axis):
-    """Labels of ticks beyond the range of an axis, which are not drawn."""
-    low, high = axis.get_view_interval()
-    return [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
 
 
 @every_case
@@ -311,8 +300,9 @@ def test_arrays_and_tables_give_the_same_figure():
 def test_a_model_without_covariates_has_no_curve_to_draw():
     _, y = two_lines()
     results = fit(None, y, n_experts=2).results
+    assert [title(ax).partition("\n")[0] for ax in plot_fit(results, None, y).axes] == ["Experts", "Gate weights"]
     with pytest.raises(InputError, match="a figure along a covariate needs one; this model has none"):
-        plot_fit(results, None, y)
+        plot_fit(results, None, y, along="x")
 
 
 def test_a_classifier_has_no_experts_over_numbers():
@@ -333,46 +323,130 @@ def test_families_side_by_side_are_drawn_like_others():
     results = fit(X, y, no_columns(len(y)), n_experts=2, expert=("gaussian", Background())).results
     ax = plot_experts(results, X, y, no_columns(len(y)))
     assert len(curves(ax)) == 2
-    assert "bands" in title(ax)
+    assert "sd" in title(ax)
 
 
-# ------------------------------------------------------------------------------------ starts
+# --------------------------------------------------------------------------------------- the page
+PAGES = {
+    "formula": formula,
+    "classes": voters,
+    "nothing": bare,
+    "one expert": lambda: fitted("one expert").results,
+    "arrays": lambda: fitted("three experts").results,
+    "one classifier": lambda: fitted("one classifier").results,
+    "no covariates, classes": lambda: quiet_voters(),
+}
+every_page = pytest.mark.parametrize("case", list(PAGES))
+
+
 @cache
-def searched():
-    """Thirty starts that end at several solutions."""
-    import moestat as ms
-
-    data = ms.datasets.load("ethanol")
-    return ms.fit(ms.MixtureOfExperts(n_experts=3), data.X, data.y, n_starts=30)
+def quiet_voters():
+    """Classes without covariates: no mixture of them is identified."""
+    with pytest.warns(ms.NotIdentifiedWarning):
+        return voters("party ~ 1 | 1")
 
 
-def test_every_start_is_a_mark_in_the_row_of_its_family():
-    table = searched().starts
-    ax = plot_starts(searched())
-    families = [label.get_text().replace(" ", "_") for label in ax.get_yticklabels()]
-    marks = np.vstack([collection.get_offsets() for collection in ax.collections])
-    assert len(marks) == len(table) == 30
-    for i, family in enumerate(families):
-        shown = np.sort(marks[np.abs(marks[:, 1] - i) < 0.5, 0])
-        np.testing.assert_allclose(shown, np.sort(np.maximum(table.loglik[table.family == family], shown.min())))
+@pytest.mark.parametrize("case", ["formula", "nothing", "one expert"])
+def test_a_page_shows_all_there_is_to_see(case):
+    names = [title(ax).partition("\n")[0] for ax in page(case).axes]
+    assert names[0] == "Experts"
+    assert names[1] in ("Conditional density", "Density")
+    assert names[2:] == ["Responsibilities", "Gate weights", "Starts", "The way to the maximum"]
+    assert page(case).get_size_inches().tolist() == [12, 8]
 
 
-def test_the_reported_solution_is_marked_and_counted():
-    _, given = plt.subplots()
-    ax = plot_starts(searched(), ax=given)
-    assert ax is given
-    (line,) = ax.lines
-    assert line.get_xdata()[0] == searched().llf
-    assert ax.get_title(loc="left") == f"{searched().certificate.n_reached} of 30 starts reached the reported solution"
+def test_a_page_of_classes_begins_with_them():
+    names = [title(ax).partition("\n")[0] for ax in page("classes").axes]
+    assert names[:3] == [f"party: {label}" for label in CLASSES]
+    assert names[4:] == ["Responsibilities", "Gate weights", "Starts", "The way to the maximum"]
 
 
-def test_kinds_of_end_points_are_told_apart_by_colour():
-    ax = plot_starts(searched())
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert set(labels) == set(searched().starts.status)
-    assert len({to_rgb(collection.get_facecolor()[0][:3]) for collection in ax.collections}) == len(labels)
+@every_page
+def test_a_page_begins_with_the_verdict_and_the_numbers(case):
+    results = PAGES[case]()
+    given, *lines = page(case).get_suptitle().splitlines()
+    assert given == "A title"
+    assert lines == verdict(results)
+    assert lines[0] == str(results.certificate).splitlines()[0]
+    assert f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}" in lines[-1]
 
 
-def test_one_low_start_does_not_squeeze_the_others():
-    """It is drawn at the left edge."""
-    assert plotting._lower_edge(np.r_[np.linspace(-10, 0, 20), -1e6], 0.0) > -100
+@every_page
+def test_no_text_of_a_page_is_cut_off(case):
+    bounds = page(case).bbox
+    for text, box in texts(page(case)):
+        assert (box.min >= bounds.min).all(), text
+        assert (box.max <= bounds.max).all(), text
+
+
+@every_page
+def test_no_text_of_a_page_lies_on_another(case):
+    for (a, here), (b, there) in combinations(texts(page(case)), 2):
+        assert not here.overlaps(there), (a, b)
+
+
+@every_page
+def test_a_page_has_one_legend_of_the_experts(case):
+    (legend,) = page(case).legends
+    K = PAGES[case]().model.n_experts
+    assert [text.get_text() for text in legend.get_texts()] == [f"expert {k + 1}" for k in range(K)]
+    expert_legends = [
+        ax for ax in page(case).axes if (own := ax.get_legend()) and own.get_texts()[0].get_text() == "expert 1"
+    ]
+    assert not expert_legends
+
+
+def test_supremum_elsewhere_is_part_of_the_verdict(monkeypatch):
+    monkeypatch.setattr(
+        "moestat.certificate.optimum.Certificate.__str__",
+        lambda self: "Verdict: a strict one.\n  But 3 starts went higher, to no finite maximum; see below.\n  more",
+    )
+    assert verdict(bare())[:2] == ["Verdict: a strict one.", "But 3 starts went higher, to no finite maximum."]
+
+
+def test_a_loaded_fit_draws_what_needs_no_rows(tmp_path):
+    results = reloaded(formula(), tmp_path)
+    drawn = results.plot()
+    drawn.draw_without_rendering()
+    experts, density, empty, *_ = drawn.axes
+    assert not collections(experts, "rows")
+    assert len(curves(experts)) == 3
+    assert "A loaded fit holds" in empty.texts[0].get_text()
+    before = page("formula").axes[0]
+    for a, b in zip(curves(experts), curves(before), strict=True):
+        np.testing.assert_allclose(a.get_data(), b.get_data(), rtol=1e-12)
+    np.testing.assert_allclose(density.lines[0].get_data(), page("formula").axes[1].lines[0].get_data(), rtol=1e-12)
+
+
+def test_the_covariate_of_a_page_can_be_chosen():
+    drawn = formula().plot(along="z2")
+    labels = [ax.get_xlabel().partition("\n")[0] for ax in drawn.axes[:4]]
+    assert labels == ["z2", "z2", "rows, sorted by their likeliest expert", "z2"]
+    drawn = formula().plot(along="x")  # which the gate does not have
+    assert [drawn.axes[i].get_xlabel().partition("\n")[0] for i in (0, 3)] == ["x", "z1"]
+    with pytest.raises(InputError, match="along must be one of"):
+        formula().plot(along="w")
+
+
+def test_of_many_classes_the_most_frequent_are_shown():
+    rng = np.random.default_rng(0)
+    counts = [60, 10, 50, 40, 12, 30]
+    y = np.repeat(list("abcdef"), counts)
+    X = rng.normal(size=(y.size, 1))
+    results = ms.fit(ms.MixtureOfExperts(n_experts=1, expert="multinomial"), X, y, n_starts=1)
+    drawn = plot_summary(results)
+    assert [title(ax) for ax in drawn.axes[:4]] == ["y: a", "y: c", "y: d", "y: f"]
+
+
+def test_twenty_thousand_rows_are_drawn_fast_and_thinned():
+    rng = np.random.default_rng(3)
+    x = rng.uniform(-1, 1, 20_000)
+    left = rng.random(x.size) < 1 / (1 + np.exp(8 * x))
+    y = np.where(left, 2 + 3 * x, -1 - 2 * x) + rng.normal(0, 0.3, x.size)
+    results = ms.moe("y ~ x", pd.DataFrame({"x": x, "y": y})).fit(n_starts=1)
+    start = perf_counter()
+    drawn = results.plot()
+    drawn.canvas.draw()
+    assert perf_counter() - start < 3.0
+    assert len(points(drawn.axes[0])) == 3000
+    assert "3,000 of 20,000 rows drawn" in title(drawn.axes[0]).replace("\n", " ")

@@ -47,7 +47,8 @@ def style(**changes: Any) -> AbstractContextManager[Any]:
     within = plt.rcParams["axes.prop_cycle"] == settings["axes.prop_cycle"]
     if within and not changes:
         return nullcontext()  # axes within a figure keep the figure's letters
-    return plt.rc_context(changes if within else {**settings, **changes})
+    chosen: Any = changes if within else {**settings, **changes}
+    return plt.rc_context(chosen)
 
 
 @contextmanager
