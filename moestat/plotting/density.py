@@ -16,7 +16,7 @@ from matplotlib.colors import to_hex
 from moestat.errors import InputError
 from moestat.plotting.experts import standard_deviations
 from moestat.plotting.histogram import draw_histogram, responses
-from moestat.plotting.looks import HATCHES, drawing
+from moestat.plotting.looks import drawing, hatch
 from moestat.plotting.marks import crowding, entitle, name_axis, thinned
 from moestat.plotting.scene import Line, Scene
 from moestat.typing import FloatArray
@@ -169,7 +169,7 @@ def _draw_classes(ax: Axes, scene: Scene, along: Any) -> None:
     bottom = top - scene.mean(rows)
     shades = [to_hex(colour) for colour in mpl.colormaps["cividis"](np.linspace(0.15, 0.95, len(classes)))]
     for c in range(len(classes)):
-        look: dict[str, Any] = {"facecolor": shades[c], "hatch": HATCHES[c % len(HATCHES)], "edgecolor": "white"}
+        look: dict[str, Any] = {"facecolor": shades[c], "hatch": hatch(c), "edgecolor": "white"}
         if line is not None and line.levels is None:
             ax.fill_between(places, bottom[:, c], top[:, c], lw=0.5, **look)
         else:

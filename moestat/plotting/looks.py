@@ -71,7 +71,17 @@ def look(k: int) -> dict[str, Any]:
 
 def hatched(k: int) -> dict[str, Any]:
     """Face, edge and hatch of an area that belongs to expert k."""
-    return {"facecolor": colours(k + 1)[k], "hatch": HATCHES[k % len(HATCHES)], "edgecolor": "white"}
+    return {"facecolor": colours(k + 1)[k], "hatch": hatch(k), "edgecolor": "white"}
+
+
+def hatch(k: int) -> str:
+    """Hatch of expert k."""
+    return HATCHES[k % len(HATCHES)]
+
+
+def paler(colour: str, share: float) -> tuple[float, ...]:
+    """The colour mixed with white."""
+    return tuple(1.0 - share * (1.0 - part) for part in to_rgb(colour))
 
 
 def marker(k: int) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from moestat.errors import InputError
-from moestat.plotting.looks import HATCHES, colours, drawing, look, names
+from moestat.plotting.looks import colours, drawing, hatch, look, names, paler
 from moestat.plotting.marks import draw_rows, entitle, thinned
 from moestat.plotting.scene import Scene
 from moestat.typing import FloatArray
@@ -100,8 +102,9 @@ def _draw_regions(ax: Axes, x: FloatArray, z: FloatArray, weights: FloatArray) -
         lead = weights[:, :, k] - others  # positive within the region; smooth, unlike its indicator
         if not (largest == k).any():
             continue
-        with _hatch_colour(colour):
-            ax.contourf(x, z, lead, levels=[0.0, 1.1], colors=[colour], alpha=0.22, hatches=[HATCHES[k % 8]], zorder=0)
+        # paler colours, not transparent ones: of those, versions of matplotlib draw hatches unlike
+        with plt.rc_context({"hatch.color": paler(colour, 0.5), "hatch.linewidth": 0.5}):
+            ax.contourf(x, z, lead, [0.0, 1.1], colors=[paler(colour, 0.22)], hatches=[hatch(k)], zorder=0)
         if (lead < 0).any():
             ax.contour(x, z, lead, levels=[0.0], colors="0.15", linewidths=1.4, zorder=1)
         inside = np.where(largest == k, weights[:, :, k], np.nan)
@@ -114,14 +117,6 @@ def _draw_regions(ax: Axes, x: FloatArray, z: FloatArray, weights: FloatArray) -
         ax.text(x[column], z[row], names(K)[k], ha="center", va="center", bbox=box, zorder=5)
 
 
-def _hatch_colour(colour: str) -> Any:
-    import matplotlib.pyplot as plt
-
-    return plt.rc_context({"hatch.color": colour, "hatch.linewidth": 0.5})
-
-
 def _depth(region: Any) -> FloatArray:
     """How deep every point lies within a region and the page: where its name fits best."""
-    from scipy.ndimage import distance_transform_edt
-
     return np.asarray(distance_transform_edt(np.pad(region, 1)))[1:-1, 1:-1]
