@@ -8,7 +8,7 @@ import numpy as np
 
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatched, marker, mixed, names
-from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis
+from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis, name_experts
 from moestat.plotting.scene import Curves, Line, Scene
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
@@ -81,7 +81,7 @@ def plot_class(
                 assert scene.y is not None
                 _draw_rows(ax, scene, line, scene.y == label)
             if c == 0:
-                ax.legend()
+                name_experts(ax, line)
         else:
             curves = _of_class(scene.expert_means(scene.typical_rows(1)), c)
             _draw_bars(ax, curves)
@@ -114,7 +114,7 @@ def _draw_rows(ax: Axes, scene: Scene, line: Line, inside: BoolArray) -> None:
     at = (x + 0.3 * step * jitter[1])[shown], height[shown]
     ax.scatter(*at, c=mixed(scene.resp[shown]), s=5, lw=0, alpha=0.8, zorder=1, gid="rows")
     for k, colour in enumerate(colours(K)):
-        aside = 0.0 if line.levels is None else dodge(k, K)
+        aside = 0.0 if line.levels is None else dodge(k, K) + 0.06  # beside the mark of the fit
         for value, share, mass in shares(values, inside, scene.weight * scene.resp[:, k]):
             ax.scatter(
                 value + aside,

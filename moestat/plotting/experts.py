@@ -9,7 +9,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.plotting.histogram import draw_histogram
 from moestat.plotting.looks import colours, drawing
-from moestat.plotting.marks import draw_curves, draw_rows, entitle, name_axis, thinned
+from moestat.plotting.marks import draw_curves, draw_rows, entitle, name_axis, name_experts, thinned
 from moestat.plotting.scene import Line, Scene
 from moestat.typing import FloatArray
 
@@ -80,7 +80,7 @@ def plot_experts(
         entitle(ax, "Experts", sure, wide, thinned(scene))
         name_axis(ax, line, scene.held(scene.experts, line.name))
         ax.set_ylabel(results.schema.responses[0])
-        ax.legend()
+        name_experts(ax, line)
     return ax
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.plotting.looks import drawing, hatched
-from moestat.plotting.marks import draw_curves, entitle, name_axis
+from moestat.plotting.marks import draw_curves, entitle, name_axis, name_experts
 from moestat.plotting.scene import Scene
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def plot_gate(
             ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
         entitle(ax, "Gate weights", "bands: 95 %" if curves.limits else "no bands: not identified")
         name_axis(ax, line, scene.held(scene.gate, line.name))
-        ax.legend()
+        name_experts(ax, line, scene.n_experts)
     return ax
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Opaqueness of the confidence bands of two experts; those of more cover each other more.
 BAND = 0.3
 
+#: Width of an expert's name in a legend, and of the title of a gate.
+NAME_INCHES, TITLE_INCHES = 1.1, 1.8
+
 #: Letters per inch, times their size in points.
 LETTERS = 140
 
@@ -78,6 +81,17 @@ def name_axis(ax: Axes, line: Line, held: str = "") -> None:
         ax.set_xticks(line.places, [str(level) for level in line.levels])
         ax.set_xlim(-0.5, len(line.places) - 0.5)
     ax.set_xlabel(f"{line.name}\n({held})" if held else line.name)
+
+
+def name_experts(ax: Axes, line: Line, n: int = 0) -> None:
+    """A legend where it covers nothing: beside levels; above the axes if n experts find room beside the title."""
+    if line.levels is not None:
+        ax.set_xlim(right=ax.get_xlim()[1] + 0.3 * len(line.levels))
+        ax.legend(loc="center right")
+    elif n and n * NAME_INCHES + TITLE_INCHES <= ax.bbox.width / ax.figure.dpi:
+        ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=n, borderaxespad=0.0)
+    else:
+        ax.legend()
 
 
 def thinned(scene: Scene) -> str:
