@@ -9,6 +9,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatched, marker, mixed, names
 from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis, name_experts
+from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Curves, Line, Scene
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
@@ -69,7 +70,7 @@ def plot_class(
     classes = results.schema.classes
     if classes is None or label not in classes:
         raise InputError(f"label must be one of the classes {classes}; got {label!r}.")
-    scene = Scene.of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset)
     c = classes.index(label)
     with drawing(ax) as ax:
         if scene.covariates or along is not None:

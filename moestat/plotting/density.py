@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from moestat.errors import InputError
-from moestat.plotting.experts import standard_deviations
 from moestat.plotting.histogram import draw_histogram, responses
 from moestat.plotting.looks import drawing, hatch
 from moestat.plotting.marks import crowding, entitle, name_axis, thinned
+from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Line, Scene
 from moestat.typing import FloatArray
 
@@ -73,7 +73,7 @@ def plot_density(
     -------
     Axes
     """
-    scene = Scene.of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset)
     with drawing(ax) as ax:
         if results.schema.classes is not None:
             _draw_classes(ax, scene, along)
@@ -120,7 +120,7 @@ def _stretches(line: Line) -> list[tuple[FloatArray, Any]]:
 def _responses(scene: Scene, line: Line) -> FloatArray:
     """Responses (G, M), increasing in every row: over the range, and closer together near the experts' means."""
     means, weights = scene.expert_means(line.rows).value, scene.gate_weights(line.rows).value
-    spread = standard_deviations(scene.results)
+    spread = scene.spread
     if spread is None:
         raise InputError("ribbons need experts with a variance, and some of this model have none. Use plot_experts.")
     seen = weights > 1e-3  # an expert that leaves the page has no weight there

@@ -10,7 +10,8 @@ from moestat.errors import InputError
 from moestat.plotting.histogram import draw_histogram
 from moestat.plotting.looks import colours, drawing
 from moestat.plotting.marks import draw_curves, draw_rows, entitle, name_axis, name_experts, thinned
-from moestat.plotting.scene import Line, Scene
+from moestat.plotting.rows import scene_of
+from moestat.plotting.scene import Line
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def plot_experts(
     """
     if results.schema.classes is not None:
         raise InputError("plot_experts shows numerical responses; use plot_class for one class of this model.")
-    scene = Scene.of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset)
     with drawing(ax) as ax:
         if not scene.covariates and along is None:
             draw_histogram(ax, scene)
@@ -66,9 +67,8 @@ def plot_experts(
             return ax
         line = scene.line(along, scene.covariates)
         curves = scene.expert_means(line.rows)
-        spread = standard_deviations(results)
-        if spread is not None:
-            _draw_spread(ax, line, curves.value, spread)
+        if scene.spread is not None:
+            _draw_spread(ax, line, curves.value, scene.spread)
         draw_curves(ax, line, curves)
         if scene.has_rows:
             assert scene.y is not None
@@ -76,21 +76,12 @@ def plot_experts(
             draw_rows(ax, scene, scene.places(line.name), shown)
             _fit_to_points(ax, shown)
         sure = "dark bands: 95 % of the mean" if curves.limits else "no bands of the mean: not identified"
-        wide = "light: ± 2 sd" if spread is not None else ""
+        wide = "light: ± 2 sd" if scene.spread is not None else ""
         entitle(ax, "Experts", sure, wide, thinned(scene))
         name_axis(ax, line, scene.held(scene.experts, line.name))
         ax.set_ylabel(results.schema.responses[0])
         name_experts(ax, line)
     return ax
-
-
-def standard_deviations(results: Results) -> FloatArray | None:
-    """Of the noise of each expert (K,); None when some have no variance."""
-    expert, K = results.params.expert, results.model.n_experts
-    members = getattr(expert, "members", (expert,))
-    known = [getattr(m, "variances", getattr(m, "variance", None)) for m in members]
-    variances = [v for v in known if v is not None]
-    return np.sqrt(np.broadcast_to(np.hstack(variances), K)) if len(variances) == len(known) else None
 
 
 def _draw_spread(ax: Axes, line: Line, means: FloatArray, spread: FloatArray) -> None:

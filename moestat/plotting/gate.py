@@ -8,6 +8,7 @@ import numpy as np
 
 from moestat.plotting.looks import drawing, hatched
 from moestat.plotting.marks import draw_curves, entitle, name_axis, name_experts
+from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def plot_gate(
     -------
     Axes
     """
-    scene = Scene.of(results, X, None, Z)
+    known = None if X is None and Z is None else 0.0  # weights do not depend on an offset
+    scene = scene_of(results, X, None, Z, known)
     with drawing(ax) as ax:
         ax.set_ylabel("weight")
         ax.set_ylim(-0.03, 1.03)
@@ -50,7 +52,7 @@ def plot_gate(
             x = scene.places(line.name)[scene.shown]
             ax.plot(x, np.full(len(x), -0.02), "|", color="0.5", ms=5, zorder=0)
         entitle(ax, "Gate weights", "bands: 95 %" if curves.limits else "no bands: not identified")
-        name_axis(ax, line, scene.held(scene.gate, line.name))
+        name_axis(ax, line, scene.held(scene.gate, line.name, offset=False))
         name_experts(ax, line, scene.n_experts)
     return ax
 

@@ -16,6 +16,7 @@ from moestat.plotting.experts import plot_experts
 from moestat.plotting.gate import plot_gate
 from moestat.plotting.looks import look, marker, names, style
 from moestat.plotting.responsibilities import plot_responsibilities
+from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
 from moestat.plotting.starts import plot_starts
 from moestat.plotting.trace import plot_trace
@@ -66,7 +67,7 @@ def plot_fit(
     matplotlib Figure
     """
     rows = {"X": X, "y": y, "Z": Z, "offset": offset}
-    scene = Scene.of(results, **rows)
+    scene = scene_of(results, **rows)
     gate_along = _gate_along(scene, along)
     with style():
         if results.schema.classes is None:
@@ -113,7 +114,7 @@ def plot_summary(
     matplotlib Figure
     """
     rows = {"X": X, "y": y, "Z": Z, "offset": offset}
-    scene = Scene.of(results, **rows)
+    scene = scene_of(results, **rows)
     classes = _frequent(results)
     with style(**SMALL):
         if classes:

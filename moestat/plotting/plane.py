@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatch, look, names, paler
 from moestat.plotting.marks import draw_rows, entitle, thinned
+from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
 from moestat.typing import FloatArray
 
@@ -56,14 +57,14 @@ def plot_gate_plane(
     -------
     Axes
     """
-    scene = Scene.of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset)
     across, up = _pair(scene, along)
     with drawing(ax) as ax:
         x, z, weights = _weights(scene, across, up)
         _draw_regions(ax, x, z, weights)
         if scene.has_rows:
             draw_rows(ax, scene, scene.places(across), scene.places(up))
-        held = scene.held(scene.gate, across, up)
+        held = scene.held(scene.gate, across, up, offset=False)
         ax.set_xlabel(f"{across}\n({held})" if held else across)
         ax.set_ylabel(up)
         entitle(ax, "Gate weights", "regions of the largest, and where it is 0.75 and 0.95", thinned(scene))

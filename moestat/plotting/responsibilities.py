@@ -9,7 +9,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.plotting.looks import drawing, hatched
 from moestat.plotting.marks import entitle
-from moestat.plotting.scene import Scene
+from moestat.plotting.rows import scene_of
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def plot_responsibilities(
     InputError
         When there are no rows: a loaded fit holds none.
     """
-    scene = Scene.of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset)
     if not scene.has_rows:
         raise InputError("plot_responsibilities needs rows: pass X and y; a loaded fit holds none.")
     resp, weight = scene.resp, scene.weight

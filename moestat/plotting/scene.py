@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from moestat.coordinates import Affine, Blend, ColumnMap
 from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
-from moestat.frames.columns import Levels, as_frame
-from moestat.frames.typical import Typical, codes, typical
-from moestat.query import known_covariates
+from moestat.frames.columns import Levels
+from moestat.frames.typical import Typical, codes
 from moestat.spelling import suggestion
 from moestat.typing import AnyArray, FloatArray, IntArray
 
@@ -81,21 +79,6 @@ class Scene:
     offset: FloatArray
     weight: FloatArray
     framed: bool
-
-    @staticmethod
-    def of(results: Results, X: Any = None, y: Any = None, Z: Any = None, offset: Any = None) -> Scene:
-        """The scene of the given rows, or of those of the fit, or of none when a loaded fit holds none."""
-        responses = results.schema.responses
-        if len(responses) != 1:
-            raise InputError(f"pictures show one response; this model has {len(responses)}, {list(responses)}.")
-        if X is None and y is None and Z is None:
-            if offset is not None:
-                raise InputError("offset goes with rows: pass X and y as well, or leave it out.")
-            return _without_rows(results) if results.source is None else _of_the_fit(results)
-        design = results.design
-        if design is not None and Z is None and design.reads(X, results.schema.features, results.schema.gate_features):
-            return _of_frame(results, as_frame("X", X), y, offset)
-        return _of_arrays(results, X, y, Z, offset)
 
     @property
     def n_experts(self) -> int:
@@ -163,13 +146,13 @@ class Scene:
         """Rows with all covariates at typical values."""
         return pd.DataFrame({name: [self.typical[name].value] * n for name in self.covariates}, index=range(n))
 
-    def held(self, names: tuple[str, ...], *free: str) -> str:
-        """In words, at which values the other ones of these covariates are held."""
+    def held(self, names: tuple[str, ...], *free: str, offset: bool = True) -> str:
+        """In words, at which values the other ones of these covariates are held; the gate knows no offset."""
         others = [name for name in names if name not in free]
         words = [f"{name} at {_short(self.typical[name].value)}" for name in others]
         if len(others) > LISTED:
             words = [f"{len(others)} other covariates at typical values"]
-        return ", ".join([*words, *([f"offset at {self.mean_offset:.3g}"] if self._has_offset else [])])
+        return ", ".join([*words, *([f"offset at {self.mean_offset:.3g}"] if offset and self._has_offset else [])])
 
     @property
     def _has_offset(self) -> bool:
@@ -190,6 +173,17 @@ class Scene:
         return float(np.average(self.offset, weights=self.weight)) if self.offset.size else 0.0
 
     # ------------------------------------------------------------------------------- what the model says there
+    @property
+    def spread(self) -> FloatArray | None:
+        """Standard deviations of the noise of the experts (K,); None when some have no variance."""
+        expert = self.results.params.expert
+        members = getattr(expert, "members", (expert,))
+        known = [getattr(m, "variances", getattr(m, "variance", None)) for m in members]
+        variances = [v for v in known if v is not None]
+        if len(variances) < len(known):
+            return None
+        return np.asarray(np.sqrt(np.broadcast_to(np.hstack(variances), self.n_experts)))
+
     def expert_means(self, rows: pd.DataFrame) -> Curves:
         """Means, or class probabilities, of the experts with limits."""
         X, Z = self.ask(rows)
@@ -238,100 +232,3 @@ def _curves(with_errors: Any, without: Any) -> Curves:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else repr(value)
-
-
-# --------------------------------------------------------------------------------------- where rows come from
-def _of_the_fit(results: Results) -> Scene:
-    """The rows of the fit, back in the user's units."""
-    source = results.source
-    assert source is not None
-    plain = source.in_coordinates(source.moments)
-    at = plain.coordinates
-    parts = [(b.X[1:], b.Z[1:], b.Y, b.offset[None], b.weight[None], b.weight > 0) for b in plain.blocks()]
-    X, Z, Y, offset, weight = (np.concatenate([p[i][:, p[5]].T for p in parts]) for i in range(5))
-    known, y = offset[:, 0] * at.y.scale[0], at.y.restore(Y)[:, 0]
-    classes = results.schema.classes
-    labels = y if classes is None else np.array(classes, dtype=object)[y.astype(np.int64)]
-    if results.frame is not None and results.design is not None:
-        columns = list(dict.fromkeys([*results.design.expert_columns, *results.design.gate_columns]))
-        return _framed(results, results.frame[columns], labels, known, weight[:, 0])
-    return _arrayed(results, at.X.restore(X), at.Z.restore(Z), labels, known, weight[:, 0])
-
-
-def _of_frame(results: Results, frame: pd.DataFrame, y: Any, offset: Any) -> Scene:
-    design = results.design
-    assert design is not None
-    scored = y is None and design.has_response(frame)
-    _, _, y, known = design.rows(frame, y=y, offset=offset, scored=scored)
-    columns = list(dict.fromkeys([*design.expert_columns, *design.gate_columns]))
-    y = None if y is None else np.asarray(y)
-    return _framed(results, frame[columns], y, _known_term(results, known, len(frame)), np.ones(len(frame)))
-
-
-def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any) -> Scene:
-    if X is None and Z is None and not results.schema.features:
-        X = np.empty((len(y), 0))
-    covariates, gate = known_covariates(results.schema, X, Z)
-    n = len(covariates)
-    y = None if y is None else np.asarray(y).reshape(n, -1)[:, 0]
-    return _arrayed(results, covariates, gate, y, _known_term(results, offset, n), np.ones(n))
-
-
-def _known_term(results: Results, offset: Any, n: int) -> FloatArray:
-    """The offset of every row, zero without one; a fit with an offset cannot be shown without."""
-    if offset is None and results.source is not None and results.source.uses_offset:
-        raise InputError("offset is needed: the model was fitted with one, and the points move with it.")
-    return np.zeros(n) if offset is None else np.broadcast_to(np.asarray(offset, dtype=float), (n,))
-
-
-def _framed(results: Results, rows: pd.DataFrame, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
-    """Rows of the columns of a formula."""
-    design = results.design
-    assert design is not None
-    levels = {name: design.levels[name] for name in rows.columns}
-    numbers = {name: rows[name].astype(float) if known is None else rows[name] for name, known in levels.items()}
-    middle = {name: typical(column.to_numpy(), levels[name], weight) for name, column in numbers.items()}
-    table = pd.DataFrame(numbers, index=rows.index).reset_index(drop=True)
-    return Scene(
-        results, design.expert_columns, design.gate_columns, middle, levels, table, y, offset, weight, framed=True
-    )
-
-
-def _arrayed(results: Results, X: FloatArray, Z: FloatArray, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
-    """Rows of arrays; a column of X and one of Z that have one name are one covariate if they have the same values."""
-    experts = results.schema.features
-    known = dict(zip(experts, X.T, strict=True))
-    gate = tuple(
-        f"{name} (gate)" if name in known and not np.array_equal(known[name], column) else name
-        for name, column in zip(results.schema.gate_features, Z.T, strict=True)
-    )
-    table = pd.DataFrame({**known, **dict(zip(gate, Z.T, strict=True))}, index=range(len(X)))
-    middle = {name: typical(table[name].to_numpy(), None, weight) for name in table.columns}
-    levels: Levels = dict.fromkeys(middle)
-    return Scene(results, experts, gate, middle, levels, table, y, offset, weight, framed=False)
-
-
-def _without_rows(results: Results) -> Scene:
-    """Curves of a loaded fit: a formula knows the ranges of its columns, coordinates about where theirs are."""
-    design, nothing = results.design, np.empty(0)
-    if design is not None and design.readable:
-        experts, gate = design.expert_columns, design.gate_columns
-        missing = [name for name in (*experts, *gate) if name not in design.typical]
-        if missing:
-            raise InputError(f"this file does not say where {missing} lie: pass X, a data frame with these columns.")
-        middle, levels = design.typical, design.levels
-    else:
-        experts, gate = results.schema.features, results.schema.gate_features
-        middle = {**_reach(results.coordinates.Z, gate), **_reach(results.coordinates.X, experts)}
-        levels = dict.fromkeys(middle)
-    framed = design is not None and design.readable
-    return Scene(results, experts, gate, middle, levels, None, None, nothing, nothing, framed)
-
-
-def _reach(at: ColumnMap, names: tuple[str, ...]) -> dict[str, Typical]:
-    """About where columns lie: two powers of two, near the standard deviation, either side of near the mean."""
-    standard = at.standard if isinstance(at, Blend) else at
-    assert isinstance(standard, Affine)
-    low, high = standard.location - 2 * standard.scale, standard.location + 2 * standard.scale
-    ends = zip(names, standard.location.tolist(), low.tolist(), high.tolist(), strict=True)
-    return {name: Typical(*where) for name, *where in ends}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -21,4 +22,5 @@ def test_python_examples_run(page, capsys):
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
+    plt.close("all")
     assert "Verdict: a strict" in capsys.readouterr().out

@@ -79,7 +79,7 @@ def test_an_expert_far_away_without_weight_does_not_squeeze_the_page():
 
 
 def test_without_a_variance_it_points_elsewhere(monkeypatch):
-    monkeypatch.setattr("moestat.plotting.density.standard_deviations", lambda results: None)
+    monkeypatch.setattr("moestat.plotting.scene.Scene.spread", None)
     X, y = two_lines()
     with pytest.raises(ms.InputError, match="ribbons need experts with a variance"):
         plot_density(fit(X, y, n_experts=1).results)

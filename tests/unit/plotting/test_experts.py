@@ -9,7 +9,18 @@ import pytest
 import moestat as ms
 from moestat.plotting import plot_experts
 from tests.unit.fitted import fitted
-from tests.unit.plotting.artists import bare, collections, curves, edges, formula, in_order, planes, points, title
+from tests.unit.plotting.artists import (
+    bare,
+    collections,
+    curves,
+    edges,
+    formula,
+    in_order,
+    planes,
+    points,
+    reloaded,
+    title,
+)
 
 
 def test_bands_are_confidence_limits_of_the_means():
@@ -88,6 +99,12 @@ def test_without_covariates_the_experts_are_densities_over_a_histogram():
         area = np.trapezoid(line.get_ydata(), y)
         assert area == pytest.approx(weights[k], abs=0.01)  # the page ends a tenth beyond the rows
     assert sum(bar.get_height() * bar.get_width() for bar in ax.patches) == pytest.approx(1.0)
+
+
+def test_a_loaded_fit_without_covariates_draws_its_densities(tmp_path):
+    mixture, *_ = curves(plot_experts(reloaded(bare(), tmp_path)))
+    y, density = mixture.get_data()
+    assert np.trapezoid(density, y) == pytest.approx(1.0, abs=0.01)
 
 
 def test_other_rows_can_be_shown():

@@ -58,6 +58,16 @@ def test_a_gate_along_a_category_has_marks():
         np.testing.assert_allclose(container[0].get_ydata(), weights[:, k])
 
 
+def test_an_offset_does_not_matter_to_the_gate():
+    data = planes().assign(t=np.linspace(2, 4, len(planes())))
+    results = ms.moe("y ~ x | z1", data, offset="t").fit(n_starts=3)
+    assert plot_gate(results).get_xlabel() == "z1"
+    assert plot_gate(results, data.head(9)).get_xlabel() == "z1"
+    x, t = data["x"].to_numpy(), data["t"].to_numpy()
+    by_arrays = ms.fit(ms.MixtureOfExperts(n_experts=2), x, data["y"], offset=t, n_starts=3)
+    assert len(curves(plot_gate(by_arrays, x))) == 2
+
+
 def test_rows_are_ticks():
     ticks = [line for line in plot_gate(formula()).lines if line.get_marker() == "|"]
     assert np.array_equal(ticks[0].get_xdata(), planes()["z1"])

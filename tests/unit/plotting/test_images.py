@@ -124,7 +124,7 @@ def pixels(figure):
     ("name", "place", "changed"),
     [
         ("experts", "moestat.plotting.marks.BAND", 0.0),
-        ("experts", "moestat.plotting.experts.standard_deviations", lambda results: None),
+        ("experts", "moestat.plotting.scene.Scene.spread", None),
         ("gate", "moestat.plotting.marks.BAND", 0.0),
         ("plane", "moestat.plotting.plane.CONTOURS", (0.5,)),
         ("density", "moestat.plotting.density.SHARES", (0.5, 0.8, 0.9)),

@@ -184,7 +184,7 @@ def test_bands_are_two_standard_deviations_wide(case):
 
 
 def test_without_a_variance_no_spread_is_drawn(monkeypatch):
-    monkeypatch.setattr("moestat.plotting.experts.standard_deviations", lambda results: None)
+    monkeypatch.setattr("moestat.plotting.scene.Scene.spread", None)
     f = fitted("gate")
     ax = plot_experts(f.results, f.X, f.y)
     assert not collections(ax, "spread")

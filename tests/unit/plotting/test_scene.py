@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 import moestat as ms
-from moestat.plotting.scene import MOST_POINTS, Scene
+from moestat.plotting.rows import scene_of
+from moestat.plotting.scene import MOST_POINTS
 from tests.unit.fitted import CASES, fitted
 from tests.unit.plotting.artists import formula, planes, reloaded, voters
 
@@ -22,7 +23,7 @@ every_case = pytest.mark.parametrize("case", list(CASES))
 def test_the_rows_of_the_fit_come_back(case):
     """In raw units and in their order, but for rounding of the shift."""
     f = fitted(case)
-    scene = Scene.of(f.results)
+    scene = scene_of(f.results)
     X, Z = scene.ask(scene.rows)
     np.testing.assert_allclose(X, np.asarray(f.X, dtype=float), rtol=1e-12)
     np.testing.assert_allclose(Z, np.asarray(f.X if f.Z is None else f.Z, dtype=float), rtol=1e-12)
@@ -34,7 +35,7 @@ def test_the_rows_of_the_fit_come_back(case):
 
 
 def test_a_formula_brings_back_its_columns():
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     assert scene.covariates == ("x", "g", "z1", "z2")
     assert (scene.experts, scene.gate) == (("x", "g"), ("z1", "z2"))
     assert scene.rows.equals(planes()[["x", "g", "z1", "z2"]])
@@ -43,16 +44,16 @@ def test_a_formula_brings_back_its_columns():
 
 def test_rows_given_as_a_table_are_read_by_the_formula():
     some = planes().head(20)
-    scene = Scene.of(formula(), some)
+    scene = scene_of(formula(), some)
     np.testing.assert_allclose(scene.resp, formula().responsibilities(some))
-    assert not Scene.of(formula(), some.drop(columns="y")).has_rows
+    assert not scene_of(formula(), some.drop(columns="y")).has_rows
 
 
 def test_weights_count_as_repetitions():
     """In what is typical; rows of weight zero are not there."""
     data = pd.DataFrame({"x": [0.0, 1.0, 2.0, 3.0, 99.0], "g": list("abbba"), "y": [0.0, 1.1, 1.9, 3.2, 0.0]})
     results = ms.moe("y ~ x + g", data.assign(w=[5, 1, 1, 1, 0]), weights="w", n_experts=1).fit()
-    scene = Scene.of(results)
+    scene = scene_of(results)
     assert scene.typical["x"].value == pytest.approx(6 / 8)
     assert (scene.typical["x"].low, scene.typical["x"].high) == (0.0, 3.0)
     assert scene.typical["g"].value == "a"
@@ -62,7 +63,7 @@ def test_weights_count_as_repetitions():
 def test_of_many_rows_some_are_shown():
     n = 2 * MOST_POINTS
     x = np.random.default_rng(0).normal(size=n)
-    scene = Scene.of(ms.fit(ms.MixtureOfExperts(n_experts=1), x, 2 * x + np.sin(97 * x), n_starts=1))
+    scene = scene_of(ms.fit(ms.MixtureOfExperts(n_experts=1), x, 2 * x + np.sin(97 * x), n_starts=1))
     assert scene.shown.size == np.unique(scene.shown).size == MOST_POINTS
     assert (np.diff(scene.shown) > 0).all()
 
@@ -72,17 +73,17 @@ def test_covariates_of_one_name_and_other_values_are_two():
     X, Z = pd.DataFrame({"a": x}), pd.DataFrame({"a": np.cos(9 * x)})
     y = np.where(Z["a"] > 0, x, -x) + 0.1 * np.sin(55 * x)
     results = ms.fit(ms.MixtureOfExperts(n_experts=1), X, y, Z, n_starts=1)
-    scene = Scene.of(results, X, y, Z)
+    scene = scene_of(results, X, y, Z)
     assert scene.covariates == ("a", "a (gate)")
     assert all(np.array_equal(a, b) for a, b in zip(scene.ask(scene.rows), (X, Z), strict=True))
 
 
 # --------------------------------------------------------------------------------------- without rows
 def test_a_loaded_formula_knows_where_its_columns_lie(tmp_path):
-    scene = Scene.of(reloaded(formula(), tmp_path))
+    scene = scene_of(reloaded(formula(), tmp_path))
     assert scene.rows is None
     assert not scene.has_rows
-    before = Scene.of(formula())
+    before = scene_of(formula())
     assert scene.typical == before.typical
     assert scene.line(None, scene.covariates).rows.equals(before.line(None, before.covariates).rows)
     with pytest.raises(ms.InputError, match="pass X and y; a loaded fit holds none"):
@@ -92,7 +93,7 @@ def test_a_loaded_formula_knows_where_its_columns_lie(tmp_path):
 def test_a_loaded_fit_of_arrays_knows_about_where_they_lie(tmp_path):
     """Two powers of two near the standard deviation to either side of near the mean."""
     f = fitted("three experts")
-    scene = Scene.of(reloaded(f.results, tmp_path))
+    scene = scene_of(reloaded(f.results, tmp_path))
     for name, column in [*f.X.items(), *f.Z.items()]:
         known = scene.typical[name]
         assert abs(known.value - column.mean()) < 0.01 * column.std()
@@ -103,8 +104,8 @@ def test_a_file_from_before_asks_for_rows(tmp_path):
     results = reloaded(formula(), tmp_path)
     old = replace(results, design=replace(results.design, typical={}))
     with pytest.raises(ms.InputError, match=r"does not say where \['x', 'g', 'z1', 'z2'\] lie: pass X"):
-        Scene.of(old)
-    assert Scene.of(old, planes()).has_rows
+        scene_of(old)
+    assert scene_of(old, planes()).has_rows
 
 
 def test_the_design_of_a_file_from_before_can_be_read():
@@ -115,13 +116,13 @@ def test_the_design_of_a_file_from_before_can_be_read():
 
 def test_an_unchecked_formula_from_a_file_is_drawn_along_its_covariates(tmp_path):
     results = ms.moe("y ~ I(x ** 2 + 1)", planes(), n_experts=1, unsafe_formula=True).fit()
-    assert Scene.of(results).covariates == ("x",)
-    assert Scene.of(reloaded(results, tmp_path)).covariates == ("I(x ** 2 + 1)",)
+    assert scene_of(results).covariates == ("x",)
+    assert scene_of(reloaded(results, tmp_path)).covariates == ("I(x ** 2 + 1)",)
 
 
 # --------------------------------------------------------------------------------------- made-up rows
 def test_a_line_runs_over_the_range_with_the_others_held():
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     line = scene.line("z1", scene.covariates, points=5)
     assert line.rows["z1"].tolist() == line.places.tolist()
     assert (line.places[0], line.places[-1]) == (planes()["z1"].min(), planes()["z1"].max())
@@ -130,7 +131,7 @@ def test_a_line_runs_over_the_range_with_the_others_held():
 
 
 def test_a_line_along_a_category_has_its_levels():
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     line = scene.line("g", scene.covariates)
     assert line.rows["g"].tolist() == ["a", "b", "c"] == list(line.levels)
     assert line.places.tolist() == [0.0, 1.0, 2.0]
@@ -139,25 +140,25 @@ def test_a_line_along_a_category_has_its_levels():
 
 @pytest.mark.parametrize(("along", "name"), [(None, "x"), (0, "x"), (np.int64(1), "g"), (3, "z2"), ("z1", "z1")])
 def test_a_covariate_is_picked_by_name_or_position(along, name):
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     assert scene.pick(along, scene.covariates) == name
 
 
 @pytest.mark.parametrize("along", ["X", "w", 4, -1, 1.0, True, ["x"]])
 def test_what_is_no_covariate_is_refused(along):
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     with pytest.raises(ms.InputError, match=r"along must be one of \['x', 'g', 'z1', 'z2'\], or its position; got"):
         scene.pick(along, scene.covariates)
 
 
 def test_a_covariate_that_may_have_been_meant_is_named():
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     with pytest.raises(ms.InputError, match=r"got 'Z1'\. Did you mean 'z1'\?"):
         scene.pick("Z1", scene.covariates)
 
 
 def test_what_is_held_is_said():
-    scene = Scene.of(formula())
+    scene = scene_of(formula())
     assert scene.held(("x", "g"), "x") == "g at 'b'"
     assert scene.held(("z1", "z2"), "z1") == f"z2 at {planes()['z2'].mean():.3g}"
     assert scene.held(("x", "g", "z1", "z2"), "x") == "3 other covariates at typical values"
@@ -167,10 +168,10 @@ def test_what_is_held_is_said():
 def test_a_known_term_is_held_and_said():
     data = planes().assign(t=np.linspace(2, 4, len(planes())))
     results = ms.moe("y ~ x", data, offset="t", n_experts=1).fit()
-    scene = Scene.of(results)
+    scene = scene_of(results)
     assert scene.mean_offset == pytest.approx(3.0)
     assert scene.held(("x",), "x") == "offset at 3"
-    assert Scene.of(results, data.head(10)).offset.tolist() == data["t"].head(10).tolist()
+    assert scene_of(results, data.head(10)).offset.tolist() == data["t"].head(10).tolist()
 
 
 def test_curves_without_a_covariance_have_no_limits():
@@ -179,7 +180,7 @@ def test_curves_without_a_covariance_have_no_limits():
     X = pd.DataFrame({"a": x, "b": 2 * x})
     with pytest.warns(ms.RankDeficientWarning):
         results = ms.fit(ms.MixtureOfExperts(n_experts=1), X, np.sin(5 * x), n_starts=1)
-    scene = Scene.of(results)
+    scene = scene_of(results)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         curves = scene.expert_means(scene.line("a", scene.covariates).rows)
@@ -191,28 +192,28 @@ def test_curves_without_a_covariance_have_no_limits():
 def test_several_responses_are_refused():
     several = replace(formula(), schema=replace(formula().schema, responses=("u", "v")))
     with pytest.raises(ms.InputError, match=r"pictures show one response; this model has 2, \['u', 'v'\]"):
-        Scene.of(several)
+        scene_of(several)
 
 
 def test_an_offset_alone_is_refused():
     with pytest.raises(ms.InputError, match="offset goes with rows"):
-        Scene.of(formula(), offset=1.0)
+        scene_of(formula(), offset=1.0)
 
 
 def test_the_offset_of_a_fit_is_needed_for_other_rows():
     x = np.linspace(0, 1, 40)
     results = ms.fit(ms.MixtureOfExperts(n_experts=1), x, np.sin(9 * x), offset=x, n_starts=1)
     with pytest.raises(ms.InputError, match="offset is needed: the model was fitted with one"):
-        Scene.of(results, x, np.sin(9 * x))
-    np.testing.assert_allclose(Scene.of(results).offset, x, atol=1e-12)
+        scene_of(results, x, np.sin(9 * x))
+    np.testing.assert_allclose(scene_of(results).offset, x, atol=1e-12)
 
 
 def test_rows_that_the_formula_cannot_read_are_named():
     with pytest.raises(ms.InputError, match="X has no column 'z1'"):
-        Scene.of(formula(), planes().drop(columns="z1"))
+        scene_of(formula(), planes().drop(columns="z1"))
     with pytest.raises(ms.InputError, match="not seen in the fit"):
-        Scene.of(formula(), planes().assign(g="q"))
+        scene_of(formula(), planes().assign(g="q"))
 
 
 def test_classes_come_back_as_labels():
-    assert set(Scene.of(voters()).y) == set(voters().schema.classes)
+    assert set(scene_of(voters()).y) == set(voters().schema.classes)
