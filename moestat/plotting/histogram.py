@@ -50,10 +50,8 @@ def responses(scene: Scene) -> FloatArray:
         assert scene.y is not None
         low, high = scene.y.astype(float).min(), scene.y.astype(float).max()
     else:
-        means, reach = (
-            scene.expert_means(scene.typical_rows(1)).value[0],
-            3 * (0.0 if scene.spread is None else scene.spread),
-        )
+        means = scene.expert_means(scene.typical_rows(1)).value[0]
+        reach = 0.0 if scene.spread is None else 3 * scene.spread
         low, high = (means - reach).min(), (means + reach).max()
     margin = 0.1 * ((high - low) or 1.0)
     return np.linspace(low - margin, high + margin, POINTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -65,7 +66,7 @@ def test_an_offset_does_not_matter_to_the_gate():
     assert plot_gate(results, data.head(9)).get_xlabel() == "z1"
     x, t = data["x"].to_numpy(), data["t"].to_numpy()
     by_arrays = ms.fit(ms.MixtureOfExperts(n_experts=2), x, data["y"], offset=t, n_starts=3)
-    assert len(curves(plot_gate(by_arrays, x))) == 2
+    assert len(curves(plot_gate(by_arrays, x, ax=plt.figure().gca()))) == 2
 
 
 def test_rows_are_ticks():
