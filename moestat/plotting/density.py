@@ -13,7 +13,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
 
-from moestat.errors import InputError
 from moestat.plotting.histogram import draw_histogram, responses
 from moestat.plotting.looks import drawing, hatch
 from moestat.plotting.marks import crowding, entitle, name_axis, thinned
@@ -122,7 +121,7 @@ def _responses(scene: Scene, line: Line) -> FloatArray:
     means, weights = scene.expert_means(line.rows).value, scene.gate_weights(line.rows).value
     spread = scene.spread
     if spread is None:
-        raise InputError("ribbons need experts with a variance, and some of this model have none. Use plot_experts.")
+        return np.tile(responses(scene), (len(means), 1))
     seen = weights > 1e-3  # an expert that leaves the page has no weight there
     low = np.where(seen, means - 4 * spread, np.inf).min()
     high = np.where(seen, means + 4 * spread, -np.inf).max()

@@ -78,11 +78,13 @@ def test_an_expert_far_away_without_weight_does_not_squeeze_the_page():
     assert np.ptp(planes()["y"]) > 0.5 * (high - low)
 
 
-def test_without_a_variance_it_points_elsewhere(monkeypatch):
-    monkeypatch.setattr("moestat.plotting.scene.Scene.spread", None)
+def test_without_a_variance_the_range_is_that_of_the_rows(monkeypatch):
     X, y = two_lines()
-    with pytest.raises(ms.InputError, match="ribbons need experts with a variance"):
-        plot_density(fit(X, y, n_experts=1).results)
+    results = fit(X, y, n_experts=1).results
+    monkeypatch.setattr("moestat.plotting.scene.Scene.spread", None)
+    vertices = np.vstack([path.vertices for path in ribbons(plot_density(results)).get_paths()])
+    assert y.min() - 0.11 * np.ptp(y) < vertices[:, 1].min()
+    assert vertices[:, 1].max() < y.max() + 0.11 * np.ptp(y)
 
 
 def test_without_covariates_regions_lie_beneath_the_density():
