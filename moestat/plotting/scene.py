@@ -26,6 +26,9 @@ GRID = 200
 #: Points drawn; of more rows, this many are drawn at random. The eye sees no more, and drawing stays fast.
 MOST_POINTS = 3000
 
+#: Of what is drawn at random; rows made with the same seed would show patterns, so it is none that people choose.
+SEED = 0x6D6F6573746174
+
 #: Other covariates whose values an axis label lists; of more it says that they are typical.
 LISTED = 2
 
@@ -110,7 +113,7 @@ class Scene:
         n = 0 if self.rows is None else len(self.rows)
         if n <= MOST_POINTS:
             return np.arange(n)
-        return np.sort(np.random.default_rng(0).choice(n, MOST_POINTS, replace=False))
+        return np.sort(np.random.default_rng(SEED).choice(n, MOST_POINTS, replace=False))
 
     def places(self, name: str) -> FloatArray:
         """Where the rows lie on the axis of a covariate; around the number of the level of a categorical one."""
@@ -118,7 +121,7 @@ class Scene:
         column, known = self.rows[name].to_numpy(), self.levels[name]
         if known is None:
             return column.astype(float)
-        return codes(column, known) + np.random.default_rng(1).uniform(-0.3, 0.3, len(column))
+        return codes(column, known) + np.random.default_rng(SEED).uniform(-0.3, 0.3, len(column))
 
     # ------------------------------------------------------------------------------- made-up rows
     def pick(self, along: Any, names: tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from moestat.certificate import Status
 from moestat.plotting.looks import MARKERS, colours, drawing
 from moestat.plotting.marks import entitle
+from moestat.plotting.scene import SEED
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
         least = lower_edge(reached, results.llf)
         families = list(dict.fromkeys(table["family"]))
         rows = np.array([families.index(family) for family in table["family"]])
-        spread = np.random.default_rng(0).uniform(-0.22, 0.22, len(table))
+        spread = np.random.default_rng(SEED).uniform(-0.22, 0.22, len(table))
         kinds = [status.value for status in Status if status.value in set(table["status"])]
         looks = [*zip(kinds, colours(len(kinds)), MARKERS, strict=False), ("not finished", "0.6", "x")]
         for kind, colour, shape in looks:
