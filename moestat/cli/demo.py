@@ -52,5 +52,5 @@ def _example(number: int, data: Dataset, story: str, title: str, folder: Path) -
     typer.echo(results.summary().as_text())
     typer.echo(str(results.check()))
     path = folder / f"{data.name}.png"
-    plot_fit(results, data.X, data.y, Z, title=title).savefig(path)
+    plot_fit(results, title=title).savefig(path)
     typer.echo(f"\nFitted in {seconds:.1f} s. Figure: {path}\n")

@@ -3,27 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
+from moestat.errors import InputError, MoestatWarning, warn
 
-from moestat.results import Results
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-FIGURES = ("starts.png",)
+    from moestat.results import Results
+
+#: The fit on one page; the others are its panels, large.
+PAGE = "summary.png"
+
+#: Figures by file, and the name of the function of `moestat.plotting` that draws each.
+FIGURES = {
+    PAGE: "plot_summary",
+    "fit.png": "plot_fit",
+    "density.png": "plot_density",
+    "gate_plane.png": "plot_gate_plane",
+    "responsibilities.png": "plot_responsibilities",
+    "starts.png": "plot_starts",
+    "trace.png": "plot_trace",
+}
 
 
 def drawers(results: Results) -> dict[str, Callable[[Path], Any]]:
-    """What draws each figure into a file."""
+    """What draws each figure into a file; a plane needs two covariates of the gate."""
+    import matplotlib
+
     matplotlib.use("Agg")
+    names = [name for name in FIGURES if name != "gate_plane.png" or len(results.schema.gate_features) > 1]
+    return {name: partial(_draw, results, name) for name in names}
+
+
+def _draw(results: Results, name: str, path: Path) -> None:
+    """Draw one figure; one that this fit does not have is left out, with the reason."""
     import matplotlib.pyplot as plt
 
-    from moestat.plotting import plot_starts
+    from moestat import plotting
 
-    def starts(path: Path) -> None:
-        figure, ax = plt.subplots()
-        plot_starts(results, ax=ax)
+    try:
+        drawn = getattr(plotting, FIGURES[name])(results)
+        figure: Figure = getattr(drawn, "figure", drawn)  # of axes, or itself
         figure.savefig(path)
-        plt.close(figure)
-
-    return {"starts.png": starts}
+    except InputError as error:
+        warn(f"{name} is left out: {error}", MoestatWarning)
+    plt.close("all")

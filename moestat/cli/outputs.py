@@ -91,16 +91,17 @@ class Folder:
             )
 
     def write(self, writers: Mapping[str, Callable[[Path], Any]]) -> list[str]:
-        """Let each writer write its file, then move all into place. Returns the names."""
+        """Let each writer write its file, then move all into place. Returns the names of those that wrote one."""
         self.path.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".unfinished-", dir=self.path) as scratch:
             for name, writer in writers.items():
                 writer(Path(scratch) / name)
             for name in self._names:
                 (self.path / name).unlink(missing_ok=True)
-            for name in writers:
+            written = [name for name in writers if (Path(scratch) / name).exists()]
+            for name in written:
                 (Path(scratch) / name).replace(self.path / name)
-        return list(writers)
+        return written
 
 
 TEXTS = (MODEL, "parameters.json", "parameters.csv", "summary.txt", "summary.html")
@@ -120,7 +121,7 @@ def writers(
     from moestat.cli.figures import drawers
 
     pictures = drawers(results) if figures else {}
-    return _texts(results, found, list(pictures), alpha, kind) | pictures
+    return _texts(results, found, list(pictures)[:1], alpha, kind) | pictures  # the first is the page of all
 
 
 def _texts(
