@@ -109,7 +109,7 @@ def _draw_rows(ax: Axes, scene: Scene, line: Line, inside: BoolArray) -> None:
     x, K = scene.places(line.name), scene.n_experts
     values = x if line.levels is None else np.round(x)
     shown = scene.shown
-    jitter = np.random.default_rng(SEED).uniform(-1, 1, size=(2, len(x)))
+    jitter = np.random.default_rng([SEED, 1]).uniform(-1, 1, size=(2, len(x)))
     step = np.diff(np.unique(x)).min(initial=np.ptp(x) or 1.0)
     height = np.where(inside, 1.06, -0.06) + 0.035 * jitter[0]
     at = (x + 0.3 * step * jitter[1])[shown], height[shown]

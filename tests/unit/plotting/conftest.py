@@ -1,4 +1,4 @@
-"""Figures are closed after every test."""
+"""Every test begins without figures, and leaves none."""
 
 from __future__ import annotations
 
@@ -8,5 +8,6 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def closed():
+    plt.close("all")  # a figure that some other test left open would be drawn on
     yield
     plt.close("all")

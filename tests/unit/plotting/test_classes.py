@@ -53,3 +53,14 @@ def test_shares_of_many_values_are_those_of_bins():
     found = shares(x, x > 0.5, np.ones(800))
     assert len(found) == 8
     assert [share for _, share, _ in found] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_dots_at_a_level_fill_a_box():
+    """Their places sideways and upwards have nothing to do with each other."""
+    data = ms.datasets.load("anes96").frame.assign(rich=lambda d: np.where(d["income"] > 18, "yes", "no"))
+    results = ms.moe("party ~ rich", data, expert="multinomial", n_experts=1).fit()
+    (rows,) = collections(plot_class(results, "Democrat"), "rows")
+    x, y = rows.get_offsets().T
+    for level in (0, 1):
+        here = (np.round(x) == level) & (y > 1)
+        assert abs(np.corrcoef(x[here], y[here])[0, 1]) < 4 / np.sqrt(here.sum())  # four standard errors

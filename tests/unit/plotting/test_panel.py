@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import combinations
-from time import perf_counter
+from time import process_time
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -444,9 +444,9 @@ def test_twenty_thousand_rows_are_drawn_fast_and_thinned():
     left = rng.random(x.size) < 1 / (1 + np.exp(8 * x))
     y = np.where(left, 2 + 3 * x, -1 - 2 * x) + rng.normal(0, 0.3, x.size)
     results = ms.moe("y ~ x", pd.DataFrame({"x": x, "y": y})).fit(n_starts=1)
-    start = perf_counter()
+    start = process_time()  # of this process: the machine may be busy
     drawn = results.plot()
     drawn.canvas.draw()
-    assert perf_counter() - start < 3.0
+    assert process_time() - start < 3.0
     assert len(points(drawn.axes[0])) == 3000
     assert "3,000 of 20,000 rows drawn" in title(drawn.axes[0]).replace("\n", " ")
