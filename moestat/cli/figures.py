@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moestat.errors import InputError, MoestatWarning, warn
+from moestat.errors import MoestatWarning, warn
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def drawers(results: Results) -> dict[str, Callable[[Path], Any]]:
 
 
 def _draw(results: Results, name: str, path: Path) -> None:
-    """Draw one figure; one that this fit does not have is left out, with the reason."""
+    """Draw one figure. One that this fit does not have is left out, with the reason: no picture may cost the fit."""
     import matplotlib.pyplot as plt
 
     from moestat import plotting
@@ -48,6 +48,6 @@ def _draw(results: Results, name: str, path: Path) -> None:
         drawn = getattr(plotting, FIGURES[name])(results)
         figure: Figure = getattr(drawn, "figure", drawn)  # of axes, or itself
         figure.savefig(path)
-    except InputError as error:
+    except Exception as error:  # matplotlib has many kinds
         warn(f"{name} is left out: {error}", MoestatWarning)
     plt.close("all")

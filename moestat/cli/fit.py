@@ -16,11 +16,13 @@ from moestat.cli.options import (
     Decimal,
     Encoding,
     Errors,
+    KeepNA,
     Level,
     Overwrite,
     Quiet,
     Sep,
     Table,
+    Thousands,
     alpha_of,
     of_fit,
     of_model,
@@ -68,8 +70,10 @@ def command(
     quiet: Quiet = False,
     sep: Sep = None,
     decimal: Decimal = ".",
+    thousands: Thousands = None,
     encoding: Encoding = "utf-8-sig",
     na: NA = None,
+    keep_na: KeepNA = False,
 ) -> None:
     """Fit a mixture of experts by maximum likelihood, and say what kind of optimum it is.
 
@@ -80,12 +84,13 @@ def command(
     with speaking(quiet):
         _check_one_formula(formula, context.args)
         alpha = alpha_of(level)
+        from moestat.cli.dialects import Reading
         from moestat.cli.outputs import Folder, as_json, document, known_files, writers  # statsmodels takes a second
-        from moestat.cli.tables import Reading, read_table
+        from moestat.cli.tables import read_table
         from moestat.formula import moe
 
         folder = None if out is None else Folder(out, known_files(), overwrite)
-        table = read_table(data, Reading(sep, decimal, encoding, na))
+        table = read_table(data, Reading(sep, decimal, thousands, encoding, na, keep_na))
         model = moe(
             formula,
             table,

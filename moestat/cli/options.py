@@ -30,6 +30,8 @@ Level = Annotated[float, of_output("Level of the confidence limits.")]
 Sep = Annotated[str | None, of_file("Delimiter of a CSV file. (default: comma, or tab for .tsv)")]
 Decimal = Annotated[str, of_file("Decimal point of a CSV file.")]
 Encoding = Annotated[str, of_file("Encoding of a CSV file.")]
+Thousands = Annotated[str | None, of_file("Thousands separator of a CSV file.")]
+KeepNA = Annotated[bool, of_file("NA, nan, null and their like are text: only empty entries are missing.", "--keep-na")]
 NA = Annotated[list[str] | None, of_file("Also read this entry as missing (may be repeated).", "--na")]
 
 

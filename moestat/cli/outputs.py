@@ -92,7 +92,16 @@ class Folder:
 
     def write(self, writers: Mapping[str, Callable[[Path], Any]]) -> list[str]:
         """Let each writer write its file, then move all into place. Returns the names of those that wrote one."""
+        there = self.path.exists()
         self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            return self._write(writers)
+        except BaseException:
+            if not there:
+                self.path.rmdir()
+            raise
+
+    def _write(self, writers: Mapping[str, Callable[[Path], Any]]) -> list[str]:
         with TemporaryDirectory(prefix=".unfinished-", dir=self.path) as scratch:
             for name, writer in writers.items():
                 writer(Path(scratch) / name)

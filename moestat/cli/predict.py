@@ -15,11 +15,13 @@ from moestat.cli.options import (
     Decimal,
     Encoding,
     Errors,
+    KeepNA,
     Level,
     Overwrite,
     Quiet,
     Sep,
     Table,
+    Thousands,
     alpha_of,
     of_output,
 )
@@ -54,8 +56,10 @@ def command(
     quiet: Quiet = False,
     sep: Sep = None,
     decimal: Decimal = ".",
+    thousands: Thousands = None,
     encoding: Encoding = "utf-8-sig",
     na: NA = None,
+    keep_na: KeepNA = False,
 ) -> None:
     """Predict new rows with a fitted model: means, their standard errors and limits, limits of a new response.
 
@@ -65,19 +69,21 @@ def command(
     """
     with speaking(quiet):
         alpha = alpha_of(level)
+        from moestat.cli.dialects import Reading
         from moestat.cli.outputs import as_json, plain
-        from moestat.cli.predictions import ADDED, Rows, kept, predicted
-        from moestat.cli.tables import Reading, check_writable, read_table, write_table
+        from moestat.cli.predictions import ADDED, Rows, beside, kept, predicted, text_columns
+        from moestat.cli.tables import check_writable, read_table, write_table
         from moestat.results import load
 
         if out is not None:
             check_writable(out, overwrite)
         results = load(_model_file(model))
-        table = read_table(data, Reading(sep, decimal, encoding, na))
+        reading = Reading(sep, decimal, thousands, encoding, na, keep_na)
+        table = read_table(data, reading, text_columns(results))
         asked = {"gate": gate, "experts": experts, "responsibilities": responsibilities, "density": density}
         rows = Rows.of(results, table, scored=responsibilities or density, blank=missing is Missing.BLANK)
         added = [ADDED[name](rows) for name, wanted in asked.items() if wanted]
-        found = rows.aligned([kept(rows, keep), predicted(rows, alpha, covariance), *added])
+        found = rows.aligned(beside(kept(rows, keep), [predicted(rows, alpha, covariance), *added]))
         if out is not None:
             write_table(found, out)
             if not quiet:

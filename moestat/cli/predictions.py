@@ -80,14 +80,36 @@ def _needed(results: Results, scored: bool) -> list[str]:
     return list(dict.fromkeys([*schema.features, *schema.gate_features, *(schema.responses if scored else ())]))
 
 
+def text_columns(results: Results) -> list[str]:
+    """Columns whose categories were text in the fit: in a short file they may look like numbers."""
+    classes, design = results.schema.classes, results.design
+    levels = {} if design is None else design.levels
+    known = {name: found for name, found in levels.items() if found}
+    if classes is not None:
+        known[results.schema.responses[0]] = tuple(classes)
+    return [name for name, found in known.items() if all(isinstance(level, str) for level in found)]
+
+
 # --------------------------------------------------------------------------------------- columns
 def kept(rows: Rows, names: Sequence[str] | None) -> pd.DataFrame:
     """Columns of the table itself; ``all`` stands for all."""
-    asked = list(names or ())
+    asked = list(dict.fromkeys(names or ()))
     if asked == ["all"]:
         return rows.table
     check_present("DATA", rows.table, asked)
     return rows.table[asked]
+
+
+def beside(own: pd.DataFrame, made: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Columns of the table before the predictions, unless they have the same names."""
+    names = [str(name) for part in made for name in part.columns]
+    twice = [name for name in own.columns if name in names]
+    if twice:
+        raise InputError(
+            f"DATA's own column {twice[0]!r} would stand beside the prediction {twice[0]!r}. Rename it, or name the "
+            "columns to keep one by one."
+        )
+    return [own, *made]
 
 
 def predicted(rows: Rows, alpha: float, kind: str) -> pd.DataFrame:

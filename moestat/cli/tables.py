@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from moestat.cli.dialects import Reading, read_csv
 from moestat.errors import InputError
 from moestat.spelling import suggestion
 
@@ -20,22 +20,16 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zip", ".zst")
 PARQUET = (".parquet", ".pq")
 STANDARD = "-"
 
-#: With or without the mark that some programs put at the beginning of a file.
-UTF_8 = "utf-8-sig"
 
-
-@dataclass(frozen=True)
-class Reading:
-    """How to read a CSV file; a Parquet file needs none of it."""
-
-    sep: str | None = None
-    decimal: str = "."
-    encoding: str = UTF_8
-    na: Sequence[str] | None = None
-
-
-def read_table(path: str, reading: Reading) -> pd.DataFrame:
+def read_table(path: str, reading: Reading, text: Sequence[str] = ()) -> pd.DataFrame:
     """Rows of a file; ``-`` is CSV from standard input.
+
+    Parameters
+    ----------
+    path : str
+    reading : Reading
+    text : sequence of str
+        Columns that are text, whatever their entries look like.
 
     Raises
     ------
@@ -43,7 +37,7 @@ def read_table(path: str, reading: Reading) -> pd.DataFrame:
         When there is no such file, or it cannot be read; the message says what to do.
     """
     if path == STANDARD:
-        return _read_csv(sys.stdin.buffer, ",", "standard input", reading)
+        return read_csv(sys.stdin.buffer.read(), ",", "standard input", reading, text)
     file = Path(path)
     if not file.is_file():
         raise InputError(_no_file(file))
@@ -55,7 +49,7 @@ def read_table(path: str, reading: Reading) -> pd.DataFrame:
             f"{path} must end in {', '.join([*DELIMITERS, *PARQUET])}; got {kind or 'no ending'}. "
             "Save the table as CSV (a spreadsheet can), or rename the file."
         )
-    return _read_csv(file, DELIMITERS[kind], path, reading)
+    return read_csv(file, DELIMITERS[kind], path, reading, text)
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
@@ -103,32 +97,6 @@ def _no_file(file: Path) -> str:
     tables = [name for name in names if _kind(Path(name)) in (*DELIMITERS, *PARQUET)]
     there = f" Tables in that folder: {', '.join(tables[:10])}." if tables else ""
     return f"there is no file {str(file)!r}.{there}{suggestion(file.name, names)}"
-
-
-def _read_csv(source: Any, sep: str, called: str, reading: Reading) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(
-            source,
-            sep=sep if reading.sep is None else reading.sep.replace(r"\t", "\t"),  # a shell passes \t as two letters
-            decimal=reading.decimal,
-            encoding=reading.encoding,
-            na_values=reading.na or None,
-            skipinitialspace=True,
-        )
-    except pd.errors.EmptyDataError:
-        raise InputError(f"{called} is empty. The first line must hold the names of the columns.") from None
-    except UnicodeError:
-        encoding = "UTF-8" if reading.encoding == UTF_8 else reading.encoding
-        raise InputError(f"{called} is not written in {encoding}. Try --encoding latin-1.") from None
-    except (LookupError, ValueError, OSError) as error:  # pandas' ParserError is a ValueError
-        cause = str(error).strip().removeprefix("Error tokenizing data. C error: ")
-        raise InputError(f"{called} cannot be read as CSV ({cause}). See --sep, --decimal and --encoding.") from None
-    only = str(table.columns[0])
-    if table.shape[1] == 1 and (found := next((mark for mark in ";\t|" if mark in only), None)):
-        raise InputError(f"{called} has one column, {only!r}. Pass --sep '{found}'.".replace("\t", "\\t"))
-    return table
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:

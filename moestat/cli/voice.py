@@ -41,9 +41,16 @@ _OPTIONS = (
     (r" For other settings pass a solver itself, such as .*$", ""),
     (r"the first is row (\d+)", r"the first is row \1, counted from 0"),
     (
-        r"such as ('.*?')\. Make it a column of numbers,",
-        r"such as \1. Correct the file, pass --na \1 if that means a missing entry (or --decimal ,),",
+        r"(text among its numbers .*), such as ('.*?')\. Make it a column of numbers",
+        r"\1, such as \2. Correct the file, or pass --na \2 if that means a missing entry",
     ),
+    (r"(thousands separator in .*)\. Make it a column of numbers", r"\1. Pass --thousands ','"),
+    (r"(with a decimal comma in .*)\. Make it a column of numbers", r"\1. Pass --decimal ','"),
+    (
+        r"(for thousands or for decimals, .*)\. Make it a column of numbers",
+        r"\1. Pass --thousands ',' or --decimal ','",
+    ),
+    (r": convert the column by \.astype\(\w+\)", ""),
     (r" See results\.certificate\.", ""),
     (r", or use the default solver\b", ", or leave --solver out"),
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.errors import InputError
+from moestat.frames.spoilt import refuse_spoilt
 from moestat.spelling import suggestion
 from moestat.typing import BoolArray, FloatArray
 
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 #: Categories of each column in their order; None for a column of numbers.
 Levels = dict[str, tuple[Any, ...] | None]
-
-#: Share of entries that are numbers beyond which a column of text is thought to be a spoilt column of numbers.
-MOSTLY = 0.5
-
-#: Up to this many different numbers written as text may be names of groups.
-FEW_LABELS = 20
 
 
 def as_frame(name: str, data: Any) -> pd.DataFrame:
@@ -35,7 +30,8 @@ def as_frame(name: str, data: Any) -> pd.DataFrame:
             data = pd.DataFrame(dict(data))
         except ValueError as error:
             raise InputError(
-                f"{name} must map names to columns of one length; got a mapping that does not ({error})."
+                f"{name} must map names to columns of one length, as {{'x': [1.5]}} does; got a mapping that does not "
+                f"({error})."
             ) from None
     if not isinstance(data, pd.DataFrame):
         hint = " Call its to_pandas()." if hasattr(data, "to_pandas") else ""
@@ -88,35 +84,12 @@ def learn_levels(frame: pd.DataFrame, labels: Iterable[str]) -> Levels:
     """The categories of every column; ``labels`` are categories even if they are numbers. No entry is missing."""
     as_labels = set(labels)
     for name in frame.columns:
-        if name not in as_labels:
-            _refuse_spoilt_numbers(name, frame[name])
+        if name not in as_labels and not _is_numeric(frame[name]):
+            refuse_spoilt(name, frame[name])
     return {
         name: None if name not in as_labels and _is_numeric(frame[name]) else _levels(name, frame[name])
         for name in frame.columns
     }
-
-
-def _refuse_spoilt_numbers(name: str, column: pd.Series[Any]) -> None:
-    """Refuse text that is mostly numbers: as categories it would get a coefficient for each of them."""
-    import pandas as pd
-
-    if not (column.dtype == object or pd.api.types.is_string_dtype(column.dtype)):
-        return
-    entries = column.astype(str)
-    plain = pd.to_numeric(entries, errors="coerce")
-    numbers = plain.fillna(pd.to_numeric(entries.str.replace(",", ".", n=1), errors="coerce")).notna()
-    if numbers.mean() <= MOSTLY or (plain.notna().all() and entries.nunique() <= FEW_LABELS):
-        return
-    what, odd = (
-        ("numbers with a decimal comma", plain.isna()) if numbers.all() else ("text among its numbers", ~numbers)
-    )
-    if not odd.any():
-        what, odd = "numbers written as text", numbers
-    raise InputError(
-        f"column {name!r} holds {what} in {int(odd.sum())} of {len(odd)} rows, such as "
-        f"{entries.iloc[int(np.argmax(odd))]!r}. Make it a column of numbers, or write C({name}) if the entries are "
-        "names of categories."
-    )
 
 
 def prepared(frame: pd.DataFrame, levels: Levels) -> pd.DataFrame:
@@ -133,6 +106,7 @@ def prepared(frame: pd.DataFrame, levels: Levels) -> pd.DataFrame:
 def as_numbers(name: str, column: pd.Series[Any]) -> FloatArray:
     """The column as floating-point numbers."""
     if not _is_numeric(column):
+        refuse_spoilt(name, column, response=True)
         shown = next((entry for entry in column.tolist() if not _is_number(entry)), None)
         raise InputError(f"column {name!r} must hold numbers; got {shown!r}.")
     try:
@@ -174,6 +148,15 @@ def _levels(name: str, column: pd.Series[Any]) -> tuple[Any, ...]:
         raise InputError(f"column {name!r} mixes entries of types {', '.join(kinds)}. Make them all strings.") from None
 
 
+def _hint(entry: Any, known: tuple[Any, ...]) -> str:
+    """A level that may be meant; or the same one as another type."""
+    twin = next((level for level in known if str(level) == str(entry)), None)
+    if twin is not None:
+        kind = type(twin).__name__
+        return f" The levels of the fit are of type {kind}: convert the column by .astype({kind})."
+    return suggestion(str(entry), [str(level) for level in known])
+
+
 def _categories(name: str, column: pd.Series[Any], known: tuple[Any, ...]) -> Any:
     import pandas as pd
 
@@ -187,7 +170,7 @@ def _categories(name: str, column: pd.Series[Any], known: tuple[Any, ...]) -> An
         several = "levels" if len(unseen) > 1 else "the level"
         raise InputError(
             f"column {name!r} has {several} {_listed(unseen)}, not seen in the fit; known are "
-            f"{_listed(list(known))}.{suggestion(str(unseen[0]), [str(level) for level in known])}"
+            f"{_listed(list(known))}.{_hint(unseen[0], known)}"
         )
     categories: Any = pd.CategoricalDtype(list(known))
     return pd.Categorical.from_codes([codes[entry] for entry in entries], dtype=categories)

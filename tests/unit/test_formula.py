@@ -807,6 +807,26 @@ def test_a_spoilt_column_of_numbers_is_no_category(spoil, words):
         ms.moe("y ~ x", frame)
 
 
+def test_as_many_texts_as_rows_are_no_categories():
+    dates = pd.date_range("2020-01-01", periods=60).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=60), "day done": dates})
+    with pytest.raises(InputError, match=r"60 different texts in 60 rows, such as '2020-01-01'.*C\(`day done`\)"):
+        ms.moe("y ~ `day done`", frame)
+
+
+def test_objects_that_are_numbers_are_numbers():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=60), "x": rng.normal(size=60)})
+    expected = ms.moe("y ~ x", frame).X
+    pd.testing.assert_frame_equal(ms.moe("y ~ x", frame.astype(object)).X, expected)
+
+
+def test_a_spoilt_response_is_named_as_such():
+    frame = pd.DataFrame({"y": [f"{1000 + i:,}.5" for i in range(60)], "x": np.arange(60.0)})
+    with pytest.raises(InputError, match=r"numbers with a thousands separator.*Make it a column of numbers\.$"):
+        ms.moe("y ~ x", frame)
+
+
 @pytest.mark.parametrize("column", [list("abc") * 20, ["1", "2", "3"] * 20, ["0-4", "5-9", "10+"] * 20])
 def test_names_of_groups_are_categories(column):
     frame = pd.DataFrame({"y": np.random.default_rng(0).normal(size=60), "g": column})

@@ -202,10 +202,9 @@ def test_two_covariates_of_the_gate_span_a_plane(folder):
 
 def test_a_figure_that_a_fit_does_not_have_is_left_out(folder, monkeypatch):
     from moestat import plotting
-    from moestat.errors import InputError
 
     def none(results):
-        raise InputError("there is nothing to show.")
+        raise ValueError("there is nothing to show.")
 
     monkeypatch.setattr(plotting, "plot_density", none)
     run = fitted("--out", "fit")
@@ -232,6 +231,15 @@ def test_an_earlier_fit_is_replaced_on_request_and_nothing_else(out):
 def test_nothing_is_written_when_the_fit_fails(folder):
     refused("fit", "tone.csv", "tuned ~ nothing", "--out", "fit")
     assert [path.name for path in folder.iterdir()] == ["tone.csv"]
+
+
+def test_no_folder_is_left_when_writing_fails(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "model.npz")
+
+    monkeypatch.setattr("moestat.results.Results.save", full)
+    refused("fit", "tone.csv", FORMULA, "--starts", 2, "-q", "--out", "fit", "--no-figures")
+    assert not (folder / "fit").exists()
 
 
 def test_nothing_is_lost_when_writing_fails(out, monkeypatch):
@@ -281,6 +289,22 @@ def test_an_interruption_leaves_nothing(folder, monkeypatch):
 
 
 # --------------------------------------------------------------------------------------- errors
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ('"1,274.5"', r"thousands separator in 40 of 40 rows, such as '1,274.5'. Pass --thousands ','"),
+        ('"1,5"', r"decimal comma in 40 of 40 rows, such as '1,5'. Pass --decimal ','"),
+        ('"1,274"', r"such as '1,274'. Pass --thousands ',' or --decimal ','"),
+        ("n.a.", r"text among its numbers in 10 of 40 rows, such as 'n.a.'. Correct the file, or pass --na 'n.a.'"),
+    ],
+)
+def test_spoilt_numbers_say_which_option_reads_them(entries, words):
+    rng = np.random.default_rng(0)
+    rows = [f"{y},{entries if entries != 'n.a.' or i % 4 == 0 else i}" for i, y in enumerate(rng.normal(size=40))]
+    Path("spoilt.csv").write_text("\n".join(["y,x", *rows]))
+    assert re.search(words, refused("fit", "spoilt.csv", "y ~ x"))
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -128,7 +128,8 @@ def test_rows_with_missing_entries_are_empty_on_request():
 
 @pytest.mark.parametrize("name", ["p.csv", "p.tsv", "p.csv.gz", "p.parquet"])
 def test_files_by_their_ending(name):
-    from moestat.cli.tables import Reading, read_table
+    from moestat.cli.dialects import Reading
+    from moestat.cli.tables import read_table
 
     run = moestat("predict", "fit", "new.csv", "--out", name)
     assert (run.code, run.out) == (0, "")
@@ -179,6 +180,24 @@ def test_errors_say_what_to_type(words, message):
 def test_a_column_that_is_missing_is_named():
     pd.DataFrame({"ratio": [1.0]}).to_csv("new.csv", index=False)
     assert "no column 'stretchratio'; it has 'ratio'" in refused("predict", "fit", "new.csv")
+
+
+def test_levels_that_look_like_numbers_in_a_short_file(folder):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=90), "flag": rng.choice(["True", "False", "unknown"], 90)})
+    frame["y"] = frame["x"] + rng.normal(size=90)
+    frame.to_csv("flags.csv", index=False)
+    assert moestat("fit", "flags.csv", "y ~ x + flag", "-k", 1, "-q", "--out", "flags", "--no-figures").code == 0
+    (folder / "one.csv").write_text("x,flag\n0.5,True\n")
+    assert moestat("predict", "flags", "one.csv").code == 0
+
+
+def test_columns_and_predictions_of_one_name_are_refused():
+    predicted("--keep", "all").to_csv("again.csv", index=False)
+    assert "DATA's own column 'mean' would stand beside the prediction" in refused(
+        "predict", "fit", "again.csv", "--keep", "all"
+    )
+    assert list(predicted("--keep", "tuned", "--keep", "tuned"))[:2] == ["tuned", "mean"]
 
 
 def test_a_damaged_model_is_refused(folder):
