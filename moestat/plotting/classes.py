@@ -9,6 +9,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatched, marker, mixed, names
 from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis, name_experts
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import SEED, Curves, Line, Scene
 from moestat.typing import AnyArray, BoolArray, FloatArray
@@ -28,6 +29,7 @@ CLASS_CAPTION = (
 BINS = 8
 
 
+@picture
 def plot_class(
     results: Results,
     label: Any,
@@ -68,7 +70,9 @@ def plot_class(
         For a numerical response, an unknown class or covariate, or rows that the model cannot read.
     """
     classes = results.schema.classes
-    if classes is None or label not in classes:
+    if classes is None:
+        raise InputError("this fit has no classes, its response is a number: use plot_experts.")
+    if label not in classes:
         raise InputError(f"label must be one of the classes {classes}; got {label!r}.")
     scene = scene_of(results, X, y, Z, offset)
     c = classes.index(label)

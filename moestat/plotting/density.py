@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from moestat.plotting.histogram import draw_histogram, responses
 from moestat.plotting.looks import drawing, hatch
 from moestat.plotting.marks import crowding, entitle, name_axis, thinned
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Line, Scene
 from moestat.typing import FloatArray
@@ -41,6 +42,7 @@ EVENLY, AROUND = 160, 41
 COLUMNS = 120
 
 
+@picture
 def plot_density(
     results: Results,
     X: Any = None,
@@ -186,4 +188,4 @@ def _name_areas(ax: Axes, places: FloatArray, bottom: FloatArray, top: FloatArra
         widest = np.argmax((top - bottom)[inside, c]) + inside.start
         height = 0.5 * (bottom + top)[widest, c]
         box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.9}
-        ax.text(places[widest], height, str(label), ha="center", va="center", bbox=box, zorder=5)
+        ax.text(places[widest], height, str(label), ha="center", va="center", bbox=box, zorder=5, parse_math=False)

@@ -10,6 +10,7 @@ from moestat.errors import InputError
 from moestat.plotting.histogram import draw_histogram
 from moestat.plotting.looks import colours, drawing
 from moestat.plotting.marks import draw_curves, draw_rows, entitle, name_axis, name_experts, thinned
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Line
 from moestat.typing import FloatArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from moestat.results import Results
 
 
+@picture
 def plot_experts(
     results: Results,
     X: Any = None,

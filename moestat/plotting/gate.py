@@ -8,6 +8,7 @@ import numpy as np
 
 from moestat.plotting.looks import drawing, hatched
 from moestat.plotting.marks import draw_curves, entitle, name_axis, name_experts
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from moestat.results import Results
 
 
+@picture
 def plot_gate(
     results: Results, X: Any = None, Z: Any = None, *, along: str | int | None = None, ax: Axes | None = None
 ) -> Axes:

@@ -15,6 +15,7 @@ from moestat.plotting.density import plot_density
 from moestat.plotting.experts import plot_experts
 from moestat.plotting.gate import plot_gate
 from moestat.plotting.looks import look, marker, names, style
+from moestat.plotting.picture import picture
 from moestat.plotting.responsibilities import plot_responsibilities
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
@@ -41,6 +42,7 @@ SMALL = {
 }
 
 
+@picture
 def plot_fit(
     results: Results,
     X: Any = None,
@@ -87,6 +89,7 @@ def plot_fit(
     return figure
 
 
+@picture
 def plot_summary(
     results: Results,
     X: Any = None,

@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatch, look, names, paler
 from moestat.plotting.marks import draw_rows, entitle, thinned
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
 from moestat.typing import FloatArray
@@ -27,6 +28,7 @@ SIDE = 120
 CONTOURS = (0.75, 0.95)
 
 
+@picture
 def plot_gate_plane(
     results: Results,
     X: Any = None,

@@ -9,6 +9,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.plotting.looks import drawing, hatched
 from moestat.plotting.marks import entitle
+from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.typing import FloatArray
 
@@ -24,6 +25,7 @@ COLUMNS = 600
 NUMBERED = 0.03
 
 
+@picture
 def plot_responsibilities(
     results: Results, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None, ax: Axes | None = None
 ) -> Axes:

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from moestat.certificate import Status
 from moestat.plotting.looks import MARKERS, colours, drawing
 from moestat.plotting.marks import entitle
+from moestat.plotting.picture import picture
 from moestat.plotting.scene import SEED
 from moestat.typing import FloatArray
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from moestat.results import Results
 
 
+@picture
 def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
     """Where every start ended, family by family, marked by the kind of end point.
 

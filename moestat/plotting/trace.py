@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from moestat.plotting.looks import colours, drawing
 from moestat.plotting.marks import entitle
+from moestat.plotting.picture import picture
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 METHODS = {"em": "EM", "newton": "Newton", "squarem": "SQUAREM"}
 
 
+@picture
 def plot_trace(results: Results, *, ax: Axes | None = None) -> Axes:
     """How far the log-likelihood is below its end, and the gradient, iteration by iteration.
 

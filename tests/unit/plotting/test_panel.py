@@ -311,11 +311,15 @@ def test_a_classifier_has_no_experts_over_numbers():
         plot_experts(f.results, f.X, f.y, f.Z)
 
 
-@pytest.mark.parametrize("case", ["classes", "gate"])
-def test_an_unknown_class_is_refused(case):
-    f = fitted(case)
+def test_an_unknown_class_is_refused():
+    f = fitted("classes")
     with pytest.raises(InputError, match=r"label must be one of the classes .*; got 'Whig'"):
         plot_class(f.results, "Whig", f.X, f.y, f.Z)
+
+
+def test_numbers_have_no_classes():
+    with pytest.raises(InputError, match="this fit has no classes, its response is a number: use plot_experts"):
+        plot_class(fitted("gate").results, 1)
 
 
 def test_families_side_by_side_are_drawn_like_others():
