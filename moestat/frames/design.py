@@ -13,7 +13,7 @@ from moestat.errors import InputError
 from moestat.frames.columns import Levels, as_frame, as_numbers, check_present, learn_levels, missing_rows, prepared
 from moestat.frames.encode import Encoding, encode, learn
 from moestat.frames.grammar import Factor, Formula, Part, parse
-from moestat.frames.typical import Typical, typical
+from moestat.frames.typical import TRUTH, Typical, is_truth, typical
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
 
@@ -250,7 +250,8 @@ def learn_design(
         if made.shape[1] != 1 or response.categories:
             raise InputError(f"the response {formula.response.text} must be one column of numbers, or a column itself.")
         y = made.iloc[:, 0]
-    middle = {name: typical(plain[name].to_numpy(), known, weight) for name, known in levels.items()}
+    shown = {name: TRUTH if known is None and is_truth(frame[name]) else known for name, known in levels.items()}
+    middle = {name: typical(plain[name].to_numpy(), known, weight) for name, known in shown.items()}
     own_gate = None if same else gate
     design = FrameDesign(
         formula, levels, expert, own_gate, response, categorical, typical=middle, context=context, **kept

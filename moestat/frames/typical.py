@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from moestat.typing import AnyArray, FloatArray
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+#: Levels of a column of truth values.
+TRUTH = (False, True)
+
 
 class Typical(NamedTuple):
-    """The mean of numbers with their range; or the most frequent level, with the numbers of the first and the last."""
+    """The mean of numbers with their range; or the most frequent level, with the numbers of the first and the last.
+
+    The value of a column of truth values, which a formula takes as the numbers 0 and 1, is False or True.
+    """
 
     value: Any
     low: float
@@ -25,6 +35,18 @@ def typical(column: AnyArray, levels: tuple[Any, ...] | None, weight: FloatArray
         return Typical(float(np.clip(np.average(column, weights=weight), low, high)), low, high)
     mass = np.bincount(codes(column, levels), weight, len(levels))
     return Typical(levels[int(np.argmax(mass))], 0.0, len(levels) - 1.0)
+
+
+def is_truth(column: pd.Series[Any]) -> bool:
+    """Whether a column holds truth values."""
+    import pandas as pd
+
+    return pd.api.types.infer_dtype(column, skipna=False) == "boolean"
+
+
+def levels_to_show(levels: tuple[Any, ...] | None, known: Typical | None) -> tuple[Any, ...] | None:
+    """The levels that figures show of a column with this typical value: truth values have two."""
+    return TRUTH if levels is None and known is not None and isinstance(known.value, bool) else levels
 
 
 def codes(column: AnyArray, levels: tuple[Any, ...]) -> AnyArray:

@@ -100,6 +100,7 @@ def _draw_spread(ax: Axes, line: Line, means: FloatArray, spread: FloatArray) ->
 
 
 def _fit_to_points(ax: Axes, y: FloatArray) -> None:
-    """Vertical limits that follow the data, not a line that leaves them."""
-    margin = 0.12 * (np.ptp(y) or 1.0)
-    ax.set_ylim(y.min() - margin, y.max() + margin)
+    """Vertical limits that follow the data, not a line that leaves them; of one row, those of the lines."""
+    if len(y) > 1:
+        margin = 0.12 * (np.ptp(y) or 1.0)
+        ax.set_ylim(y.min() - margin, y.max() + margin)

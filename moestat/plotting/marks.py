@@ -95,10 +95,14 @@ def name_experts(ax: Axes, line: Line, n: int = 0) -> None:
 
 
 def thinned(scene: Scene) -> str:
-    """In words, how many of the rows are drawn, where not all are."""
-    if not scene.has_rows or len(scene.shown) == len(scene.resp):
+    """In words, how many of the rows are drawn, where not all are, and how many are coloured as at the edge."""
+    if not scene.has_rows:
         return ""
-    return f"{len(scene.shown):,} of {len(scene.resp):,} rows drawn"
+    drawn, n = len(scene.shown), len(scene.resp)
+    words = [f"{drawn:,} of {n:,} rows drawn"] if drawn < n else []
+    if scene.n_beyond:
+        words.append(f"rows beyond the fit's: {scene.n_beyond:,}, coloured as at its edge")
+    return "; ".join(words)
 
 
 def entitle(ax: Axes, name: str, *notes: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,13 +10,14 @@ import pandas as pd
 
 from moestat.coordinates import Affine, Blend, ColumnMap
 from moestat.errors import InputError
-from moestat.frames.columns import Levels, as_frame
-from moestat.frames.typical import Typical, typical
+from moestat.frames.columns import Levels, as_frame, as_numbers
+from moestat.frames.typical import TRUTH, Typical, levels_to_show, typical
 from moestat.plotting.scene import Scene
 from moestat.query import known_covariates
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
+    from moestat.frames.design import FrameDesign
     from moestat.results import Results
 
 
@@ -55,10 +57,44 @@ def _of_frame(results: Results, frame: pd.DataFrame, y: Any, offset: Any) -> Sce
     design = results.design
     assert design is not None
     scored = y is None and design.has_response(frame)
-    _, _, y, known = design.rows(frame, y=y, offset=offset, scored=scored)
     columns = list(dict.fromkeys([*design.expert_columns, *design.gate_columns]))
+    try:
+        read, given = frame, design.rows(frame, y=y, offset=offset, scored=scored)
+    except InputError:
+        nearer = _within(design, frame, columns)
+        if nearer is None:
+            raise
+        read, given = nearer, design.rows(nearer, y=y, offset=offset, scored=scored)
+    _, _, y, known = given
     y = None if y is None else np.asarray(y)
-    return _framed(results, frame[columns], y, _known_term(results, known, len(frame)), np.ones(len(frame)))
+    scene = _framed(results, frame[columns], y, _known_term(results, known, len(frame)), np.ones(len(frame)))
+    return scene if read is frame else replace(scene, asked=read[columns].reset_index(drop=True))
+
+
+def _within(design: FrameDesign, frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame | None:
+    """The rows at the edge of what the fit saw, in the columns that the formula cannot read beyond: splines' ones."""
+    beyond = {}
+    for name in columns:
+        known = design.typical.get(name)
+        if known is None or design.levels[name] is not None or name not in frame or isinstance(known.value, bool):
+            continue
+        numbers = as_numbers(name, frame[name])
+        if ((numbers < known.low) | (numbers > known.high)).any():
+            beyond[name] = np.clip(numbers, known.low, known.high)
+    for name in list(beyond):  # only those that must be
+        others = {other: column for other, column in beyond.items() if other != name}
+        if others != beyond and _readable(design, frame.assign(**others)):
+            del beyond[name]
+    nearer = frame.assign(**beyond)
+    return nearer if beyond and _readable(design, nearer) else None
+
+
+def _readable(design: FrameDesign, frame: pd.DataFrame) -> bool:
+    try:
+        design.rows(frame, offset=0.0)
+    except InputError:
+        return False
+    return True
 
 
 def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any) -> Scene:
@@ -67,7 +103,14 @@ def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any) -> Scene:
     covariates, gate = known_covariates(results.schema, X, Z)
     n = len(covariates)
     y = None if y is None else np.asarray(y).reshape(n, -1)[:, 0]
-    return _arrayed(results, covariates, gate, y, _known_term(results, offset, n), np.ones(n))
+    scene = _arrayed(results, covariates, gate, y, _known_term(results, offset, n), np.ones(n))
+    at = results.coordinates
+    reach = {**_reach(at.Z, scene.gate), **_reach(at.X, scene.experts)}
+    middle = {
+        name: here if here.low < here.high else Typical(here.value, *reach[name][1:])  # one row spans nothing
+        for name, here in scene.typical.items()
+    }
+    return replace(scene, typical=middle)
 
 
 def _known_term(results: Results, offset: Any, n: int) -> FloatArray:
@@ -81,13 +124,29 @@ def _framed(results: Results, rows: pd.DataFrame, y: Any, offset: FloatArray, we
     """Rows of the columns of a formula."""
     design = results.design
     assert design is not None
-    levels = {name: design.levels[name] for name in rows.columns}
-    numbers = {name: rows[name].astype(float) if known is None else rows[name] for name, known in levels.items()}
-    middle = {name: typical(column.to_numpy(), levels[name], weight) for name, column in numbers.items()}
+    levels = {name: levels_to_show(design.levels[name], design.typical.get(name)) for name in rows.columns}
+    numbers = {
+        name: as_numbers(name, rows[name]) if design.levels[name] is None else rows[name] for name in rows.columns
+    }
+    for name in [name for name, known in levels.items() if known == TRUTH and design.levels[name] is None]:
+        if not np.isin(numbers[name], TRUTH).all():
+            levels[name] = None  # numbers between the two, in new rows
+    middle = {name: typical(np.asarray(column), levels[name], weight) for name, column in numbers.items()}
+    middle = {name: _known_part(here, levels[name], design.typical.get(name)) for name, here in middle.items()}
     table = pd.DataFrame(numbers, index=rows.index).reset_index(drop=True)
     return Scene(
         results, design.expert_columns, design.gate_columns, middle, levels, table, y, offset, weight, framed=True
     )
+
+
+def _known_part(here: Typical, levels: tuple[Any, ...] | None, known: Typical | None) -> Typical:
+    """Of the range of the rows, what the fit saw as well; all that the fit saw if that is less than a stretch."""
+    if levels is not None or known is None or isinstance(known.value, bool):
+        return here
+    low, high = max(here.low, known.low), min(here.high, known.high)
+    if low >= high:
+        low, high = known.low, known.high
+    return Typical(float(np.clip(here.value, known.low, known.high)), low, high)
 
 
 def _arrayed(results: Results, X: FloatArray, Z: FloatArray, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
@@ -112,7 +171,8 @@ def _without_rows(results: Results) -> Scene:
         missing = [name for name in (*experts, *gate) if name not in design.typical]
         if missing:
             raise InputError(f"this file does not say where {missing} lie: pass X, a data frame with these columns.")
-        middle, levels = design.typical, design.levels
+        middle = design.typical
+        levels = {name: levels_to_show(known, middle.get(name)) for name, known in design.levels.items()}
     else:
         experts, gate = results.schema.features, results.schema.gate_features
         middle = {**_reach(results.coordinates.Z, gate), **_reach(results.coordinates.X, experts)}

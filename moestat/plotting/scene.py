@@ -70,6 +70,9 @@ class Scene:
     y, offset, weight : ndarray or None
     framed : bool
         The covariates are columns that the formula reads.
+    asked : DataFrame or None
+        What the model is asked about in place of the rows: these at the edge of what the fit saw, where a formula
+        cannot be computed beyond.
     """
 
     results: Results
@@ -82,6 +85,7 @@ class Scene:
     offset: FloatArray
     weight: FloatArray
     framed: bool
+    asked: pd.DataFrame | None = None
 
     @property
     def n_experts(self) -> int:
@@ -99,13 +103,20 @@ class Scene:
         """Responsibilities of the rows, (n, K)."""
         if self.rows is None or self.y is None:
             raise InputError("rows are needed for responsibilities: pass X and y; a loaded fit holds none.")
-        X, Z = self.ask(self.rows)
+        X, Z = self.ask(self.rows if self.asked is None else self.asked)
         return self.results.responsibilities(X, self.y, Z, offset=self.offset)
 
     @property
     def has_rows(self) -> bool:
         """Whether there are rows with responses."""
         return self.rows is not None and self.y is not None
+
+    @property
+    def n_beyond(self) -> int:
+        """Number of rows beyond what the formula can be computed for."""
+        if self.rows is None or self.asked is None:
+            return 0
+        return int((self.rows[self.asked.columns].to_numpy() != self.asked.to_numpy()).any(axis=1).sum())
 
     @cached_property
     def shown(self) -> IntArray:

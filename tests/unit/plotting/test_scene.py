@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import moestat as ms
+from moestat.plotting import plot_experts
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import MOST_POINTS
 from tests.unit.fitted import CASES, fitted
-from tests.unit.plotting.artists import formula, planes, reloaded, voters
+from tests.unit.plotting.artists import formula, planes, points, reloaded, title, voters
 
 every_case = pytest.mark.parametrize("case", list(CASES))
 
@@ -217,3 +219,74 @@ def test_rows_that_the_formula_cannot_read_are_named():
 
 def test_classes_come_back_as_labels():
     assert set(scene_of(voters()).y) == set(voters().schema.classes)
+
+
+# --------------------------------------------------------------------------------------- truth values
+def truths():
+    """Rows with a column of truth values."""
+    return planes().assign(b=planes()["z1"] > 0)
+
+
+@cache
+def of_truths():
+    return ms.moe("y ~ x + b | b", truths()).fit(n_starts=2)
+
+
+def test_truth_values_are_a_category_of_two_levels(tmp_path):
+    for results in (of_truths(), reloaded(of_truths(), tmp_path)):
+        scene = scene_of(results)
+        line = scene.line("b", scene.covariates)
+        assert line.levels == (False, True)
+        assert line.rows["b"].tolist() == [False, True]
+        assert scene.held(("x", "b"), "x") == f"b at {bool(truths()['b'].mean() > 0.5)}"
+        means = scene.expert_means(line.rows).value
+        at = pd.DataFrame({"x": scene.typical["x"].value, "b": [0.0, 1.0]})
+        np.testing.assert_allclose(means, results.expert_means(at))
+        assert scene_of(results, truths().head(9)).line("b", ("b",)).levels == (False, True)
+    assert (np.round(scene_of(of_truths()).places("b")) == truths()["b"]).all()
+
+
+def test_numbers_in_place_of_truth_values_are_numbers_again():
+    scene = scene_of(of_truths(), truths().head(9).assign(b=0.5))
+    assert scene.line("b", scene.covariates).levels is None
+
+
+def test_zeros_and_ones_that_are_numbers_stay_numbers():
+    data = truths().assign(b=truths()["b"].astype(int))
+    assert scene_of(ms.moe("y ~ b", data, n_experts=1).fit()).levels["b"] is None
+
+
+# --------------------------------------------------------------------------------------- other rows than the fit's
+def test_curves_end_where_the_fit_has_seen_nothing():
+    """Also for rows that a spline cannot be computed for; they take the colours of its edge, and a note says so."""
+    results = ms.moe("y ~ bs(x, df=4) + z1 | z2", planes()).fit(n_starts=2)
+    rows = planes().head(30).assign(x=np.linspace(-5, 1, 30), z2=planes()["z2"].head(30) + 9)
+    scene = scene_of(results, rows)
+    least = planes()["x"].min()
+    assert scene.line("x", ("x",)).places[[0, -1]].tolist() == [least, 1.0]
+    assert scene.rows["x"].tolist() == rows["x"].tolist()
+    assert scene.n_beyond == (rows["x"] < least).sum()
+    np.testing.assert_array_equal(scene.resp, results.responsibilities(rows.assign(x=rows["x"].clip(lower=least))))
+    drawn = results.plot(rows)
+    drawn.canvas.draw()
+    assert f"rows beyond the fit's: {scene.n_beyond}" in title(drawn.axes[0]).replace("\n", " ")
+    assert points(drawn.axes[0])[:, 0].min() == -5.0
+
+
+def test_a_row_that_cannot_be_read_for_another_reason_is_refused():
+    results = ms.moe("y ~ bs(x, df=4)", planes(), n_experts=1).fit()
+    with pytest.raises(ms.InputError, match="missing entries"):
+        scene_of(results, planes().head(3).assign(x=[9.0, np.nan, 0.0]))
+
+
+def test_one_row_is_shown_among_the_curves_of_the_fit():
+    results = formula()
+    whole = scene_of(results).line("x", ("x",)).places
+    np.testing.assert_array_equal(scene_of(results, planes().head(1)).line("x", ("x",)).places, whole)
+    f = fitted("three experts")
+    scene = scene_of(f.results, *(part.head(1) for part in (f.X, f.y, f.Z)))
+    assert np.ptp(scene.line("age", ("age",)).places) > f.X["age"].std()
+    low, high = plot_experts(results, planes().head(1)).get_ylim()
+    assert high - low > 1.0
+    for drawn in (results.plot(planes().head(1)), f.results.plot(f.X.head(1), f.y.head(1), f.Z.head(1))):
+        drawn.canvas.draw()
