@@ -8,7 +8,7 @@ import numpy as np
 
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatched, marker, mixed, names
-from moestat.plotting.marks import dodge, draw_curves, entitle, name_axis, name_experts
+from moestat.plotting.marks import beyond, dodge, draw_curves, entitle, name_axis, name_experts
 from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import SEED, Curves, Line, Scene
@@ -91,7 +91,8 @@ def plot_class(
             curves = _of_class(scene.expert_means(scene.typical_rows(1)), c)
             _draw_bars(ax, curves)
         ax.set_ylim(-0.12, 1.12)
-        entitle(ax, f"{results.schema.responses[0]}: {label}", "" if curves.limits else "no bands: not identified")
+        sure = "" if curves.limits else "no bands: not identified"
+        entitle(ax, f"{results.schema.responses[0]}: {label}", sure, beyond(scene))
         ax.set_ylabel("probability under each expert")
     return ax
 

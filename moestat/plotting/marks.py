@@ -9,16 +9,21 @@ import numpy as np
 
 from moestat.plotting.looks import colours, look, marker, mixed, names
 from moestat.plotting.scene import Curves, Line, Scene
+from moestat.plotting.ticks import name_levels, write_numbers
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.text import Text
 
 #: Opaqueness of the confidence bands of two experts; those of more cover each other more.
 BAND = 0.3
 
 #: Width of an expert's name in a legend, and of the title of a gate.
 NAME_INCHES, TITLE_INCHES = 1.1, 1.8
+
+#: Room for a legend beside levels, as a share of the axis.
+BESIDE = 0.3
 
 #: Letters per inch, times their size in points.
 LETTERS = 140
@@ -78,34 +83,61 @@ def crowding(n: int) -> tuple[float, float, float]:
 def name_axis(ax: Axes, line: Line, held: str = "") -> None:
     """Name and ticks of the horizontal axis, and what other covariates are held at."""
     if line.levels is not None:
-        ax.set_xticks(line.places, [str(level) for level in line.levels])
         ax.set_xlim(-0.5, len(line.places) - 0.5)
-    ax.set_xlabel(f"{line.name}\n({held})" if held else line.name)
+        name_levels(ax, line)
+    else:
+        write_numbers(ax.xaxis, line.places)
+    ax.set_xlabel(name_with(ax, line.name, held))
+
+
+def name_with(ax: Axes, name: str, held: str) -> str:
+    """The name of an axis with what is held beneath, wrapped to the width of the axes."""
+    parts = [name, *([f"({held})"] if held else [])]
+    return "\n".join(line for part in parts for line in wrap(part, _letters(ax, ax.xaxis.label)) or [part])
 
 
 def name_experts(ax: Axes, line: Line, n: int = 0) -> None:
     """A legend where it covers nothing: beside levels; above the axes if n experts find room beside the title."""
     if line.levels is not None:
-        ax.set_xlim(right=ax.get_xlim()[1] + 0.3 * len(line.levels))
-        ax.legend(loc="center right")
+        low, high = ax.get_xlim()
+        ax.set_xlim(low, low + (1 + BESIDE) * (high - low))
+        ax.legend(loc="center right").set_gid("beside")
     elif n and n * NAME_INCHES + TITLE_INCHES <= ax.bbox.width / ax.figure.dpi:
         ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=n, borderaxespad=0.0)
     else:
         ax.legend()
 
 
+def drop_legend(ax: Axes) -> None:
+    """Take the legend of the experts away, and the room that was made for it."""
+    legend = ax.get_legend()
+    if legend is not None and legend.get_gid() == "beside":
+        low, high = ax.get_xlim()
+        ax.set_xlim(low, low + (high - low) / (1 + BESIDE))
+    if legend is not None:
+        legend.remove()
+
+
 def thinned(scene: Scene) -> str:
-    """In words, how many of the rows are drawn, where not all are, and how many are coloured as at the edge."""
+    """In words, how many of the rows are drawn, where not all are, and how many the fit has not seen the like of."""
     if not scene.has_rows:
         return ""
     drawn, n = len(scene.shown), len(scene.resp)
     words = [f"{drawn:,} of {n:,} rows drawn"] if drawn < n else []
-    if scene.n_beyond:
-        words.append(f"rows beyond the fit's: {scene.n_beyond:,}, coloured as at its edge")
-    return "; ".join(words)
+    return "; ".join([*words, *filter(None, [beyond(scene)])])
+
+
+def beyond(scene: Scene) -> str:
+    """In words, how many rows have their responsibilities from the edge of what the fit saw."""
+    return f"rows beyond the fit's: {scene.n_beyond:,}, shared out as at its edge" if scene.n_beyond else ""
 
 
 def entitle(ax: Axes, name: str, *notes: str) -> None:
     """A title with notes beneath, wrapped to the width of the axes."""
-    most = int(LETTERS * ax.bbox.width / ax.figure.dpi / float(ax.title.get_fontsize()))
-    ax.set_title("\n".join([name, *wrap("; ".join(note for note in notes if note), max(most, 24))]))
+    most = _letters(ax, ax.title)
+    ax.set_title("\n".join([*(wrap(name, most) or [name]), *wrap("; ".join(note for note in notes if note), most)]))
+
+
+def _letters(ax: Axes, text: Text) -> int:
+    """Letters of this text that the width of the axes holds."""
+    return max(int(LETTERS * ax.bbox.width / ax.figure.dpi / float(text.get_fontsize())), 24)

@@ -15,6 +15,7 @@ from moestat.plotting.density import plot_density
 from moestat.plotting.experts import plot_experts
 from moestat.plotting.gate import plot_gate
 from moestat.plotting.looks import look, marker, names, style
+from moestat.plotting.marks import drop_legend
 from moestat.plotting.picture import picture
 from moestat.plotting.responsibilities import plot_responsibilities
 from moestat.plotting.rows import scene_of
@@ -199,7 +200,7 @@ def _share_legend(figure: Figure, K: int) -> None:
     for ax in figure.axes:
         legend = ax.get_legend()
         if legend is not None and {text.get_text() for text in legend.get_texts()} == set(names(K)):
-            legend.remove()
+            drop_legend(ax)
     handles = [
         Line2D([], [], **look(k), marker=marker(k), ms=5, mec="0.25", label=label) for k, label in enumerate(names(K))
     ]

@@ -10,10 +10,11 @@ from scipy.ndimage import distance_transform_edt
 
 from moestat.errors import InputError
 from moestat.plotting.looks import colours, drawing, hatch, look, names, paler
-from moestat.plotting.marks import draw_rows, entitle, thinned
+from moestat.plotting.marks import draw_rows, entitle, name_with, thinned
 from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.plotting.scene import Scene
+from moestat.plotting.ticks import write_numbers
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -67,8 +68,10 @@ def plot_gate_plane(
         if scene.has_rows:
             draw_rows(ax, scene, scene.places(across), scene.places(up))
         held = scene.held(scene.gate, across, up, offset=False)
-        ax.set_xlabel(f"{across}\n({held})" if held else across)
+        ax.set_xlabel(name_with(ax, across, held))
         ax.set_ylabel(up)
+        write_numbers(ax.xaxis, x)
+        write_numbers(ax.yaxis, z)
         entitle(ax, "Gate weights", "regions of the largest, and where it is 0.75 and 0.95", thinned(scene))
     return ax
 

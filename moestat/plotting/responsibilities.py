@@ -8,7 +8,7 @@ import numpy as np
 
 from moestat.errors import InputError
 from moestat.plotting.looks import drawing, hatched
-from moestat.plotting.marks import entitle
+from moestat.plotting.marks import beyond, entitle
 from moestat.plotting.picture import picture
 from moestat.plotting.rows import scene_of
 from moestat.typing import FloatArray
@@ -69,7 +69,7 @@ def plot_responsibilities(
         _number(ax, resp, weight)
         ax.set(xlim=(0, edges[-1]), ylim=(0, 1), ylabel="responsibility")
         ax.set_xlabel("rows, sorted by their likeliest expert")
-        entitle(ax, "Responsibilities", _entropy(resp, weight))
+        entitle(ax, "Responsibilities", _entropy(resp, weight), beyond(scene))
     return ax
 
 

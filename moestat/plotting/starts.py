@@ -59,7 +59,8 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
         ax.set_xlabel("log-likelihood")
         one = results.certificate.n_reached
         entitle(ax, "Starts", f"{one} of {len(table)} reached the reported solution")
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1 if len(looks) > 2 else 2)
+        columns = 1 if len(looks) > 2 else 2
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0.0), borderaxespad=4.2, ncols=columns)  # beneath the name
     return ax
 
 

@@ -269,7 +269,7 @@ def test_curves_end_where_the_fit_has_seen_nothing():
     np.testing.assert_array_equal(scene.resp, results.responsibilities(rows.assign(x=rows["x"].clip(lower=least))))
     drawn = results.plot(rows)
     drawn.canvas.draw()
-    assert f"rows beyond the fit's: {scene.n_beyond}" in title(drawn.axes[0]).replace("\n", " ")
+    assert f"rows beyond the fit's: {scene.n_beyond}, shared out" in title(drawn.axes[0]).replace("\n", " ")
     assert points(drawn.axes[0])[:, 0].min() == -5.0
 
 
