@@ -30,6 +30,9 @@ FILLED = 0.77
 #: Height of a line, times the size of its letters.
 LINE = 1.1
 
+#: Letters of a long number, with its distance to the next, besides those that it has in common with its neighbours.
+LONG = 5
+
 #: Powers of ten of numbers that are written out.
 PLAIN = (-3, 5)
 
@@ -100,6 +103,10 @@ class Numbers(ScalarFormatter):
 
 def write_numbers(axis: Axis, places: FloatArray) -> None:
     """Ticks of an axis that shows these numbers: one way of writing, whatever part of them the axes show."""
-    axis.set_major_formatter(Numbers(float(np.abs(places).max(initial=0.0))))
-    if np.abs(places).max(initial=0.0) >= 1e4:
-        axis.set_major_locator(MaxNLocator(5))  # long numbers need room
+    largest, span = float(np.abs(places).max(initial=0.0)), float(np.ptp(places))
+    axis.set_major_formatter(Numbers(largest))
+    if largest < 1e4 and largest <= 1e4 * span:
+        return
+    letters = LONG + (max(np.log10(largest / span), 0.0) if span > 0 else 0.0)  # those that all ticks share, and more
+    room = axis.axes.bbox.width / axis.axes.figure.dpi / (letters * axis.label.get_fontsize() / 72)
+    axis.set_major_locator(MaxNLocator(int(np.clip(room, 1, 5))))

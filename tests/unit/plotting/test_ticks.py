@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from itertools import combinations
 
@@ -120,3 +121,21 @@ def test_long_names_of_an_axis_are_wrapped():
     label = page.axes[0].xaxis.label
     assert label.get_text().replace("\n", " ") == POPULATION
     assert label.get_window_extent().width < 1.1 * page.axes[0].bbox.width
+
+
+@pytest.mark.parametrize(
+    ("low", "span"), [(1.7e9, 1e2), (1.7e9, 1e6), (2000.0, 0.01), (2e5, 1e6), (-3e-7, 1e-8), (0.0, 1e12)]
+)
+def test_long_numbers_do_not_cover_each_other(low, span):
+    t = np.linspace(low, low + span, 60)
+    data = pd.DataFrame({"t": t, "y": np.sin(np.arange(60.0))})
+    with warnings.catch_warnings(action="ignore", category=ms.MoestatWarning):
+        page = ms.moe("y ~ t", data, n_experts=1).fit().plot()
+    page.canvas.draw()
+    for ax in page.axes[:2]:
+        left, right = ax.get_xlim()
+        shown = [label for label in names_at(ax) if left <= label.get_position()[0] <= right]
+        assert shown
+        assert len({label.get_text() for label in shown}) == len(shown)
+        for a, b in combinations([label.get_window_extent() for label in shown], 2):
+            assert not a.overlaps(b)
