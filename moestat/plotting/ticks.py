@@ -108,5 +108,5 @@ def write_numbers(axis: Axis, places: FloatArray) -> None:
     if largest < 1e4 and largest <= 1e4 * span:
         return
     letters = LONG + (max(np.log10(largest / span), 0.0) if span > 0 else 0.0)  # those that all ticks share, and more
-    room = axis.axes.bbox.width / axis.axes.figure.dpi / (letters * axis.label.get_fontsize() / 72)
+    room = axis.axes.bbox.width / axis.axes.figure.dpi / (letters * float(axis.label.get_fontsize()) / 72)
     axis.set_major_locator(MaxNLocator(int(np.clip(room, 1, 5))))
