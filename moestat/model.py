@@ -209,7 +209,7 @@ class MixtureOfExperts:
         a held field or one of the ``bounded`` fields (dotted names) would not stay in place.
         """
         self.expert.check(source)
-        self._check_names(source.schema)
+        self._check_names(source)
         plain, about_means = self._unmixed(source, bounded)
         designs = measure(source, **about_means)
         mixed = self._mixed(source.schema, plain, designs, about_means, bounded)
@@ -281,10 +281,17 @@ class MixtureOfExperts:
         rows = np.vstack(found)
         return rows if raw else _of_length_one(rows)
 
-    def _check_names(self, schema: Schema) -> None:
+    def _check_names(self, source: BlockSource) -> None:
         """A covariate named like a parameter (const, variance) would give two parameters one name."""
-        names = self.names(schema)
+        names = self.names(source.schema)
         repeated = sorted({name for name in names if names.count(name) > 1})
+        for part, covariates in (("X", source.schema.features), ("Z", source.schema.gate_features)):
+            for i, covariate in enumerate(covariates):
+                if any(name.endswith(f".{covariate}") for name in repeated) and _is_constant(source, part, i):
+                    raise InputError(
+                        f"the covariate {covariate!r} is constant, and every expert and the gate have an intercept "
+                        f"already, called const. Leave the column {covariate!r} out."
+                    )
         if repeated:
             raise InputError(
                 f"parameter names must be distinct; {repeated} would stand for several. "
@@ -515,6 +522,15 @@ def _raw_coordinates(schema: Schema) -> Coordinates:
     sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
     X, Z, y = (Affine.identity(size) for size in sizes)
     return Coordinates(X, Z, y)
+
+
+def _is_constant(source: BlockSource, part: str, column: int) -> bool:
+    """Whether a column of X or Z has one value in all rows that count."""
+    values: set[float] = set()
+    for block in source.blocks():
+        rows = getattr(block, part)[1 + column]  # after the ones of the intercept
+        values.update(np.unique(rows[block.weight > 0])[:2].tolist())
+    return len(values) == 1
 
 
 def _affine(at: ColumnMap) -> Affine:
