@@ -164,12 +164,15 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         if len(names) != self.n_features_in_:
             raise InputError(f"input_features should have length equal to {self.n_features_in_}; got {len(names)}.")
 
-    def responsibilities(self, X: Any, y: Any) -> FloatArray:
-        """Posterior probability of each expert given covariates and response, (n, K)."""
+    def responsibilities(self, X: Any, y: Any) -> Any:
+        """Posterior probability of each expert given covariates and response, (n, K).
+
+        They come as `transform` gives the weights of the gate: as an array, or as `set_output` says.
+        """
         check_is_fitted(self)
         rows, response = self._with_response(X, y, reset=False)
         covariates, gate = self._parts(rows)
-        return self.results_.responsibilities(covariates, response, gate)
+        return _laid_out_as(self.transform(X), self.results_.responsibilities(covariates, response, gate))
 
     def log_density(self, X: Any, y: Any) -> FloatArray:
         """log p(y | x) of every row, (n,); its mean over new rows is a proper score of the whole density."""
@@ -184,7 +187,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like (n, d)
-        random_state : int, RandomState instance or None
+        random_state : int, RandomState instance, Generator or None
         """
         check_is_fitted(self)
         return self.results_.sample(*self._known_parts(X), seed=_seed(random_state))
@@ -203,7 +206,7 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
         One family for all experts, or a tuple with one family per expert; for a numeric response.
     n_starts : int, "auto" or None
         Number of starting points; see `moestat.fit`.
-    random_state : int, RandomState instance or None
+    random_state : int, RandomState instance, Generator or None
         Seed of the starting points. An integer makes every fit the same fit; None draws another seed each time.
     bounds : mapping, optional
         A box on whole fields, such as ``{"gate.slopes": 50.0}``; see `moestat.fit`.
@@ -263,7 +266,7 @@ class MoEClassifier(ClassifierMixin, _MoEEstimator):
         One family for all experts, or a tuple with one family per expert; for class labels.
     n_starts : int, "auto" or None
         Number of starting points; see `moestat.fit`.
-    random_state : int, RandomState instance or None
+    random_state : int, RandomState instance, Generator or None
         Seed of the starting points. An integer makes every fit the same fit; None draws another seed each time.
     bounds : mapping, optional
         A box on whole fields, such as ``{"gate.slopes": 50.0}``; see `moestat.fit`.
@@ -362,10 +365,21 @@ class MoEClassifier(ClassifierMixin, _MoEEstimator):
         return float(super().score(X, y, sample_weight))
 
 
+def _laid_out_as(weights: Any, values: FloatArray) -> Any:
+    """The values in the container of the weights: an array, or a data frame with their rows and columns."""
+    if isinstance(weights, np.ndarray):
+        return values
+    if isinstance(weights, pd.DataFrame):
+        return pd.DataFrame(values, index=weights.index, columns=weights.columns)
+    return type(weights)(values, schema=list(weights.columns))  # polars
+
+
 def _seed(random_state: Any) -> int:
-    """A seed of ours; None and generators of scikit-learn's kind give another one at every call."""
+    """A seed of ours; None and generators, of either kind, give another one at every call."""
     if isinstance(random_state, int | np.integer):
         return int(random_state)
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(np.iinfo(np.int32).max))
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 

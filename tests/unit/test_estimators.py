@@ -179,6 +179,11 @@ def test_other_random_states_give_another_seed_each_time():
     seeds = [_seed(one), _seed(one), _seed(None), _seed(None)]
     assert len(set(seeds)) == 4
     assert [_seed(other), _seed(other)] == seeds[:2]
+    one, other = (np.random.default_rng(0) for _ in range(2))
+    seeds = [_seed(one), _seed(one)]
+    assert len(set(seeds)) == 2
+    assert [_seed(other), _seed(other)] == seeds
+    assert fitted(MoERegressor, random_state=np.random.default_rng(0)).results_.certificate
 
 
 def test_samples_differ_unless_seeded():
@@ -386,6 +391,20 @@ def test_weights_of_the_gate_are_features_for_others():
     assert chain.fit(X, y).score(X, y) > 0.2
     joined = ColumnTransformer([("moe", MoERegressor(n_starts=2), ["x1", "z1"])]).fit(X, y)
     assert joined.get_feature_names_out().tolist() == ["moe__expert1", "moe__expert2"]
+
+
+@both
+def test_responsibilities_follow_the_output_container(kind):
+    X, y = sample_of(kind)
+    model = fitted(kind)
+    plain = model.responsibilities(X, y)
+    assert isinstance(plain, np.ndarray)
+    table = model.set_output(transform="pandas").responsibilities(X, y)
+    assert list(table.columns) == ["expert1", "expert2"]
+    assert table.index.equals(X.index)
+    np.testing.assert_array_equal(table, plain)
+    with sklearn.config_context(transform_output="pandas"):
+        assert fitted(kind).responsibilities(X, y).equals(table)
 
 
 def test_cross_validation_with_probabilities():
