@@ -140,8 +140,26 @@ def _designed(design: FrameDesign, frame: Any) -> Covariates:
     from moestat.frames.columns import as_frame
 
     X, Z, _, offset = design.rows(frame)
-    columns = as_frame("X", frame).reset_index(drop=True)
+    columns = _without_response(design, as_frame("X", frame).reset_index(drop=True))
     right = design.formula.text.split("~", 1)[1].strip()
     known = {"offset": design.offset, "exposure": design.exposure}
     terms = {name: column for name, column in known.items() if column is not None}
     return Covariates(X, X if Z is None else Z, columns, right, offset, terms)
+
+
+def _without_response(design: FrameDesign, columns: pd.DataFrame) -> pd.DataFrame:
+    """The columns but those of which a response like log(y) was computed: they hold the old response, not the new."""
+    from moestat.frames.grammar import unaliased
+
+    if design.response is None:
+        return columns
+    formula = design.formula
+    made_of = [formula.aliases.get(name, name) for name in formula.response.columns]
+    kept = [name for name in made_of if name in design.needed()]
+    if kept:
+        raise InputError(
+            f"the response {unaliased(formula.response.text, formula.aliases)} was computed from {kept[0]!r}, which is "
+            "a covariate too; a simulated response would not agree with it. Make the response a column of its own, "
+            "and fit that."
+        )
+    return columns.drop(columns=[name for name in made_of if name in columns])

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: Columns of a line of a card.
 WIDTH = 80
 
+#: Up to so many whole numbers in a row are thought to be classes.
+MOST_CLASSES = 7
+
 
 @dataclass(frozen=True)
 class Suggestion:
@@ -189,6 +192,16 @@ def linear(response: str, covariates: Iterable[str], expert: str = "gaussian", w
     """A response on the sum of its covariates."""
     right = " + ".join(map(quoted, covariates)) or "1"
     return Suggestion(f"{quoted(response)} ~ {right}", expert=expert, why=why)
+
+
+def holds_classes(response: pd.Series[Any]) -> bool:
+    """Whether numbers are codes of classes: whole, one after the other, and at most `MOST_CLASSES` of them."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(response):
+        return True
+    codes = sorted(response.dropna().unique().tolist())
+    return len(codes) <= MOST_CLASSES and codes == [codes[0] + i for i in range(len(codes))] and codes[0] % 1 == 0
 
 
 def quoted(name: str) -> str:

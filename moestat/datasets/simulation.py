@@ -99,7 +99,8 @@ def simulate(
         Number of rows: 1000 when left out, or the rows of X.
     X, Z : array-like or DataFrame, optional
         Covariates of the experts and of the gate to use as they are; Z is X when left out. For a fit by a formula,
-        X is a data frame with the columns of the formula.
+        X is a data frame with the columns of the formula. The response of ``log(y) ~ x`` is a column called
+        ``log(y)``; the column y of X is left out of the simulated frame, for it holds the old response.
     covariates : {"uniform", "normal"} or callable, optional
         The law of the covariates where X is left out: independent columns, uniform on (0, 1), which is the default,
         or standard normal; or a function ``(rng, n)`` that returns X or the pair (X, Z). A fit needs X or a law.

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from moestat.datasets.dataset import Dataset, linear
+from moestat.datasets.dataset import Dataset, holds_classes, linear
 from moestat.errors import InputError
 from moestat.spelling import suggestion
 
@@ -102,10 +102,10 @@ def _with_labels(bunch: Any) -> tuple[pd.DataFrame, str | None]:
 
 
 def _expert(response: pd.Series[Any]) -> str:
-    """scikit-learn's numbers are floats, its classes whole numbers or words."""
+    """scikit-learn's numbers are floats, its classes whole numbers or words; few whole numbers are classes anyway."""
     import pandas as pd
 
-    return "gaussian" if pd.api.types.is_float_dtype(response) else "multinomial"
+    return "gaussian" if pd.api.types.is_float_dtype(response) and not holds_classes(response) else "multinomial"
 
 
 def _title(description: str) -> str:

@@ -6,15 +6,23 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from moestat.datasets.dataset import Dataset, linear
+from moestat.datasets.dataset import Dataset, Suggestion, holds_classes, linear
 from moestat.errors import InputError
 from moestat.spelling import suggestion
+
+#: Models for sets in which statsmodels names the response otherwise than its own description does.
+OTHERWISE = {
+    "engel": Suggestion(
+        "foodexp ~ income", why="Food expenditure on income; statsmodels names them the other way round."
+    )
+}
 
 
 def from_statsmodels(name: str) -> Dataset:
     """A data set that comes with statsmodels.
 
-    The suggested model is linear: its response is what statsmodels calls ``endog``, its covariates ``exog``.
+    The suggested model is linear: its response is what statsmodels calls ``endog``, its covariates ``exog``. A response
+    of two to seven whole numbers in a row, such as 0 and 1, has an expert for classes.
 
     Parameters
     ----------
@@ -43,7 +51,7 @@ def from_statsmodels(name: str) -> Dataset:
         description=_one_line(module.DESCRSHORT),
         source=_one_line(module.SOURCE),
         columns={},
-        suggestion=_suggested(rows),
+        suggestion=_suggested(name, rows),
         _read=rows.data.copy,
     )
 
@@ -55,16 +63,19 @@ def _names() -> list[str]:
     return sorted(name for name in found if name != "tests")
 
 
-def _suggested(rows: Any) -> Any:
+def _suggested(name: str, rows: Any) -> Suggestion | None:
     """Nothing where statsmodels names no response, or several."""
     import pandas as pd
 
+    if name in OTHERWISE:
+        return OTHERWISE[name]
     endog, exog = rows.get("endog"), rows.get("exog")
     if not isinstance(endog, pd.Series):
         return None
     covariates = pd.DataFrame(exog).columns  # none when there are none
     why = "Response and covariates as statsmodels names them."
-    return linear(str(endog.name), map(str, covariates), why=why)
+    expert = "multinomial" if holds_classes(endog) else "gaussian"
+    return linear(str(endog.name), map(str, covariates), expert, why)
 
 
 def _one_line(text: str) -> str:

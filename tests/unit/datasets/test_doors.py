@@ -58,7 +58,29 @@ def test_a_set_without_covariates_has_a_mixture_without_any():
 
 def test_the_suggestion_is_a_model_that_fits():
     results = from_statsmodels("engel").moe().fit(n_starts=2)
-    assert results.schema.responses == ("income",)
+    assert results.schema.responses == ("foodexp",)
+
+
+@pytest.mark.parametrize(
+    ("name", "expert"),
+    [
+        ("spector", "multinomial"),
+        ("modechoice", "multinomial"),
+        ("anes96", "multinomial"),
+        ("cpunish", "gaussian"),  # seven different counts, up to 37
+        ("randhie", "gaussian"),
+        ("statecrime", "gaussian"),
+    ],
+)
+def test_few_whole_numbers_in_a_row_are_classes(name, expert):
+    data = from_statsmodels(name)
+    assert data.suggestion.expert == expert
+    model = data.moe(n_experts=1)
+    assert model.model.expert.categorical == (expert == "multinomial")
+
+
+def test_classes_by_number_can_be_fitted():
+    assert from_statsmodels("spector").moe(n_experts=1).fit(n_starts=1).schema.classes == (0.0, 1.0)
 
 
 def test_the_rows_belong_to_the_caller():

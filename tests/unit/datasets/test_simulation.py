@@ -188,6 +188,15 @@ def test_a_transformed_response_is_a_column_of_its_name():
     rows = simulate(results, X=load("whiteside").frame)
     assert rows.formula == "`log(Gas)` ~ Temp | 1"
     assert rows.moe().y.equals(rows.frame["log(Gas)"])
+    assert list(rows.frame.columns) == ["Insul", "Temp", "log(Gas)"]  # the old Gas would be fitted unnoticed
+    with pytest.raises(InputError, match="data has no column 'Gas'"):
+        ms.moe("log(Gas) ~ Temp | 1", rows.frame)
+
+
+def test_a_response_made_of_a_covariate_cannot_be_simulated():
+    results = ms.moe("I(Gas - Temp) ~ Temp | 1", load("whiteside").frame).fit(n_starts=2)
+    with pytest.raises(InputError, match=r"I\(Gas - Temp\) was computed from 'Temp', which is a covariate too"):
+        simulate(results, X=load("whiteside").frame)
 
 
 def test_a_fit_with_classes_has_their_labels():
