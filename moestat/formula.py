@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import keyword
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,11 +76,13 @@ def moe(
     >>> results = ms.moe("tuned ~ stretchratio", ms.datasets.load("tone").frame).fit()
     """
     context = _names_of_caller() if unsafe_formula else {}
-    parsed = parse(formula, unsafe=unsafe_formula)
+    with _hinting(formula, data):
+        parsed = parse(formula, unsafe=unsafe_formula)
     model = MixtureOfExperts(gate=gate, expert=expert, n_experts=n_experts, fixed=fixed)
     if missing not in ("raise", "drop"):
         raise InputError(f"missing must be 'raise' or 'drop'; got {missing!r}.")
-    table = _Table.of(parsed, as_frame("data", data), {"weights": weights, "offset": offset, "exposure": exposure})
+    with _hinting(formula, data):
+        table = _Table.of(parsed, as_frame("data", data), {"weights": weights, "offset": offset, "exposure": exposure})
     kept, n_dropped = table.kept(missing)
     rows = np.flatnonzero(kept)
     columns = {name: given for name, given in (("offset", offset), ("exposure", exposure)) if isinstance(given, str)}
@@ -162,6 +167,34 @@ class FormulaModel:
             **options,
         )
         return replace(results, design=self.design, frame=self.frame)
+
+
+# --------------------------------------------------------------------------------------- names that are no words
+@contextmanager
+def _hinting(formula: Any, data: Any) -> Iterator[None]:
+    """Adds to a complaint about a formula how the columns are written that it seems to mean."""
+    try:
+        yield
+    except InputError as error:
+        columns = list(map(str, data)) if isinstance(data, pd.DataFrame | Mapping) else []
+        meant = [name for name in columns if isinstance(formula, str) and _is_meant(name, formula, columns)]
+        if not meant:
+            raise
+        raise InputError(f"{error} For the column {meant[0]!r} write {_written(meant[0])}.") from None
+
+
+def _is_meant(column: str, formula: str, columns: list[str]) -> bool:
+    """Whether the column stands in the formula, outside backticks, but for spaces and underscores."""
+    characters = [re.escape(character) for character in re.sub(r"[\s_]", "", column)]
+    if not characters:
+        return False
+    loose = r"[\s_]*".join(characters)
+    found = re.search(rf"(?<!\w){loose}(?!\w)", re.sub(r"`[^`]*`", "`", formula))
+    return found is not None and not (found.group().isidentifier() and found.group() in columns)
+
+
+def _written(column: str) -> str:
+    return column if column.isidentifier() and not keyword.iskeyword(column) else f"`{column}`, in backticks"
 
 
 # --------------------------------------------------------------------------------------- rows

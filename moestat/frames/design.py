@@ -12,7 +12,7 @@ import pandas as pd
 from moestat.errors import InputError
 from moestat.frames.columns import Levels, as_frame, as_numbers, check_present, learn_levels, missing_rows, prepared
 from moestat.frames.encode import Encoding, encode, learn
-from moestat.frames.grammar import Factor, Formula, Part, parse
+from moestat.frames.grammar import Factor, Formula, Part, parse, unaliased
 from moestat.frames.typical import TRUTH, Typical, is_truth, typical
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
@@ -229,6 +229,7 @@ def learn_design(
     **kept
         Further fields of the design.
     """
+    _check_response(formula, categorical)
     levels = _learn_levels(formula, frame)
     plain = prepared(frame, levels)
     columns = plain.rename(columns=_stand_ins(formula))
@@ -257,6 +258,28 @@ def learn_design(
         formula, levels, expert, own_gate, response, categorical, typical=middle, context=context, **kept
     )
     return Learnt(design, X, None if same else Z, y)
+
+
+def _check_response(formula: Formula, categorical: bool) -> None:
+    """Refuse a response that explains itself, and one in C: classes are taken as they are."""
+    response = formula.response
+    names = [formula.aliases.get(name, name) for name in response.columns]
+    if not response.is_column and response.labels and response.text.startswith("C("):
+        column = names[0] if names[0] == response.columns[0] else f"`{names[0]}`"
+        experts = "" if categorical else " and pass expert='multinomial'"
+        raise InputError(
+            f"the response must be one column; got {unaliased(response.text, formula.aliases)}. "
+            f"Write {column} ~ ...{experts}: experts for classes take them as they are."
+        )
+    if len(names) != 1:  # a change a - b may be explained by where it began, b
+        return
+    for part, side in ((formula.expert, "experts'"), (formula.gate, "gate's")):
+        for term in part.terms:
+            if any(response.columns[0] in factor.columns for factor in term):
+                raise InputError(
+                    f"the response {names[0]!r} is among the {side} covariates too, so it would explain itself. "
+                    "Take it out on the right of the ~."
+                )
 
 
 def _learn_levels(formula: Formula, frame: pd.DataFrame) -> Levels:

@@ -19,6 +19,7 @@ from formulaic.parser.types import Factor as FormulaicFactor
 from formulaic.parser.types import Term as FormulaicTerm
 
 from moestat.errors import InputError
+from moestat.frames.codings import check_codings
 from moestat.frames.grammar import Part, Term, unaliased
 from moestat.typing import FloatArray
 
@@ -61,6 +62,7 @@ def learn(
     context : mapping
         Names of an unsafe formula that are not columns.
     """
+    check_codings(part, columns, aliases)
     matrix, spec = _materialised(part, columns, context, {}, {}, aliases)
     names = tuple(unaliased(name, aliases) for name in spec.column_names)[int(part.intercept) :]
     categories = {
@@ -112,7 +114,7 @@ def _materialised(
         extra = re.findall(r"\{.*\}", str(error))
         raise InputError(f"levels=[...] must list every level that occurs; it lacks {', '.join(extra)}.") from error
     except Exception as error:  # transformations have errors of all kinds
-        raise InputError(_in_words(error, states, aliases)) from error
+        raise InputError(unaliased(_in_words(error, part, columns, states), aliases)) from error
     # without terms formulaic gives the rows and no column
     return np.asarray(result, dtype=np.float64).reshape(len(columns), -1), result.model_spec
 
@@ -128,13 +130,48 @@ def _term(term: Term) -> FormulaicTerm:
     )
 
 
-def _in_words(error: Exception, states: Mapping[str, Any], aliases: Mapping[str, str]) -> str:
+# --------------------------------------------------------------------------------------- what went wrong
+def _in_words(error: Exception, part: Part, columns: pd.DataFrame, states: Mapping[str, Any]) -> str:
     """What went wrong, and in which factor."""
     found = re.search(r"factor `(.*)`\. \[(.*)\]", str(error), re.DOTALL)
-    factor, cause = found.groups() if found else ("the formula", f"{type(error).__name__}: {error}")
-    if "extend beyond" in cause and "lower_bound" in (known := states.get(factor, {})):
-        cause = (
-            f"the fit saw values from {known['lower_bound']:.6g} to {known['upper_bound']:.6g}, and there are others "
-            "beyond. In the formula, extrapolation='extend' continues the spline, 'clip' keeps its last value"
+    factor, cause = found.groups() if found else ("the formula", str(error))
+    cause = re.sub(r"^\w+: ", "", cause).rstrip(". ")  # the class of the exception says nothing to a reader
+    of_text = _of_categories(factor, part, columns)
+    return f"{factor} cannot be computed: {of_text or _said(cause, states.get(factor, {}))}."
+
+
+def _of_categories(text: str, part: Part, columns: pd.DataFrame) -> str:
+    """The complaint when a function was given categories; empty when it was not."""
+    used = [name for term in part.terms for factor in term if factor.text == text for name in factor.columns]
+    for name in used:
+        if name in columns and isinstance(dtype := columns[name].dtype, pd.CategoricalDtype):
+            level = dtype.categories[0]
+            return (
+                f"{name} holds text (categories); functions need numbers. Write {name} alone for a column per level, "
+                f"or I({name} == {level!r}) for one level"
+            )
+    return ""
+
+
+def _said(cause: str, known: Mapping[str, Any]) -> str:
+    """The cause in the words of a formula, where it is a known one."""
+    if "extend beyond" in cause:
+        ways = "extrapolation='extend' continues the spline, 'clip' keeps its last value"
+        if "lower_bound" not in known:
+            return f"there are values beyond lower_bound or upper_bound. Move the bounds; or {ways}"
+        low, high = known["lower_bound"], known["upper_bound"]
+        return f"the fit saw values from {low:.6g} to {high:.6g}, and there are others beyond. In the formula, {ways}"
+    if found := re.search(r"knot values \((.*)\) fall (above|below) .*\((.*)\)", cause, re.DOTALL):
+        knots, side, bound = found.groups()
+        end = "largest value" if side == "above" else "smallest value"
+        return f"the knots {knots} lie {side} the {end} (or bound), {float(bound):.6g}. Leave them out"
+    if "distinct knots" in cause or "No data values" in cause:
+        return (
+            "its knots are not all different: the column has few different values, or a knot lies at its smallest or "
+            "largest. Write a smaller df, or leave that knot out"
         )
-    return unaliased(f"{factor} cannot be computed: {cause}.", aliases)
+    if "comparison between" in cause or "not supported between" in cause:
+        return "numbers are compared with text. Write the number without quotation marks"
+    if re.search(r"'(invert|bitwise_\w+)'|for [&|]|unary ~", cause):
+        return "& | ~ are for comparisons, each in parentheses, as (x > 0) & (z > 0)"
+    return cause

@@ -7,22 +7,17 @@ comparisons of columns, literals and known functions. The text that goes on is w
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Collection
 from typing import NamedTuple
 
-from moestat.errors import InputError
+from moestat.frames.settings import CODINGS, MAX_SIZE, SETTINGS, Refuse, read_settings
 from moestat.spelling import suggestion
 from moestat.syntax import expression
-
-#: Degrees, degrees of freedom and exponents beyond this are refused: they ask for endless work.
-MAX_SIZE = 100
 
 #: Functions of a column, elementwise.
 ELEMENTWISE = frozenset(("I", "abs", "cos", "exp", "expm1", "log", "log10", "log1p", "log2", "sin", "sqrt"))
 #: Functions whose result depends on the whole column; what they learnt is kept for new rows.
-STATEFUL = frozenset(("bs", "cc", "center", "cr", "poly", "scale", "standardize"))
-#: Codings of categories, as the second argument of C.
-CODINGS = frozenset(("Diff", "Helmert", "Poly", "Sum", "Treatment"))
+STATEFUL = frozenset(SETTINGS)
 FUNCTIONS = ELEMENTWISE | STATEFUL | {"C"}
 
 #: What people of other programs type, and what to type here.
@@ -41,8 +36,6 @@ OPERATORS = (
     *(ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.UAdd, ast.USub),
     *(ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.BitAnd, ast.BitOr, ast.Invert),
 )
-
-Refuse = Callable[[str], InputError]
 
 
 class Reading(NamedTuple):
@@ -81,11 +74,12 @@ def _names(tree: ast.expr) -> tuple[str, ...]:
 
 
 def _labels(tree: ast.expr) -> tuple[str, ...]:
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_named(node.func, {"C"})]
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and is_named(node.func, {"C"})]
     return tuple(call.args[0].id for call in calls if call.args and isinstance(call.args[0], ast.Name))
 
 
-def _is_named(node: ast.expr, names: frozenset[str] | set[str]) -> bool:
+def is_named(node: ast.expr, names: Collection[str]) -> bool:
+    """Whether a node is one of these names."""
     return isinstance(node, ast.Name) and node.id in names
 
 
@@ -168,6 +162,9 @@ class _Whitelist(ast.NodeVisitor):
             self.visit(operand)
 
     def _check_operator(self, node: ast.expr, operator: ast.AST) -> None:
+        if isinstance(operator, ast.BitXor):
+            power = _shown(node).replace(" ^ ", "**")
+            raise self._refuse(f"{_shown(node)} is not allowed; for a power write I({power}), with two stars.")
         if not isinstance(operator, OPERATORS):
             raise self._refuse(f"{_shown(node)} is not allowed; use + - * / ** and comparisons, joined by & and |.")
 
@@ -181,7 +178,7 @@ class _Whitelist(ast.NodeVisitor):
 
     # ------------------------------------------------------------------------------- functions
     def visit_Call(self, node: ast.Call) -> None:
-        if not _is_named(node.func, FUNCTIONS):
+        if not is_named(node.func, FUNCTIONS):
             raise self._refuse(_unknown(ast.unparse(node.func)))
         name = ast.unparse(node.func)
         if not node.args or isinstance(node.args[0], ast.Starred):
@@ -192,22 +189,20 @@ class _Whitelist(ast.NodeVisitor):
         if name in ELEMENTWISE and (len(node.args) > 1 or node.keywords):
             raise self._refuse(f"{_shown(node)}: {name} takes one argument.")
         self.visit(node.args[0])
-        for argument in node.args[1:]:
-            self._check_setting(node, "", argument)
-        for named in node.keywords:
-            if named.arg is None or named.arg.startswith("_"):
-                raise self._refuse(f"{_shown(node)}: settings are written one by one, as df=4.")
-            self._check_setting(node, named.arg, named.value)
+        self._check_literals(node)
+        if name in SETTINGS:
+            read_settings(node, self._refuse)
 
-    def _check_setting(self, call: ast.Call, name: str, value: ast.expr) -> None:
-        """Settings are literals; degrees and degrees of freedom are small: each asks for a column."""
-        inner = value.operand if isinstance(value, ast.UnaryOp) else value
-        if not isinstance(inner, ast.Constant | ast.List | ast.Tuple):
-            raise self._refuse(f"{_shown(call)}: after the column, {_shown(call.func)} takes numbers and words.")
-        self.visit(value)
-        counts = name in ("", "df", "degree", "ddof")
-        if counts and isinstance(inner, ast.Constant) and isinstance(inner.value, int) and inner.value > MAX_SIZE:
-            raise self._refuse(f"{_shown(call)}: {inner.value} is more than the limit of {MAX_SIZE}.")
+    def _check_literals(self, call: ast.Call) -> None:
+        """What stands after the column is plain, and has no code in it."""
+        for named in call.keywords:
+            if named.arg is None or named.arg.startswith("_"):
+                raise self._refuse(f"{_shown(call)}: settings are written one by one, as df=4.")
+        for value in [*call.args[1:], *(named.value for named in call.keywords)]:
+            inner = value.operand if isinstance(value, ast.UnaryOp) else value
+            if not isinstance(inner, ast.Constant | ast.List | ast.Tuple):
+                raise self._refuse(f"{_shown(call)}: after the column, {_shown(call.func)} takes numbers and words.")
+            self.visit(value)
 
     def _check_categories(self, node: ast.Call) -> None:
         """C(column), C(column, coding), C(column, levels=[...])."""
@@ -229,9 +224,10 @@ class _Whitelist(ast.NodeVisitor):
         call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
         arguments = [*call.args, *(named.value for named in call.keywords if named.arg)]
         literal = all(isinstance(argument, ast.Constant | ast.List) for argument in arguments)
-        if not _is_named(call.func, CODINGS) or not literal or len(arguments) < len(call.args) + len(call.keywords):
+        if not is_named(call.func, CODINGS) or not literal or len(arguments) < len(call.args) + len(call.keywords):
             raise self._refuse(
                 f"{_shown(node)} is no coding; known are {', '.join(sorted(CODINGS))}, as in C(g, Treatment('a'))."
             )
         for argument in arguments:
             self.visit(argument)
+        read_settings(call, self._refuse, skipped=0)

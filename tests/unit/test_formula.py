@@ -172,7 +172,27 @@ def test_intercepts(right, expert, gate):
         ("y ~ I(0 < x < 1)", r"write comparisons one by one, as \(0 < x\) & \(x < 1\)"),
         ("y ~ I(x**101)", "an exponent is a number of at most 100"),
         ("y ~ I(x**z)", "an exponent is a number of at most 100"),
-        ("y ~ I(x ^ 2)", r"x \^ 2 is not allowed; use"),
+        ("y ~ I(x ^ 2)", r"x \^ 2 is not allowed; for a power write I\(x\*\*2\), with two stars"),
+        ("y ~ I(x @ z)", "x @ z is not allowed; use"),
+        ("y ~ bs(x, deg=2)", r"bs has no setting deg; it takes df, knots, degree, .*\. Did you mean 'degree'\?"),
+        ("y ~ bs(x, dof=5)", r"bs has no setting dof; it takes df.* Did you mean 'df'\?"),
+        ("y ~ center(x, 3)", "center takes no setting; got one more, 3"),
+        ("y ~ cr(x, 5, None, 0, 9, 'center', 'clip')", "cr takes df, .*; got one more, 'clip'"),
+        ("y ~ bs(x, 5, df=5)", "df is given twice. Leave one of them out"),
+        ("y ~ bs(x, knots='a')", r"knots must be a list of numbers, as \[2, 3.5\]; got 'a'"),
+        ("y ~ bs(x, df=4.5)", "df must be a whole number of at least 1, as 3; got 4.5"),
+        ("y ~ bs(x, df=~4)", "df must be a whole number of at least 1, as 3; got ~4"),
+        ("y ~ bs(x, df=1)", r"df is the number of columns, at least the degree, 3; got 1\. Write df=5\."),
+        ("y ~ bs(x, df=3, include_intercept=True)", "at least the degree, 3, and one for the constant; got 3. Write"),
+        ("y ~ bs(x, df=5, knots=[2])", "df chooses the knots, so give df or knots, not both"),
+        ("y ~ bs(x, lower_bound=3, upper_bound=2)", "lower_bound must be less than upper_bound; got 3 and 2"),
+        ("y ~ bs(x, extrapolation='no')", "extrapolation must be one of 'clip', 'extend', .*; got 'no'"),
+        ("y ~ cr(x)", r"cr needs df or knots; write cr\(..., df=5\)"),
+        ("y ~ cr(x, df=1)", "df is the number of columns, at least 2; got 1"),
+        ("y ~ cr(x, df=4, constraints='mean')", "constraints must be 'center' or a list of numbers; got 'mean'"),
+        ("y ~ poly(x, raw=1)", "raw must be True or False; got 1"),
+        ("y ~ C(g, Treatment(ref='b'))", "Treatment has no setting ref; it takes reference. Did you mean 'reference'"),
+        ("y ~ C(g, Sum('a'))", "Sum takes no setting; got one more, 'a'"),
         ("y ~ I(x == None + 1)", "arithmetic is for columns and numbers"),
         ("y ~ `my col", "has no place here"),
         ("y ~ " + "x" * 20_001, "formula must have at most 20000 characters"),
@@ -422,7 +442,8 @@ def test_class_labels_are_taken_as_they_are(data):
 
 def test_classes_and_numbers_are_not_confused():
     refused("party ~ x", "column 'party' must hold numbers; got '(red|blue)'")
-    refused("C(party) ~ x", r"the response C\(party\) must be one column of numbers, or a column itself")
+    refused("C(party) ~ x", r"got C\(party\)\. Write party ~ \.\.\. and pass expert='multinomial'")
+    refused("C(party) ~ x", r"Write party ~ \.\.\.: experts for classes take them as they are", expert="multinomial")
     with pytest.raises(InputError, match="y must hold class labels"):
         fitted("y ~ x", expert="multinomial")
 
@@ -539,11 +560,29 @@ def test_nothing_left_is_said(data):
         ("y ~ np", "data has no column 'np'"),
         ("y ~ I(open)", "data has no column 'open'"),
         ("y ~ log(z)", r"log\(z\) must be finite; got nan in row \d+ \(\d+ such rows\)"),
-        ("y ~ log(g)", r"log\(g\) cannot be computed: TypeError"),
-        ("y ~ bs(x, df=1)", r"bs\(x, df=1\) cannot be computed: .*`df` must be greater than 3"),
+        ("y ~ log(g)", r"log\(g\) cannot be computed: g holds text \(categories\); functions need numbers\. Write g"),
+        ("y ~ I(g + 1)", r"g holds text \(categories\); functions need numbers.* or I\(g == 'a'\) for one level\.$"),
+        ("log(g) ~ x", r"log\(g\) cannot be computed: g holds text"),
+        ("y ~ bs(x, lower_bound=2)", "there are values beyond lower_bound or upper_bound. Move the bounds"),
+        (
+            "y ~ cr(x, knots=[9])",
+            r"the knots \[9\] lie above the largest value \(or bound\), 2\.99\d+\. Leave them out",
+        ),
+        ("y ~ cr(times, knots=[1, 2])", "its knots are not all different: .* a knot lies at its smallest or largest"),
+        ("y ~ I(x > 'a')", "numbers are compared with text"),
+        ("y ~ I(x & z)", r"& \| ~ are for comparisons, each in parentheses"),
+        ("y ~ unit price | z", r"'price' is not expected here\. For the column 'unit price' write `unit price`, in"),
+        ("y ~ unit_price | z", "For the column 'unit price' write `unit price`, in backticks"),
+        ("y ~ ti mes", r"For the column 'times' write times\."),
+        ("y ~ x x", "'x' is not expected here.$"),
+        ("y ~ y", "the response 'y' is among the experts' covariates too, so it would explain itself. Take it out"),
+        ("y ~ x | z + log(y)", "the response 'y' is among the gate's covariates too"),
+        ("log(x) ~ x", "the response 'x' is among the experts' covariates too"),
         ("y ~ log(`unit  price`)", "data has no column 'unit  price'"),
         ("y ~ C(g, levels=['a', 'b'])", r"levels=\[\.\.\.\] must list every level that occurs; it lacks \{'c'\}"),
-        ("y ~ C(g, Treatment('q'))", "cannot be computed"),
+        ("y ~ C(g, Treatment('q'))", r"Treatment\('q'\)\): column 'g' has no level 'q'; known are 'a', 'b', 'c'\."),
+        ("y ~ C(year, Treatment('1990'))", r"known are 1990, 1991\. Write Treatment\(1990\)\."),
+        ("y ~ C(g, Poly(scores=[1, 2]))", "column 'g' has 3 levels, .*, and scores has 2 entries. Give one per level"),
     ],
 )
 def test_columns_that_do_not_fit(formula, message):
@@ -593,6 +632,30 @@ def test_names_may_be_functions_or_keywords(data):
 def test_fit_takes_options_only(data):
     with pytest.raises(InputError, match=r"sample_weight must be given to moe\(\.\.\.\)"):
         ms.moe("y ~ x", data).fit(sample_weight=np.ones(160))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        (
+            "const",
+            1.0,
+            "the covariate 'const' is constant, .* have an intercept already.* Leave the column 'const' out",
+        ),
+        ("const", None, r"names must be distinct; \['expert\[1\]\.const', .* Rename the covariate that is named like"),
+        ("variance", None, r"names must be distinct; \['expert\[1\]\.variance', .* Rename the covariate"),
+    ],
+)
+def test_covariates_named_like_parameters(column, value, message, data):
+    table = data.assign(**{column: data["z"] if value is None else value})
+    with pytest.raises(InputError, match=message):
+        ms.moe(f"y ~ x + {column}", table).fit()
+    with pytest.raises(InputError, match=message):
+        ms.MoERegressor().fit(table[["x", column]], table["y"])
+
+
+def test_a_change_may_be_explained_by_where_it_began(data):
+    assert list(ms.moe("I(y - x) ~ x", data).X.columns) == ["x"]
 
 
 # --------------------------------------------------------------------------------------- new rows
