@@ -201,7 +201,9 @@ def holds_classes(response: pd.Series[Any]) -> bool:
     if not pd.api.types.is_numeric_dtype(response):
         return True
     codes = sorted(response.dropna().unique().tolist())
-    return len(codes) <= MOST_CLASSES and codes == [codes[0] + i for i in range(len(codes))] and codes[0] % 1 == 0
+    if not 2 <= len(codes) <= MOST_CLASSES or codes[0] % 1 != 0:
+        return False
+    return codes == [codes[0] + i for i in range(len(codes))]
 
 
 def quoted(name: str) -> str:

@@ -74,7 +74,7 @@ def _suggested(name: str, rows: Any) -> Suggestion | None:
         return None
     covariates = pd.DataFrame(exog).columns  # none when there are none
     why = "Response and covariates as statsmodels names them."
-    expert = "multinomial" if holds_classes(endog) else "gaussian"
+    expert = "multinomial" if holds_classes(rows.data[endog.name]) else "gaussian"
     return linear(str(endog.name), map(str, covariates), expert, why)
 
 
