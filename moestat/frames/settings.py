@@ -43,6 +43,7 @@ SWITCH = Kind("True or False", lambda value: isinstance(value, bool))
 NUMBER = Kind("a number", _is_number)
 NUMBERS = Kind("a list of numbers, as [2, 3.5]", _are_numbers)
 DEGREE = Kind("a whole number of at least 1, as 3", lambda value: _is_whole(value) and value >= 1)
+STEPS = Kind("a whole number of at least 0, as 3", lambda value: _is_whole(value) and value >= 0)
 EXTRAPOLATION = Kind(f"one of {', '.join(map(repr, BEYOND))}", lambda value: value in BEYOND)
 CENTRED = Kind("'center' or a list of numbers", lambda value: value in (None, "center") or _are_numbers(value))
 DF, KNOTS, BOUND = _optional(DEGREE), _optional(NUMBERS), _optional(NUMBER)
@@ -60,7 +61,7 @@ SETTINGS: dict[str, dict[str, Kind]] = {
     "bs": {
         "df": DF,
         "knots": KNOTS,
-        "degree": DEGREE,
+        "degree": STEPS,
         "include_intercept": SWITCH,
         "lower_bound": BOUND,
         "upper_bound": BOUND,
@@ -151,6 +152,8 @@ def _check_together(name: str, shown: str, found: Mapping[str, Any], refuse: Ref
     if low is not None and high is not None and low >= high:
         raise refuse(f"{shown}: lower_bound must be less than upper_bound; got {low} and {high}.")
     if name == "bs":
+        if found.get("degree") == 0 and df is None and knots is None:
+            raise refuse(f"{shown}: steps, of degree 0, need df or knots; write bs(..., df=5, degree=0).")
         degree, constant = found.get("degree", 3), bool(found.get("include_intercept"))
         if df is not None and df < degree + constant:
             least = f"the degree, {degree}" + (", and one for the constant" if constant else "")

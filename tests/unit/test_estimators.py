@@ -26,7 +26,7 @@ from sklearn.utils import estimator_checks as checks
 
 import moestat as ms
 from moestat.errors import InputError, SeparationWarning
-from moestat.estimators import N_STARTS, MoEClassifier, MoERegressor, _seed
+from moestat.estimators import N_STARTS, MoEClassifier, MoERegressor, _laid_out_as, _seed
 
 ROOT = Path(__file__).parents[2]
 ETHANOL, VOTERS = ms.datasets.load("ethanol"), ms.datasets.load("anes96")
@@ -405,6 +405,17 @@ def test_responsibilities_follow_the_output_container(kind):
     np.testing.assert_array_equal(table, plain)
     with sklearn.config_context(transform_output="pandas"):
         assert fitted(kind).responsibilities(X, y).equals(table)
+
+
+def test_responsibilities_in_a_frame_of_another_library():
+    class Frame:
+        def __init__(self, values, schema):
+            self.values, self.columns = values, schema
+
+    values = np.eye(2)
+    table = _laid_out_as(Frame(np.ones((2, 2)), ["expert1", "expert2"]), values)
+    assert table.values is values
+    assert table.columns == ["expert1", "expert2"]
 
 
 def test_cross_validation_with_probabilities():

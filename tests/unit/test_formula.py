@@ -184,6 +184,8 @@ def test_intercepts(right, expert, gate):
         ("y ~ bs(x, df=~4)", "df must be a whole number of at least 1, as 3; got ~4"),
         ("y ~ bs(x, df=1)", r"df is the number of columns, at least the degree, 3; got 1\. Write df=5\."),
         ("y ~ bs(x, df=3, include_intercept=True)", "at least the degree, 3, and one for the constant; got 3. Write"),
+        ("y ~ bs(x, degree=-1)", "degree must be a whole number of at least 0, as 3; got -1"),
+        ("y ~ bs(x, degree=0)", "steps, of degree 0, need df or knots"),
         ("y ~ bs(x, df=5, knots=[2])", "df chooses the knots, so give df or knots, not both"),
         ("y ~ bs(x, lower_bound=3, upper_bound=2)", "lower_bound must be less than upper_bound; got 3 and 2"),
         ("y ~ bs(x, extrapolation='no')", "extrapolation must be one of 'clip', 'extend', .*; got 'no'"),
@@ -652,6 +654,26 @@ def test_covariates_named_like_parameters(column, value, message, data):
         ms.moe(f"y ~ x + {column}", table).fit()
     with pytest.raises(InputError, match=message):
         ms.MoERegressor().fit(table[["x", column]], table["y"])
+
+
+@pytest.mark.parametrize(
+    ("term", "count"),
+    [
+        ("bs(x, 5)", 5),
+        ("bs(x, df=4, degree=0)", 4),
+        ("bs(x, knots=[2], degree=2, extrapolation='clip')", 3),
+        ("cr(x, df=4, constraints='center')", 4),
+        ("cc(x, knots=[1.5, 2.0], lower_bound=1, upper_bound=3)", 3),
+        ("poly(x, 2, raw=True)", 2),
+        ("scale(x, ddof=0)", 1),
+        ("standardize(x, rescale=False)", 1),
+        ("C(g, Treatment(reference='b'))", 2),
+        ("C(g, contrasts=Helmert(scale=True))", 2),
+        ("C(g, Poly(scores=[1, 2, 4]))", 2),
+    ],
+)
+def test_settings_that_are_taken(term, count, data):
+    assert ms.moe(f"y ~ {term}", data).X.shape == (160, count)
 
 
 def test_a_change_may_be_explained_by_where_it_began(data):
