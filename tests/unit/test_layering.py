@@ -20,7 +20,7 @@ PACKAGE = ROOT / "moestat"
 LAYERS = (
     ("typing", "errors", "spelling", "syntax"),
     ("params", "kernels", "directions", "storage", "progress"),
-    ("validate", "coordinates", "distinct", "columns"),
+    ("validate", "coordinates", "distinct", "columns", "activations"),
     ("data",),
     ("component", "query", "sketch", "design", "frames"),
     ("gates", "experts"),

@@ -1,0 +1,185 @@
+"""Named scalar functions with first and second derivative, on rows of numbers, chosen by an integer code.
+
+Each is one function of a scalar that returns (value, slope, curvature); what a loop does not use, the compiler
+drops. Exponentials are those of `vmath`, so that these loops vectorise; sin, cos, arctan and the error function
+of gelu are the C library's.
+
+At a kink the derivatives are one choice among the one-sided ones: relu has slope 0 and curvature 0 at zero,
+softsign, whose curvature jumps from 2 to -2 there, has curvature 0.
+"""
+
+from __future__ import annotations
+
+from math import atan, cos, erfc, pi, sin, sqrt
+
+from moestat.kernels.compile import jit, jit_exact
+from moestat.kernels.vmath import C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, vexp, vlog
+from moestat.typing import FloatArray
+
+IDENTITY, TANH, SIGMOID, SOFTPLUS, SILU, GELU, RELU, SIN, COS, ARCTAN, SOFTSIGN = range(11)
+
+Triple = tuple[float, float, float]
+
+SQRT_HALF = sqrt(0.5)
+NORMAL_TOP = 1.0 / sqrt(2 * pi)
+
+
+@jit_exact
+def _expm1(x: float) -> float:
+    """exp(x) - 1 for x <= 0, without cancellation near zero."""
+    r2 = x * x
+    r4 = r2 * r2
+    rest = r2 * (C2 + x * C3) + r4 * (
+        ((C4 + x * C5) + r2 * (C6 + x * C7)) + r4 * ((C8 + x * C9) + r2 * (C10 + x * C11))
+    )
+    return x + rest if x > -0.34 else vexp(x) - 1.0
+
+
+@jit_exact
+def _identity(z: float) -> Triple:
+    return z, 1.0, 0.0
+
+
+@jit_exact
+def _tanh(z: float) -> Triple:
+    m = _expm1(-2.0 * abs(z))
+    t = -m / (2.0 + m)
+    v = t if z >= 0.0 else -t
+    slope = 4.0 * (1.0 + m) / ((2.0 + m) * (2.0 + m))  # 1 - t^2 would cancel where t is near one
+    return v, slope, -2.0 * v * slope
+
+
+@jit_exact
+def _sigmoid(z: float) -> Triple:
+    e = vexp(-abs(z))
+    small = e / (1.0 + e)
+    large = 1.0 / (1.0 + e)
+    v = large if z >= 0.0 else small
+    slope = small * large
+    flank = _expm1(-abs(z)) * large  # -|1 - 2 v|
+    return v, slope, slope * (flank if z >= 0.0 else -flank)
+
+
+@jit_exact
+def _softplus(z: float) -> Triple:
+    v, slope, _ = _sigmoid(z)
+    return max(z, 0.0) + vlog(1.0 + vexp(-abs(z))), v, slope
+
+
+@jit_exact
+def _silu(z: float) -> Triple:
+    v, slope, curvature = _sigmoid(z)
+    return z * v, v + z * slope, 2.0 * slope + z * curvature
+
+
+@jit_exact
+def _gelu(z: float) -> Triple:
+    mass = 0.5 * erfc(-SQRT_HALF * z)
+    density = NORMAL_TOP * vexp(-0.5 * z * z)
+    return z * mass, mass + z * density, (2.0 - z * z) * density
+
+
+@jit_exact
+def _relu(z: float) -> Triple:
+    return max(z, 0.0), 1.0 if z > 0.0 else 0.0, 0.0
+
+
+@jit_exact
+def _sin(z: float) -> Triple:
+    s = sin(z)
+    return s, cos(z), -s
+
+
+@jit_exact
+def _cos(z: float) -> Triple:
+    c = cos(z)
+    return c, -sin(z), -c
+
+
+@jit_exact
+def _arctan(z: float) -> Triple:
+    slope = 1.0 / (1.0 + z * z)
+    return atan(z), slope, -2.0 * z * slope * slope
+
+
+@jit_exact
+def _softsign(z: float) -> Triple:
+    t = 1.0 / (1.0 + abs(z))
+    kink = 0.0 if z == 0.0 else (-2.0 if z > 0.0 else 2.0)
+    return z * t, t * t, kink * t * t * t
+
+
+@jit
+def activate(code: int, z: FloatArray, value: FloatArray) -> None:
+    """value = a(z) of the function with this code.   z, value (B,), which may be one array."""
+    if code == IDENTITY:
+        for j in range(z.size):
+            value[j] = z[j]
+    elif code == TANH:
+        for j in range(z.size):
+            value[j] = _tanh(z[j])[0]
+    elif code == SIGMOID:
+        for j in range(z.size):
+            value[j] = _sigmoid(z[j])[0]
+    elif code == SOFTPLUS:
+        for j in range(z.size):
+            value[j] = _softplus(z[j])[0]
+    elif code == SILU:
+        for j in range(z.size):
+            value[j] = _silu(z[j])[0]
+    elif code == GELU:
+        for j in range(z.size):
+            value[j] = _gelu(z[j])[0]
+    elif code == RELU:
+        for j in range(z.size):
+            value[j] = _relu(z[j])[0]
+    elif code == SIN:
+        for j in range(z.size):
+            value[j] = _sin(z[j])[0]
+    elif code == COS:
+        for j in range(z.size):
+            value[j] = _cos(z[j])[0]
+    elif code == ARCTAN:
+        for j in range(z.size):
+            value[j] = _arctan(z[j])[0]
+    else:
+        for j in range(z.size):
+            value[j] = _softsign(z[j])[0]
+
+
+@jit
+def differentiate(code: int, z: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
+    """value = a(z), slope = a'(z) and curvature = a''(z) of the function with this code; all (B,)."""
+    if code == IDENTITY:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _identity(z[j])
+    elif code == TANH:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _tanh(z[j])
+    elif code == SIGMOID:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _sigmoid(z[j])
+    elif code == SOFTPLUS:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _softplus(z[j])
+    elif code == SILU:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _silu(z[j])
+    elif code == GELU:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _gelu(z[j])
+    elif code == RELU:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _relu(z[j])
+    elif code == SIN:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _sin(z[j])
+    elif code == COS:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _cos(z[j])
+    elif code == ARCTAN:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _arctan(z[j])
+    else:
+        for j in range(z.size):
+            value[j], slope[j], curvature[j] = _softsign(z[j])
