@@ -29,10 +29,13 @@ def _expm1(x: float) -> float:
     """exp(x) - 1 for x <= 0, without cancellation near zero."""
     r2 = x * x
     r4 = r2 * r2
-    rest = r2 * (C2 + x * C3) + r4 * (
-        ((C4 + x * C5) + r2 * (C6 + x * C7)) + r4 * ((C8 + x * C9) + r2 * (C10 + x * C11))
-    )
-    return x + rest if x > -0.34 else vexp(x) - 1.0
+    q0 = r2 * (C2 + x * C3)
+    q1 = (C4 + x * C5) + r2 * (C6 + x * C7)
+    q2 = (C8 + x * C9) + r2 * (C10 + x * C11)
+    # both are computed and one is kept: without a branch the loops are vectorised
+    near = x + (q0 + r4 * (q1 + r4 * q2))
+    far = vexp(x) - 1.0
+    return near if x > -0.34 else far
 
 
 @jit_exact
@@ -52,18 +55,21 @@ def _tanh(z: float) -> Triple:
 @jit_exact
 def _sigmoid(z: float) -> Triple:
     e = vexp(-abs(z))
-    small = e / (1.0 + e)
     large = 1.0 / (1.0 + e)
+    small = e * large
     v = large if z >= 0.0 else small
     slope = small * large
     flank = _expm1(-abs(z)) * large  # -|1 - 2 v|
-    return v, slope, slope * (flank if z >= 0.0 else -flank)
+    turn = slope * flank
+    return v, slope, turn if z >= 0.0 else -turn
 
 
 @jit_exact
 def _softplus(z: float) -> Triple:
-    v, slope, _ = _sigmoid(z)
-    return max(z, 0.0) + vlog(1.0 + vexp(-abs(z))), v, slope
+    e = vexp(-abs(z))  # not by way of _sigmoid: longer functions are not inlined, and their loops not vectorised
+    large = 1.0 / (1.0 + e)
+    small = e * large
+    return 0.5 * (z + abs(z)) + vlog(1.0 + e), large if z >= 0.0 else small, small * large
 
 
 @jit_exact
