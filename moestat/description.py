@@ -60,6 +60,8 @@ def _component(value: Any) -> Any:
     if isinstance(value, Component):
         settings = {name: _component(setting) for name, setting in value.settings().items()}
         return {"component": value.name, "settings": settings}
+    if callable(value):  # a function is not stored, only that there was one
+        return {"function": getattr(value, "__qualname__", repr(value))}
     return value
 
 
@@ -76,6 +78,8 @@ def restore_model(described: dict[str, Any]) -> MixtureOfExperts:
 
 
 def _revive(described: Any, registry: dict[str, Any]) -> Any:
+    if isinstance(described, dict) and "function" in described:
+        raise InputError(f"the file's model has the function {described['function']!r} as a setting; pass model=.")
     if not (isinstance(described, dict) and "component" in described):
         return described
     name = described["component"]

@@ -25,7 +25,7 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
         mass = problem.passes.shares(theta).mass
         relabelled = problem.layout.permute(theta, np.argsort(-mass, kind="stable"))
         ordered = relabelled if problem.admits(relabelled) else theta
-    gate = terms.gate.canonical(terms.gate_layout, ordered[: terms.n_gate])
+    gate = terms.canonical_gate(ordered)
     moved = np.concatenate([gate, ordered[terms.n_gate :]])
     if problem.admits(moved):
         return moved

@@ -88,6 +88,21 @@ class Terms:
         return self.layout.size
 
     @property
+    def idle_gate(self) -> bool:
+        """Whether the gate's weight is one whatever its parameters: there is one expert, and the weights sum to one."""
+        return self.n_experts == 1 and self.gate.normalised
+
+    @property
+    def pinned(self) -> IntArray:
+        """Flat positions that the gate's canonical form holds at a constant."""
+        return np.arange(self.n_gate) if self.idle_gate else self.gate.pinned(self.gate_layout)
+
+    def canonical_gate(self, theta: FloatArray) -> FloatArray:
+        """The gate's parameters (Pg,) in canonical form."""
+        gate = theta[: self.n_gate]
+        return np.zeros_like(gate) if self.idle_gate else self.gate.canonical(self.gate_layout, gate)
+
+    @property
     def gate_layout(self) -> Layout:
         """Layout of the gate's parameters."""
         return self.layout.part("gate")
@@ -99,13 +114,16 @@ class Terms:
 
     def invariances(self, theta: FloatArray) -> FloatArray:
         """Declared directions (r, P) that leave the density unchanged at theta."""
-        directions, _ = self.gate.invariances(self.gate_layout, theta[: self.n_gate])
+        gate = theta[: self.n_gate]
+        directions = np.eye(self.n_gate) if self.idle_gate else self.gate.invariances(self.gate_layout, gate)[0]
         out = np.zeros((len(directions), self.size))
         out[:, : self.n_gate] = directions
         return out
 
     def invariance_names(self, theta: FloatArray) -> tuple[str, ...]:
-        """The same directions in words."""
+        """The same directions in words; a gate with nothing to share out has none."""
+        if self.idle_gate:
+            return ()
         return self.gate.invariances(self.gate_layout, theta[: self.n_gate])[1]
 
     def tiles(

@@ -89,7 +89,7 @@ class Information:
     @cached_property
     def pinned(self) -> IntArray:
         """Parameters that the canonical form holds at a constant (the reference expert's gate)."""
-        index = self._terms.gate.pinned(self._terms.gate_layout)
+        index = self._terms.pinned
         return index[self.movable[index]]
 
     @cached_property
