@@ -139,8 +139,15 @@ class Gate(Component):
         return np.zeros((0, layout.size)), ()
 
     def pinned(self, layout: Layout) -> IntArray:
-        """Flat positions that `canonical` holds at a constant (zero, say), one per invariance."""
+        """Flat positions that `canonical` holds at a constant (zero, say)."""
         return np.zeros(0, dtype=np.int64)
+
+    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        """Gradients (r, P), at canonical parameters, of what `canonical` holds constant: one per invariance.
+
+        They are those of the pinned positions, unless something else is held, such as the length of a vector.
+        """
+        return np.eye(layout.size)[self.pinned(layout)]
 
     def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         """Parameters with the same weights for covariates in the given coordinates."""

@@ -18,7 +18,7 @@ from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.expressions import parse, parse_families
 from moestat.gates import GATES, Gate
-from moestat.params import Layout, Slot, leaf_names
+from moestat.params import Layout, Slot, leaf_names, n_paired, pair_labels
 from moestat.passes import Passes
 from moestat.query import query_block
 from moestat.terms import Terms, Tile
@@ -131,7 +131,7 @@ class MixtureOfExperts:
         """Names of the parameters in the order of the flat vector; experts count from 1."""
         classes = schema.classes[1:] if schema.classes is not None else ()
         labels: dict[str, dict[str, Any]] = {
-            "gate": {"feature": schema.gate_features},
+            "gate": {"feature": schema.gate_features, "pair": pair_labels(schema.gate_features)},
             "expert": {"feature": schema.features, "class": classes, "response": schema.responses},
         }
         leaves = self.layout(schema).leaves()
@@ -617,7 +617,7 @@ def _members(path: str, layout: Layout, given: Any) -> list[Any]:
 
 def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> Dims:
     """Number of covariates and classes from the shapes of given parameters."""
-    sizes = {"feature": 0, "class": 1}
+    sizes = {"feature": 0, "class": 1, "pair": 0}
     for leaf, slot, value in _leaves(path, component.layout(Dims(n_experts, 1, 1, 2)), given):
         try:
             shape = np.asarray(value, dtype=np.float64).shape
@@ -628,4 +628,4 @@ def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> 
         for axis, size in zip(slot.axes, shape, strict=True):
             if axis in sizes:
                 sizes[axis] = size
-    return Dims(n_experts, sizes["feature"], 1, sizes["class"] + 1)
+    return Dims(n_experts, sizes["feature"] or n_paired(sizes["pair"]), 1, sizes["class"] + 1)

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import isqrt, prod
 from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
@@ -241,6 +241,21 @@ def own_columns(*indices: IntArray) -> IntArray:
     """Stack index arrays (K, ...) into ``columns`` (K, q): the local parameters of each expert, side by side."""
     n_experts = indices[0].shape[0]
     return np.concatenate([index.reshape(n_experts, -1) for index in indices], axis=1)
+
+
+def n_pairs(n_features: int) -> int:
+    """Length of the axis ``pair``: distinct pairs of features u >= v, in the order (1,1), (2,1), (2,2), (3,1), ..."""
+    return n_features * (n_features + 1) // 2
+
+
+def n_paired(pairs: int) -> int:
+    """Number of features with so many pairs; the inverse of `n_pairs`, rounded down."""
+    return (isqrt(8 * pairs + 1) - 1) // 2
+
+
+def pair_labels(features: Sequence[Any]) -> list[str]:
+    """Entries of the axis ``pair`` in words: ``x1*x1``, ``x2*x1``, ``x2*x2``, ..."""
+    return [f"{one}*{other}" for u, one in enumerate(features) for other in features[: u + 1]]
 
 
 def shared_columns(n_experts: int, index: IntArray) -> IntArray:

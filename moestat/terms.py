@@ -97,6 +97,11 @@ class Terms:
         """Flat positions that the gate's canonical form holds at a constant."""
         return np.arange(self.n_gate) if self.idle_gate else self.gate.pinned(self.gate_layout)
 
+    def constraints(self, theta: FloatArray) -> FloatArray:
+        """Gradients (r, P), at a canonical theta, of what the gate's canonical form holds constant."""
+        gate = np.eye(self.n_gate) if self.idle_gate else self.gate.constraints(self.gate_layout, theta[: self.n_gate])
+        return np.pad(gate, ((0, 0), (0, self.size - self.n_gate)))
+
     def canonical_gate(self, theta: FloatArray) -> FloatArray:
         """The gate's parameters (Pg,) in canonical form."""
         gate = theta[: self.n_gate]

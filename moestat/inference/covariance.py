@@ -132,12 +132,11 @@ class Information:
     def _reference(self) -> FloatArray:
         """Projection along the invariances onto the canonical form (P, P)."""
         identity = np.eye(self.theta.size)
-        directions = self._invariances
-        if not len(directions) or len(directions) != self.pinned.size:
+        directions, held = self._invariances, self._terms.constraints(self.theta)
+        held = held[(held[:, ~self.movable] == 0.0).all(axis=1)]
+        if not len(directions) or len(directions) != len(held):
             return identity
-        at = directions[:, self.pinned]  # (r, r)
-        picked = identity[self.pinned]  # (r, P)
-        return identity - directions.T @ np.linalg.solve(at.T, picked)
+        return identity - directions.T @ np.linalg.solve(held @ directions.T, held)
 
     def _raw(self, theta: FloatArray) -> object:
         return self.model.from_theta(theta, self.schema, self.coordinates)

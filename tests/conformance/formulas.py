@@ -14,14 +14,14 @@ import numpy as np
 from scipy.special import gammaln
 
 from moestat.experts import Gaussian, Mixed, Multinomial
-from moestat.gates import Softmax
+from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.params import Layout
+from tests.conformance import sketches
 from tests.conformance.sketches import (
     Background,
     Entmax,
     Hierarchical,
     JointGaussian,
-    Laplace,
     Poisson,
     Temperature,
     TopK,
@@ -56,6 +56,16 @@ def row_loglik(gate: Any, expert: Any, p: Fields, X: Array, Z: Array, y: Array, 
     return joint - log_sum_exp(h) if gate.normalised else joint
 
 
+#: What settings name, for complex arguments.
+TRANSFORMS: dict[Any, Any] = {
+    None: lambda z: z,
+    "identity": lambda z: z,
+    "tanh": np.tanh,
+    "sin": np.sin,
+    "silu": lambda z: z / (1.0 + np.exp(-z)),
+}
+
+
 # --------------------------------------------------------------------------------------- gates
 @singledispatch
 def logits(gate: Any, p: Fields, Z: Array) -> Array:
@@ -65,11 +75,40 @@ def logits(gate: Any, p: Fields, Z: Array) -> Array:
 
 @logits.register
 def _(gate: Softmax, p: Fields, Z: Array) -> Array:
-    return Z @ p["slopes"].T + p["intercepts"]
+    return TRANSFORMS[gate.transform](Z) @ p["slopes"].T + p["intercepts"]
 
 
 @logits.register
-def _(gate: Laplace, p: Fields, Z: Array) -> Array:
+def _(gate: Quadratic, p: Fields, Z: Array) -> Array:
+    d = Z.shape[1]
+    A = np.zeros((*p["intercepts"].shape, d, d), dtype=p["quadratic"].dtype)
+    for entry, (u, v) in enumerate(zip(*np.tril_indices(d), strict=True)):
+        A[:, u, v] = A[:, v, u] = p["quadratic"][:, entry]
+    linear = Z @ p["slopes"].T if gate.linear else 0.0
+    return np.einsum("nu,kuv,nv->nk", Z, A, Z) + linear + p["intercepts"]
+
+
+@logits.register
+def _(gate: Cosine, p: Fields, Z: Array) -> Array:
+    t1, t2 = np.broadcast_to(gate.perturbation, 2)
+    b_length = np.sqrt((p["slopes"] ** 2).sum(axis=1)) + t1
+    x_length = np.sqrt((Z**2).sum(axis=1)) + t2
+    return Z @ p["slopes"].T / np.outer(x_length, b_length) / p["temperature"] + p["intercepts"]
+
+
+@logits.register
+def _(gate: Sigmoid, p: Fields, Z: Array) -> Array:
+    return -np.log(1.0 + np.exp(-(Z @ p["slopes"].T + p["intercepts"])))
+
+
+@logits.register
+def _(gate: NoRGa, p: Fields, Z: Array) -> Array:
+    score = Z @ p["slopes"].T + p["intercepts"]
+    return score + gate.alpha * TRANSFORMS[gate.activation](gate.tau * score)
+
+
+@logits.register
+def _(gate: Laplace | sketches.Laplace, p: Fields, Z: Array) -> Array:
     square = ((Z[:, None, :] - p["centres"]) ** 2).sum(axis=2)
     return p["intercepts"] - np.sqrt(square + gate.smoothing**2)
 

@@ -16,7 +16,7 @@ from moestat.component import Dims, Expert, Gate
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Block, Data
 from moestat.experts import EXPERTS, Gaussian, Mixed
-from moestat.gates import GATES, Softmax
+from moestat.gates import GATES, Cosine, NoRGa, Quadratic, Softmax
 from moestat.params import Layout
 from moestat.passes import Passes
 from moestat.terms import Terms, Tile
@@ -47,9 +47,18 @@ SKETCHES: dict[str, Gate] = {
     "hierarchical(laplace, softmax)": Hierarchical(Laplace(), Softmax(), groups=(2, 3)),
     "hierarchical(softmax, topk(laplace))": Hierarchical(Softmax(), TopK(Laplace(), n_active=2), groups=(2, 3)),
 }
-ALL_GATES: dict[str, Gate] = {name: gate() for name, gate in GATES.items()} | {
-    f"sketch {name}": gate for name, gate in SKETCHES.items()
+SETTINGS: dict[str, Gate] = {
+    "softmax(transform)": Softmax(transform="tanh"),
+    "quadratic(monomial)": Quadratic(linear=False),
+    "cosine(perturbation)": Cosine(perturbation=(0.5, 0.2)),
+    "norga(silu)": NoRGa(activation="silu", alpha=0.7, tau=1.5),
+    "norga(identity)": NoRGa(activation="identity"),
 }
+ALL_GATES: dict[str, Gate] = (
+    {name: gate() for name, gate in GATES.items()}
+    | SETTINGS
+    | {f"sketch {name}": gate for name, gate in SKETCHES.items()}
+)
 
 
 def mixed(n_experts: int) -> Expert:

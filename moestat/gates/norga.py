@@ -1,0 +1,93 @@
+"""Non-linear residual gate (NoRGa).
+
+    pi_k(x) = softmax_k( s_k + alpha a(tau s_k) ),   s_k = b_k' x + c_k
+
+with an activation a, such as tanh. The residual term bends the scores, so that experts and gate are estimated at
+polynomial rates.                                     [Le et al. 2024, arXiv 2405.14124]
+
+alpha and tau are settings. Near zero a(tau s) is a(0) + a'(0) tau s, so that there the weights depend on alpha, tau
+and the scores by (1 + alpha a'(0) tau) s alone: rows on which the scores are small do not tell them apart, and with
+alpha = 0 tau has no meaning. A non-linear residual leaves no shift of the parameters without effect; a linear one
+(``identity``, or alpha = 0) is the softmax gate, with its translations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import ClassVar
+
+import numpy as np
+
+from moestat.activations import ACTIVATIONS, activation_named
+from moestat.data import Block, Schema
+from moestat.errors import InputError
+from moestat.gates.scores import BentScores, ScoreParams
+from moestat.gates.translated import Translated, log_mass, shifts_of
+from moestat.kernels import jit
+from moestat.kernels.activations import differentiate
+from moestat.params import Layout
+from moestat.typing import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class NoRGa(BentScores, Translated):
+    """Weights proportional to exp(s_k + alpha a(tau s_k)) with s_k = b_k' x + c_k.
+
+    Parameters
+    ----------
+    activation : str
+        a, a name out of `moestat.activations.ACTIVATIONS`.
+    alpha : float
+        Size of the residual term, at least 0.
+    tau : float
+        Scale of the score inside the activation, larger than 0.
+
+    References
+    ----------
+    Le et al. (2024), Mixture of experts meets prompt-based continual learning, arXiv 2405.14124.
+    """
+
+    activation: str = "tanh"
+    alpha: float = 1.0
+    tau: float = 1.0
+
+    name: ClassVar[str] = "norga"
+
+    def __post_init__(self) -> None:
+        activation_named(self.activation)
+        for setting, value, least in (("alpha", self.alpha, "at least 0"), ("tau", self.tau, "larger than 0")):
+            number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+            if not (number and value >= 0 and (value > 0 or setting == "alpha")):
+                raise InputError(f"{setting} must be a finite number {least}; got {value!r}.")
+
+    def bend(self, score: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
+        _bend(ACTIVATIONS[self.activation].code, self.alpha, self.tau, score, value, slope, curvature)
+
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> ScoreParams:
+        return ScoreParams(slopes=np.zeros(layout.index("slopes").shape), intercepts=log_mass(resp))
+
+    def shifts(self, layout: Layout) -> dict[str, IntArray]:
+        linear = self.alpha == 0 or self.activation == "identity"
+        return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate") if linear else {}
+
+
+@jit
+def _bend(
+    code: int,
+    alpha: float,
+    tau: float,
+    score: FloatArray,
+    value: FloatArray,
+    slope: FloatArray,
+    curvature: FloatArray,
+) -> None:
+    scaled = np.empty(score.size)
+    residual = np.empty(score.size)
+    for j in range(score.size):
+        scaled[j] = tau * score[j]
+    differentiate(code, scaled, residual, slope, curvature)
+    for j in range(score.size):
+        value[j] = score[j] + alpha * residual[j]
+        slope[j] = 1.0 + alpha * tau * slope[j]
+        curvature[j] *= alpha * tau * tau
