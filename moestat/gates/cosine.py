@@ -19,7 +19,7 @@ A row of zeros has no direction: its cosines are 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import exp, isfinite, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
@@ -92,7 +92,7 @@ class Cosine(Gate):
         return own_columns(intercepts, layout.index("slopes"), temperature)
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> CosineParams:
-        features = self._features(block)[1:]
+        features = _features(block.Z, self._added[1])[1:]
         mass = np.maximum(resp.sum(axis=1, keepdims=True), 1e-300)
         towards = resp @ features.T / mass - features @ block.weight / block.weight.sum()
         lengths = np.linalg.norm(towards, axis=1, keepdims=True)
@@ -102,66 +102,16 @@ class Cosine(Gate):
 
     # ------------------------------------------------------------------------------- logits
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        linear_predictor(self._coefficients(local), self._features(block), out)
+        _value(local, block.Z, *self._added, out)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        features, turns = self._features(block), self._turns(local)
-        for own, turn, row, intercept in zip(out, turns, value, local[:, 0], strict=True):
-            own[0] = 1.0
-            linear_predictor(turn, features, own[1:-1])
-            np.subtract(intercept, row, out=own[-1])
-
-    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        pulled = self._pulled(block, weights)
-        out[:, 0] += pulled[:, 0]
-        out[:, 1:-1] += np.einsum("kvu,ku->kv", self._turns(local), pulled)
-        out[:, -1] -= (self._coefficients(local) * pulled)[:, 1:].sum(axis=1)
+        _jac(local, block.Z, *self._added, out)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        pulled = self._pulled(block, weights)
-        slope = np.einsum("kvu,ku->kv", self._turns(local), pulled)
-        out[:, -1, -1] += (self._coefficients(local) * pulled)[:, 1:].sum(axis=1)
-        out[:, 1:-1, -1] -= slope
-        out[:, -1, 1:-1] -= slope
-        for own, b, f in zip(out, local, pulled[:, 1:], strict=True):
-            own[1:-1, 1:-1] += self._bend(b[1:-1], f) * np.exp(-b[-1])
+        _curv(local, block.Z, *self._added, weights, out)
 
-    def _features(self, block: Block) -> FloatArray:
-        """One, then x / (|x| + t2), (1 + d, B)."""
-        out = np.ones_like(block.Z)
-        _directions(block.Z, self._added[1], out)
-        return out
-
-    def _pulled(self, block: Block, weights: FloatArray) -> FloatArray:
-        """Sums (K, 1 + d) of weights times features."""
-        features = self._features(block)
-        out = np.zeros((len(weights), len(features)))
-        pull_linear(weights, features, out)
-        return out
-
-    def _coefficients(self, local: FloatArray) -> FloatArray:
-        """Intercept and s = b / ((|b| + t1) tau), (K, 1 + d)."""
-        out: FloatArray = local[:, :-1].copy()
-        _, _, longer = self._lengths(out[:, 1:])
-        out[:, 1:] *= np.exp(-local[:, -1:]) / longer
-        return out
-
-    def _turns(self, local: FloatArray) -> FloatArray:
-        """Derivatives (K, d, 1 + d) of these coefficients in b: row v is the one in b_v."""
-        b = local[:, 1:-1]
-        unit, _, longer = self._lengths(b)
-        d = b.shape[1]
-        out = np.zeros((len(b), d, 1 + d))
-        out[:, :, 1:] = (np.eye(d) - unit[:, :, None] * (b / longer)[:, None, :]) / longer[:, :, None]
-        return np.asarray(out * np.exp(-local[:, -1])[:, None, None])
-
-    def _bend(self, b: FloatArray, f: FloatArray) -> FloatArray:
-        """Second derivative (d, d) of b' f / (|b| + t1)."""
-        unit, length, longer = (part[0] for part in self._lengths(b[None]))
-        across = np.outer(f, unit) / longer**2
-        round_ = (b @ f) / longer**2 * (np.eye(b.size) - np.outer(unit, unit)) / (length if length > 0 else 1.0)
-        out: FloatArray = 2.0 * (b @ f) / longer**3 * np.outer(unit, unit) - across - across.T - round_
-        return out
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        _pull(local, block.Z, *self._added, weights, out)
 
     def _lengths(self, b: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Unit vectors (K, d), lengths (K, 1), and lengths with t1; a plain b = 0 has cosine 0 and stays."""
@@ -270,9 +220,14 @@ def _orthogonal(unit: FloatArray) -> FloatArray:
     return np.asarray(right[rank:])
 
 
+# --------------------------------------------------------------------------------------- kernels
+# local parameters of an expert: intercept, b, log temperature
+
+
 @jit
-def _directions(Z: FloatArray, added: float, out: FloatArray) -> None:
-    """out[u] = x_u / (|x| + added) for u >= 1, zero where x is."""
+def _features(Z: FloatArray, added: float) -> FloatArray:
+    """One, then x / (|x| + t2), (1 + d, B); zero where x is."""
+    out = np.empty(Z.shape)
     inverse = np.zeros(Z.shape[1])
     for u in range(1, Z.shape[0]):
         x = Z[u]
@@ -281,8 +236,112 @@ def _directions(Z: FloatArray, added: float, out: FloatArray) -> None:
     for j in range(inverse.size):
         longer = sqrt(inverse[j]) + added
         inverse[j] = 1.0 / longer if longer > 0.0 else 0.0
+    out[0] = 1.0
     for u in range(1, Z.shape[0]):
         x = Z[u]
         o = out[u]
         for j in range(inverse.size):
             o[j] = x[j] * inverse[j]
+    return out
+
+
+@jit
+def _coefficients(own: FloatArray, t1: float, s: FloatArray, turn: FloatArray) -> None:
+    """s = (c, b / ((|b| + t1) tau)) (1 + d,), and row v of turn (d, 1 + d) its derivative in b_v.
+
+    A plain b = 0 has no direction: its cosine is 0, and so is every derivative.
+    """
+    d = own.size - 2
+    square = 0.0
+    for u in range(1, 1 + d):
+        square += own[u] * own[u]
+    length = sqrt(square)
+    longer = length + t1
+    inverse = 1.0 / longer if longer > 0.0 else 0.0
+    scale = exp(-own[1 + d]) * inverse
+    bend = inverse / length if length > 0.0 else 0.0
+    s[0] = own[0]
+    for v in range(d):
+        s[1 + v] = scale * own[1 + v]
+        turn[v, 0] = 0.0
+        for u in range(1, 1 + d):
+            turn[v, u] = -scale * bend * own[1 + v] * own[u]
+        turn[v, 1 + v] += scale
+
+
+@jit
+def _value(local: FloatArray, Z: FloatArray, t1: float, t2: float, V: FloatArray) -> None:
+    K, d = local.shape[0], Z.shape[0] - 1
+    S, turn = np.empty((K, 1 + d)), np.empty((d, 1 + d))
+    for k in range(K):
+        _coefficients(local[k], t1, S[k], turn)
+    linear_predictor(S, _features(Z, t2), V)
+
+
+@jit
+def _jac(local: FloatArray, Z: FloatArray, t1: float, t2: float, J: FloatArray) -> None:
+    K, d = local.shape[0], Z.shape[0] - 1
+    F, s, turn = _features(Z, t2), np.empty((1, 1 + d)), np.empty((d, 1 + d))
+    for k in range(K):
+        _coefficients(local[k], t1, s[0], turn)
+        s[0, 0] = 0.0
+        for u in range(1, 1 + d):
+            s[0, u] = -s[0, u]
+        J[k, 0] = 1.0
+        linear_predictor(turn, F, J[k, 1 : 1 + d])
+        linear_predictor(s, F, J[k, 1 + d :])
+
+
+@jit
+def _pull(local: FloatArray, Z: FloatArray, t1: float, t2: float, weights: FloatArray, out: FloatArray) -> None:
+    K, d = local.shape[0], Z.shape[0] - 1
+    s, turn, pulled = np.empty(1 + d), np.empty((d, 1 + d)), np.zeros((K, 1 + d))
+    pull_linear(weights, _features(Z, t2), pulled)
+    for k in range(K):
+        f = pulled[k]
+        _coefficients(local[k], t1, s, turn)
+        out[k, 0] += f[0]
+        for v in range(d):
+            for u in range(1, 1 + d):
+                out[k, 1 + v] += turn[v, u] * f[u]
+            out[k, 1 + d] -= s[1 + v] * f[1 + v]
+
+
+@jit
+def _curv(local: FloatArray, Z: FloatArray, t1: float, t2: float, weights: FloatArray, out: FloatArray) -> None:
+    """With g = b' f, n = |b|, a = n + t1 and u = b / n, the second derivative of g / a in b is
+
+    -(f u' + u f') / a^2 - g (I - u u') / (n a^2) + 2 g u u' / a^3,
+
+    and log tau multiplies whatever it meets by -1.
+    """
+    K, d = local.shape[0], Z.shape[0] - 1
+    s, turn, pulled = np.empty(1 + d), np.empty((d, 1 + d)), np.zeros((K, 1 + d))
+    pull_linear(weights, _features(Z, t2), pulled)
+    for k in range(K):
+        own = local[k]
+        f = pulled[k]
+        _coefficients(own, t1, s, turn)
+        square = 0.0
+        g = 0.0
+        for u in range(1, 1 + d):
+            square += own[u] * own[u]
+            g += own[u] * f[u]
+            out[k, 1 + d, 1 + d] += s[u] * f[u]
+        for v in range(d):
+            slope = 0.0
+            for u in range(1, 1 + d):
+                slope += turn[v, u] * f[u]
+            out[k, 1 + v, 1 + d] -= slope
+            out[k, 1 + d, 1 + v] -= slope
+        n = sqrt(square)
+        if n == 0.0:
+            continue
+        a = n + t1
+        cool = exp(-own[1 + d])
+        across = cool / (n * a * a)
+        along = cool * g * (1.0 / n + 2.0 / a) / (n * n * a * a)
+        for v in range(1, 1 + d):
+            for u in range(1, 1 + d):
+                out[k, v, u] += along * own[u] * own[v] - across * (f[v] * own[u] + own[v] * f[u])
+            out[k, v, v] -= across * g

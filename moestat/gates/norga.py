@@ -22,10 +22,8 @@ import numpy as np
 from moestat.activations import ACTIVATIONS, activation_named
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.scores import BentScores, ScoreParams
+from moestat.gates.scores import Bend, BentScores, ScoreParams
 from moestat.gates.translated import Translated, log_mass, shifts_of
-from moestat.kernels import jit
-from moestat.kernels.activations import differentiate
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -61,8 +59,9 @@ class NoRGa(BentScores, Translated):
             if not (number and value >= 0 and (value > 0 or setting == "alpha")):
                 raise InputError(f"{setting} must be a finite number {least}; got {value!r}.")
 
-    def bend(self, score: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
-        _bend(ACTIVATIONS[self.activation].code, self.alpha, self.tau, score, value, slope, curvature)
+    @property
+    def bend(self) -> Bend:
+        return Bend(ACTIVATIONS[self.activation].code, 1.0, float(self.alpha), float(self.tau))
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> ScoreParams:
         return ScoreParams(slopes=np.zeros(layout.index("slopes").shape), intercepts=log_mass(resp))
@@ -70,24 +69,3 @@ class NoRGa(BentScores, Translated):
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         linear = self.alpha == 0 or self.activation == "identity"
         return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate") if linear else {}
-
-
-@jit
-def _bend(
-    code: int,
-    alpha: float,
-    tau: float,
-    score: FloatArray,
-    value: FloatArray,
-    slope: FloatArray,
-    curvature: FloatArray,
-) -> None:
-    scaled = np.empty(score.size)
-    residual = np.empty(score.size)
-    for j in range(score.size):
-        scaled[j] = tau * score[j]
-    differentiate(code, scaled, residual, slope, curvature)
-    for j in range(score.size):
-        value[j] = score[j] + alpha * residual[j]
-        slope[j] = 1.0 + alpha * tau * slope[j]
-        curvature[j] *= alpha * tau * tau

@@ -1,22 +1,33 @@
-"""Gates whose logit is a bent score: h_k = g(s_k) with s_k = b_k' x + c_k, each expert's own.
+"""Gates whose logit is a bent score: h_k = p s_k + alpha a(tau s_k) with s_k = b_k' x + c_k, each expert's own.
 
-A gate of this kind says what g is; value and derivatives follow by the chain rule. The scores are linear, so the
-covariates may be shifted, scaled and mixed.
+A gate of this kind names the activation a and the three numbers. The scores are linear, so the covariates may be
+shifted, scaled and mixed.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from moestat.component import Dims, Gate
 from moestat.coordinates import ColumnMap
 from moestat.data import Block
+from moestat.kernels import jit
+from moestat.kernels.activations import activate, differentiate
 from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
 from moestat.params import Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
+
+
+class Bend(NamedTuple):
+    """What is done to a score: h = straight s + alpha a(tau s), the activation a by its code."""
+
+    code: int
+    straight: float
+    alpha: float
+    tau: float
 
 
 @parameters
@@ -28,14 +39,15 @@ class ScoreParams:
 
 
 class BentScores(Gate):
-    """A gate with the logits g(b_k' x + c_k)."""
+    """A gate with the logits p s_k + alpha a(tau s_k)."""
 
     equivariant: ClassVar[bool] = True
     mixable: ClassVar[bool] = True
 
+    @property
     @abstractmethod
-    def bend(self, score: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
-        """Write g, g' and g'' at the scores of one expert; four different arrays (B,)."""
+    def bend(self) -> Bend:
+        """Activation and numbers."""
 
     def layout(self, dims: Dims) -> Layout:
         return layout_of(ScoreParams, {"expert": dims.n_experts, "feature": dims.n_features})
@@ -47,35 +59,90 @@ class BentScores(Gate):
         return self.columns(layout)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        self._bent(local, block, out)
+        _value(self.bend, local, block.Z, out)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        slopes, _ = self._bent(local, block, np.empty_like(value))
-        for own, slope in zip(out, slopes, strict=True):
-            np.multiply(slope, block.Z, out=own)
-
-    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        slopes, _ = self._bent(local, block, np.empty_like(value))
-        slopes *= weights
-        for own, slope in zip(out, slopes, strict=True):
-            row_dots(slope, block.Z, own)
+        _jac(self.bend, local, block.Z, out)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        _, curvatures = self._bent(local, block, np.empty_like(value))
-        curvatures *= weights
-        for own, curvature in zip(out, curvatures, strict=True):
-            weighted_gram(curvature, block.Z, 1.0, 0, own)
+        _curv(self.bend, local, block.Z, weights, out)
 
-    def _bent(self, local: FloatArray, block: Block, value: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Write g (K, B); g' and g'' (K, B)."""
-        scores, slopes, curvatures = np.empty((3, *value.shape))
-        linear_predictor(local, block.Z, scores)
-        for rows in zip(scores, value, slopes, curvatures, strict=True):
-            self.bend(*rows)
-        return slopes, curvatures
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        _pull(self.bend, local, block.Z, weights, out)
 
     def rescale(self, params: ScoreParams, covariates: ColumnMap) -> ScoreParams:
         return ScoreParams(
             slopes=covariates.slopes(params.slopes),
             intercepts=params.intercepts + covariates.gain(params.slopes),
         )
+
+
+# --------------------------------------------------------------------------------------- kernels
+
+
+@jit
+def _value(bend: Bend, local: FloatArray, Z: FloatArray, V: FloatArray) -> None:
+    scaled, bent = np.empty(Z.shape[1]), np.empty(Z.shape[1])
+    linear_predictor(local, Z, V)
+    for k in range(V.shape[0]):
+        v = V[k]
+        for j in range(v.size):
+            scaled[j] = bend.tau * v[j]
+        activate(bend.code, scaled, bent)
+        for j in range(v.size):
+            v[j] = bend.straight * v[j] + bend.alpha * bent[j]
+
+
+@jit
+def _derivatives(
+    bend: Bend, own: FloatArray, Z: FloatArray, score: FloatArray, slope: FloatArray, turn: FloatArray
+) -> None:
+    """First and second derivative of one expert's logit in its score; score (1, B) is scratch."""
+    value = np.empty(Z.shape[1])
+    linear_predictor(own, Z, score)
+    s = score[0]
+    for j in range(s.size):
+        s[j] *= bend.tau
+    differentiate(bend.code, s, value, slope, turn)
+    first = bend.alpha * bend.tau
+    second = first * bend.tau
+    for j in range(s.size):
+        slope[j] = bend.straight + first * slope[j]
+        turn[j] *= second
+
+
+@jit
+def _jac(bend: Bend, local: FloatArray, Z: FloatArray, J: FloatArray) -> None:
+    B = Z.shape[1]
+    score, slope, turn = np.empty((1, B)), np.empty(B), np.empty(B)
+    for k in range(local.shape[0]):
+        _derivatives(bend, local[k : k + 1], Z, score, slope, turn)
+        for u in range(Z.shape[0]):
+            z = Z[u]
+            o = J[k, u]
+            for j in range(B):
+                o[j] = slope[j] * z[j]
+
+
+@jit
+def _pull(bend: Bend, local: FloatArray, Z: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+    B = Z.shape[1]
+    score, slope, turn = np.empty((1, B)), np.empty(B), np.empty(B)
+    for k in range(local.shape[0]):
+        c = weights[k]
+        _derivatives(bend, local[k : k + 1], Z, score, slope, turn)
+        for j in range(B):
+            slope[j] *= c[j]
+        row_dots(slope, Z, out[k])
+
+
+@jit
+def _curv(bend: Bend, local: FloatArray, Z: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+    B = Z.shape[1]
+    score, slope, turn = np.empty((1, B)), np.empty(B), np.empty(B)
+    for k in range(local.shape[0]):
+        c = weights[k]
+        _derivatives(bend, local[k : k + 1], Z, score, slope, turn)
+        for j in range(B):
+            turn[j] *= c[j]
+        weighted_gram(turn, Z, 1.0, 0, out[k])

@@ -17,10 +17,9 @@ from typing import ClassVar
 import numpy as np
 
 from moestat.data import Block, Schema
-from moestat.gates.scores import BentScores, ScoreParams
+from moestat.gates.scores import Bend, BentScores, ScoreParams
 from moestat.gates.translated import log_mass
-from moestat.kernels import jit
-from moestat.kernels.vmath import vexp, vlog
+from moestat.kernels.activations import SOFTPLUS
 from moestat.params import Layout
 from moestat.typing import FloatArray
 
@@ -39,8 +38,9 @@ class Sigmoid(BentScores):
 
     name: ClassVar[str] = "sigmoid"
 
-    def bend(self, score: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
-        _bend(score, value, slope, curvature)
+    @property
+    def bend(self) -> Bend:
+        return Bend(SOFTPLUS, 0.0, -1.0, -1.0)  # log s(z) = -log(1 + exp(-z))
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> ScoreParams:
         # the likeliest expert is on with probability one half: nobody starts on a plateau
@@ -49,16 +49,3 @@ class Sigmoid(BentScores):
         return ScoreParams(
             slopes=np.zeros(layout.index("slopes").shape), intercepts=np.log(switched) - np.log1p(-switched)
         )
-
-
-@jit
-def _bend(score: FloatArray, value: FloatArray, slope: FloatArray, curvature: FloatArray) -> None:
-    """log s(z), its slope 1 - s(z) and its curvature -s(z) (1 - s(z))."""
-    for j in range(score.size):
-        z = score[j]
-        e = vexp(-abs(z))
-        large = 1.0 / (1.0 + e)
-        small = e * large
-        value[j] = 0.5 * (z - abs(z)) - vlog(1.0 + e)
-        slope[j] = small if z >= 0.0 else large
-        curvature[j] = -small * large

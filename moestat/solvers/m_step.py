@@ -182,12 +182,30 @@ def _move_inside(
     """
     here, lower, upper = theta[part], problem.lower[part], problem.upper[part]
     movable = problem.movable(theta, score)[part]
+    information = _without_curved(problem, theta, information, part)
     while True:
         move = newton_move(information, score[part], movable)
         across = ((here <= lower) & (move < 0)) | ((here >= upper) & (move > 0))
         if not across.any():
             return move
         movable = movable & ~across
+
+
+def _without_curved(problem: Problem, theta: FloatArray, information: FloatArray, part: slice) -> FloatArray:
+    """The information of one part, projected to where steps change the density.
+
+    Where equal densities lie on a curve, the information sees the curve's bend, and would have a step go along it: the
+    length of a vector of which only the direction counts would end at zero. Along straight ones it vanishes by itself.
+    """
+    outside = np.ones(theta.size, dtype=bool)
+    outside[part] = False
+    aside = problem.invariances(theta, problem.free & ~outside)[:, part]
+    seen = np.abs(aside @ information).max(axis=1, initial=0.0) > 1e-10 * np.abs(information).max(initial=0.0)
+    if not seen.any():
+        return information
+    onto = np.eye(len(information)) - aside.T @ aside
+    projected: FloatArray = onto @ information @ onto
+    return projected
 
 
 def newton_move(information: FloatArray, score: FloatArray, movable: BoolArray) -> FloatArray:

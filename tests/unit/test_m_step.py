@@ -162,7 +162,13 @@ def test_an_information_that_knows_nothing_moves_nothing():
 def test_what_would_cross_its_bound_stays_and_the_rest_is_solved_again():
     """The first score points inside, but the second's pull sends it out: on the edge, Newton's move is 1 / 1."""
     information, score = np.array([[1.0, 0.9], [0.9, 1.0]]), np.array([0.1, 1.0])
-    ends = SimpleNamespace(lower=np.zeros(2), upper=np.full(2, np.inf), movable=lambda theta, s: np.full(2, True))
+    ends = SimpleNamespace(
+        lower=np.zeros(2),
+        upper=np.full(2, np.inf),
+        free=np.full(2, True),
+        movable=lambda theta, s: np.full(2, True),
+        invariances=lambda theta, movable: np.zeros((0, 2)),
+    )
     np.testing.assert_array_equal(_move_inside(ends, np.array([0.0, 3.0]), score, information, slice(0, 2)), [0.0, 1.0])
     free = _move_inside(ends, np.array([9.0, 9.0]), score, information, slice(0, 2))
     np.testing.assert_allclose(free, np.linalg.solve(information, score))
