@@ -79,6 +79,10 @@ class Component(ABC):
             directions[:, own] = relations
         return out.reshape(-1, layout.size)
 
+    def coordinates(self, moments: Affine) -> Affine:
+        """What `rescale` can follow of a shift and scale of the covariates: all of it, none, or a scale alone, say."""
+        return moments if self.equivariant else Affine.identity(moments.size)
+
     def bind(self, layout: Layout) -> Self:
         """The component as passes use it: told its layout, should its functions need more than ``local``."""
         return self

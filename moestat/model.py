@@ -219,8 +219,7 @@ class MixtureOfExperts:
     def _unmixed(self, source: BlockSource, bounded: Sequence[str]) -> tuple[Coordinates, dict[str, bool]]:
         """Shifts and scales of single columns, and whether the experts' and the gate's are about their means."""
         schema, moments = source.schema, source.moments
-        X = _affine(moments.X) if self.expert.equivariant else Affine.identity(moments.X.size)
-        Z = _affine(moments.Z) if self.gate.equivariant else Affine.identity(moments.Z.size)
+        X, Z = self.expert.coordinates(_affine(moments.X)), self.gate.coordinates(_affine(moments.Z))
         y = moments.y if self.expert.scales_response else Affine.identity(moments.y.size)
         astray = self._astray(schema, Coordinates(X, Z, y)) | self._entangled(schema, Coordinates(X, Z, y), bounded)
         if "gate" in astray:

@@ -29,6 +29,9 @@ from moestat.kernels.linear import weighted_gram
 from moestat.params import Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
 
+#: Largest distance of a starting centre from the middle of all, in logits.
+START_REACH = 2.0
+
 
 @parameters
 class LaplaceParams:
@@ -53,7 +56,7 @@ class Laplace(Translated):
     arXiv 2402.03226.
     """
 
-    smoothing: float = 0.1
+    smoothing: float = 0.01
 
     name: ClassVar[str] = "laplace"
 
@@ -88,10 +91,15 @@ class Laplace(Translated):
         _pull(local, block.Z, self.smoothing**2, weights, out)
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> LaplaceParams:
-        places = (resp @ block.Z[1:].T + 1e-3 * (block.weight @ block.Z[1:].T)) / (
-            resp.sum(axis=1, keepdims=True) + 1e-3 * block.weight.sum()
+        # a little of every row keeps a centre that has none among them
+        share = resp + 1e-3 * block.weight / len(resp)
+        centres = share @ block.Z[1:].T / share.sum(axis=1, keepdims=True)
+        # log odds are at most the distance between centres: a gate that starts as a step stays one
+        middle = centres.mean(axis=0)
+        reach = np.linalg.norm(centres - middle, axis=1).max()
+        return LaplaceParams(
+            intercepts=log_mass(resp), centres=middle + (centres - middle) * min(1.0, START_REACH / max(reach, 1e-300))
         )
-        return LaplaceParams(intercepts=log_mass(resp), centres=places)
 
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         return {"common shift of the gate's intercepts": layout.index("intercepts")}

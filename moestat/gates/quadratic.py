@@ -9,7 +9,7 @@ monomial gate has none of it.                         [Akbarian, Nguyen, Han and
 A_k is symmetric and held by its distinct entries A_uv, u >= v, in the order (1,1), (2,1), (2,2), (3,1), ...: an entry
 off the diagonal is the matrix's own, and enters twice, as 2 A_uv x_u x_v. The logits are linear in known features, so
 one translation per feature changes no weight. A shift of the covariates turns squares into slopes: the polynomial
-gate can follow, the monomial gate keeps the origin that it is given, as a part of the model.
+gate can follow, the monomial gate keeps the origin that it is given, as a part of the model, and follows a scale.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from scipy.linalg import null_space
 
 from moestat.component import Dims
-from moestat.coordinates import ColumnMap
+from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gates.translated import Translated, log_mass, shifts_of
@@ -127,17 +127,23 @@ class Quadratic(Translated):
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         return shifts_of(layout.index("intercepts"), self._coefficients(layout), "coefficient on feature")
 
+    def coordinates(self, moments: Affine) -> Affine:
+        return moments if self.linear else moments.without_location()
+
     def rescale(self, params: Any, covariates: ColumnMap) -> Any:
-        if not self.linear:
-            raise InputError("the monomial quadratic gate is not equivariant; it keeps raw covariates.")
         A = _matrices(params.quadratic)
-        half = covariates.slopes(A)  # one side of every form carried, then the other
+        half, gain = covariates.slopes(A), covariates.gain(A)  # one side of every form carried, then the other
         lower = np.tril_indices(A.shape[1])
-        return QuadraticParams(
-            intercepts=params.intercepts + covariates.gain(params.slopes) + covariates.gain(covariates.gain(A)),
-            slopes=covariates.slopes(params.slopes) + 2.0 * covariates.slopes(covariates.gain(A)),
-            quadratic=covariates.slopes(half.swapaxes(1, 2))[:, lower[0], lower[1]],
-        )
+        quadratic = covariates.slopes(half.swapaxes(1, 2))[:, lower[0], lower[1]]
+        if self.linear:
+            return QuadraticParams(
+                intercepts=params.intercepts + covariates.gain(params.slopes) + covariates.gain(gain),
+                slopes=covariates.slopes(params.slopes) + 2.0 * covariates.slopes(gain),
+                quadratic=quadratic,
+            )
+        if gain.any() or not isinstance(covariates, Affine) or covariates.location.any():
+            raise InputError("the monomial quadratic gate is not equivariant: it has an origin, which cannot be moved.")
+        return MonomialParams(intercepts=params.intercepts, quadratic=quadratic)
 
 
 def _matrices(entries: FloatArray) -> FloatArray:

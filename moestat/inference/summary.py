@@ -82,7 +82,11 @@ def _groups(results: Results) -> list[tuple[str, list[str]]]:
     K, masses = results.model.n_experts, results.certificate.optimum.masses
     experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
     against = "" if _shows_reference(results) else f" against expert {K}"
-    titles = {f"gate[{k}]": f"Gate: log odds of expert {k}{against}" for k in range(1, K)}
+    # coefficients of linear logits are log odds; a centre or a direction is what it is
+    odds = results.model.gate.known_features
+    titles = {
+        f"gate[{k}]": f"Gate: log odds of expert {k}{against}" if odds else f"Gate: expert {k}" for k in range(1, K)
+    }
     titles |= {f"gate[{K}]": f"Gate: expert {K}", "gate": "Gate: all experts"}
     titles |= {f"expert[{k}]": f"Expert {k}: {text}" for k, text in enumerate(experts, start=1)}
     titles |= {"expert": "All experts"}
