@@ -27,6 +27,7 @@ from sklearn.utils import estimator_checks as checks
 import moestat as ms
 from moestat.errors import InputError, SeparationWarning
 from moestat.estimators import N_STARTS, MoEClassifier, MoERegressor, _laid_out_as, _seed
+from moestat.gates import GATES
 
 ROOT = Path(__file__).parents[2]
 ETHANOL, VOTERS = ms.datasets.load("ethanol"), ms.datasets.load("anes96")
@@ -64,13 +65,15 @@ def fitted(kind, **settings):
 # ------------------------------------------------------------------------------------ scikit-learn's checks
 def named(estimator, check):
     words = [type(estimator).__name__, f"K={estimator.n_experts}", check.func.__name__.removeprefix("check_")]
-    return pytest.param(estimator, check, id="-".join([*words, *map(str, check.keywords.values())]))
+    words, marks = (words, ()) if estimator.gate == "softmax" else ([*words, estimator.gate], pytest.mark.slow)
+    return pytest.param(estimator, check, id="-".join([*words, *map(str, check.keywords.values())]), marks=marks)
 
 
 def all_checks():
-    """At default settings, and with one and three experts."""
+    """At default settings, with one and three experts, and with every gate."""
     for kind in BOTH:
-        for estimator in (kind(), kind(1), kind(3, n_starts=2)):
+        others = [kind(gate=gate, n_starts=1) for gate in GATES if gate != "softmax"]
+        for estimator in (kind(), kind(1), kind(3, n_starts=2), *others):
             for _, check in checks.estimator_checks_generator(estimator):
                 if check.func.__name__ != NEEDS_ARRAY_API:
                     yield named(estimator, check)

@@ -1,0 +1,102 @@
+"""Laplace gate: its limits, its centres, and covariates in any units."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import moestat as ms
+from moestat.errors import InputError, NotIdentifiedWarning, SeparationWarning
+from moestat.gates import Laplace
+from tests.unit.draws import normal
+
+
+def weights(gate, Z, **gate_params):
+    K, d = len(gate_params["intercepts"]), Z.shape[1]
+    model = ms.MixtureOfExperts(gate=gate, n_experts=K)
+    expert = {"intercepts": np.zeros(K), "slopes": np.zeros((K, d)), "variances": np.ones(K)}
+    return model.gate_weights(model.params(gate=gate_params, expert=expert), Z)
+
+
+def two_lines(x, seed=1, slope=2.0):
+    """Two lines over the standardised covariate, the first more often on the right."""
+    w = (x - x.mean()) / x.std()
+    rng = np.random.default_rng(seed)
+    first = rng.random(x.size) < 1 / (1 + np.exp(-slope * w))
+    return np.where(first, 1 + w, -1 - w) + 0.5 * rng.standard_normal(x.size)
+
+
+def test_far_centres_make_a_linear_gate():
+    """Centres t u_k with |u_k| = 1 and intercepts b_k + t: softmax with slopes u_k, up to O(1 / t)."""
+    Z, b = normal(50, 3, seed=1), np.array([0.3, -0.2, 0.0])
+    u = normal(3, 3, seed=2)
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    linear = weights("softmax", Z, intercepts=b, slopes=u)
+    gaps = [np.abs(weights("laplace", Z, intercepts=b + t, centres=t * u) - linear).max() for t in (1e3, 1e6)]
+    assert gaps[0] < 1e-2
+    assert gaps[1] < 1e-5
+
+
+def test_smoothing_changes_no_logit_by_more_than_itself():
+    """By all of it at the centre, by its square over twice the distance far out."""
+    Z = np.array([[0.0], [3.0]])
+    h = np.log(weights(Laplace(smoothing=0.1), Z, intercepts=np.zeros(2), centres=[[0.0], [30.0]]))
+    sharp = np.log(weights(Laplace(smoothing=1e-12), Z, intercepts=np.zeros(2), centres=[[0.0], [30.0]]))
+    np.testing.assert_allclose(
+        (h - sharp)[:, 1] - (h - sharp)[:, 0], [0.1 - 0.01 / 60, 0.01 / 6 - 0.01 / 54], rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize("bad", [0.0, -0.1, np.inf, np.nan, "0.1", True, None])
+def test_smoothing_must_be_a_length(bad):
+    with pytest.raises(InputError, match="smoothing must be a finite number larger than 0"):
+        Laplace(smoothing=bad)
+
+
+def test_without_covariates_there_is_no_distance():
+    with pytest.raises(InputError, match=r"the laplace gate measures distances.*gate='softmax'"):
+        ms.fit(ms.MixtureOfExperts(gate="laplace"), None, normal(20, seed=1))
+
+
+def test_a_centre_with_all_rows_on_one_side_is_called_flat():
+    """Centres far outside on both sides make logits linear: centres and intercepts trade off."""
+    x = np.random.default_rng(5).uniform(-1.5, 1.5, 900)
+    rng = np.random.default_rng(6)
+    first = rng.random(x.size) < 1 / (1 + np.exp(-4.0 * x))  # steeper than the 2 that this gate reaches
+    y = np.where(first, 3 + x, -3 - x) + 0.3 * rng.standard_normal(x.size)
+    model = ms.MixtureOfExperts(gate="laplace")
+    with pytest.warns((NotIdentifiedWarning, SeparationWarning)):
+        results = ms.fit(
+            model,
+            x,
+            y,
+            start=model.params(
+                gate={"intercepts": [0.0, 0.0], "centres": [[8.0], [-8.0]]},
+                expert={"intercepts": [3.0, -3.0], "slopes": [[1.0], [-1.0]], "variances": [0.1, 0.1]},
+            ),
+        )
+    assert results.certificate.status in (ms.Status.FLAT_MAXIMUM, ms.Status.RUNAWAY)
+    said = " ".join(results.certificate.optimum.flat + results.certificate.optimum.runaway)
+    assert "gate[1].x1" in said
+    assert "expert" not in said
+    assert "not available" in results.summary().as_text()
+
+
+def test_a_shift_of_the_covariates_moves_the_centres():
+    X = 2.0 * normal(300, seed=3)
+    y = two_lines(X)
+    here, there = (ms.fit(ms.MixtureOfExperts(gate="laplace"), x, y, n_starts=6) for x in (X, X + 1950.0))
+    assert there.llf == pytest.approx(here.llf, abs=1e-6)
+    np.testing.assert_allclose(there.params.gate.centres - 1950.0, here.params.gate.centres, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.ConvergenceWarning")
+@pytest.mark.parametrize("scale", [1e-4, 25.0, 2e4])
+def test_in_any_units_the_fit_is_no_worse_than_without_covariates(scale):
+    """Equal centres make constant weights, so that this gate holds the constant one."""
+    x = 3.0 * scale + scale * normal(400, seed=4)
+    y = two_lines(x)
+    laplace = ms.fit(ms.MixtureOfExperts(gate="laplace"), x, y)
+    constant = ms.fit(ms.MixtureOfExperts(), x, y, np.zeros((x.size, 0)))
+    assert laplace.llf > constant.llf - 1e-6
+    assert laplace.certificate.optimum.fine_gradient < 1e-8

@@ -1,0 +1,49 @@
+"""Non-linear residual gate: its linear cases, its settings, its invariances."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import moestat as ms
+from moestat.component import Dims
+from moestat.errors import InputError
+from moestat.gates import NoRGa
+from tests.unit.draws import normal
+
+
+def fit(gate):
+    X = normal(240, 1, seed=1)
+    y = np.where(normal(240, seed=2) < 2 * X[:, 0], 2 + X[:, 0], -2 - X[:, 0]) + 0.3 * normal(240, seed=3)
+    return ms.fit(ms.MixtureOfExperts(gate=gate), X, y, n_starts=4)
+
+
+@pytest.mark.parametrize(
+    ("gate", "factor"), [(NoRGa(alpha=0), 1.0), (NoRGa(activation="identity", alpha=0.5, tau=3.0), 2.5)]
+)
+def test_a_linear_residual_is_the_softmax_gate(gate, factor):
+    """With slopes times 1 + alpha tau."""
+    ours, plain = fit(gate), fit("softmax")
+    assert ours.llf == pytest.approx(plain.llf, abs=1e-8)
+    np.testing.assert_allclose(factor * ours.params.gate.slopes, plain.params.gate.slopes, rtol=1e-5)
+    assert ours.certificate.optimum.invariances == plain.certificate.optimum.invariances == 2
+
+
+def test_a_bent_residual_has_no_invariance():
+    gate = NoRGa()
+    layout = gate.layout(Dims(3, 2))
+    assert len(gate.invariances(layout, np.ones(layout.size))[0]) == len(gate.pinned(layout)) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"activation": "thanh"}, r"activation must be one of \['identity'.*Did you mean 'tanh'"),
+        ({"alpha": -1.0}, "alpha must be a finite number at least 0; got -1.0"),
+        ({"tau": 0.0}, "tau must be a finite number larger than 0; got 0.0"),
+        ({"tau": "one"}, "tau must be a finite number"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        NoRGa(**settings)
