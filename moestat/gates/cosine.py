@@ -98,6 +98,9 @@ class Cosine(Gate):
         lengths = np.linalg.norm(towards, axis=1, keepdims=True)
         own_axis = np.eye(towards.shape[1])[np.arange(len(towards)) % towards.shape[1]]
         slopes = np.where(lengths > 1e-8, towards / np.where(lengths > 1e-8, lengths, 1.0), own_axis)
+        t1 = self._added[0]
+        if t1 > 0:  # well inside the ball: |s_k| starts at a half, and may grow to ten
+            return CosineParams(slopes=0.05 * t1 * slopes, intercepts=log_mass(resp), temperature=np.array(0.1 / 1.05))
         return CosineParams(slopes=slopes, intercepts=log_mass(resp), temperature=np.array(2.0))
 
     # ------------------------------------------------------------------------------- logits

@@ -33,10 +33,6 @@ TRUTHS = {
     "norga": {"intercepts": [0.3, -0.3], "slopes": [[0.8, 0.0], [-0.4, 0.5]]},
 }
 
-#: Of a hundred data sets, how many may end at no certified maximum. Sigmoid: where every score is far below zero the
-#: gate is a softmax gate, so that some samples are described best at infinity.
-UNCERTIFIED = {"sigmoid": 35, "laplace": 5}
-
 
 def rows_of(gate: str, seed: int, n: int = ROWS):
     """A model, its true parameters, and rows drawn from them."""
@@ -65,19 +61,20 @@ def test_the_fit_is_at_least_as_likely_as_the_truth(gate):
 
 @pytest.mark.parametrize("gate", TRUTHS)
 def test_nearly_all_fits_end_certified(gate):
-    """At a strict maximum, declared directions apart."""
+    """At a strict maximum, declared directions apart: at least 95 of 100."""
     status = [fitted(gate, seed)[0].certificate.status for seed in range(SETS)]
-    assert sum(s is not ms.Status.STRICT_MAXIMUM for s in status) <= UNCERTIFIED.get(gate, 5)
+    assert status.count(ms.Status.STRICT_MAXIMUM) >= 0.95 * SETS
 
 
-@pytest.mark.parametrize("share", [0.1, 0.01])
-def test_smoothing_of_the_laplace_gate_hardly_matters(share):
-    """Against a thousandth of the covariates' spread: log-likelihood by less than it takes to tell two fits apart,
-    centres by less than half a standard error."""
+@pytest.mark.parametrize(("share", "most"), [(0.1, 0.3), (0.01, 0.01)])
+def test_smoothing_of_the_laplace_gate_hardly_matters(share, most):
+    """Against a thousandth of the covariates' spread: by less than a log-likelihood can tell, and centres by less than a
+    quarter of their standard error."""
     for seed in range(20):
         _, _, X, y = rows_of("laplace", seed)
         spread = X.std()
         fine, coarse = (ms.fit(ms.MixtureOfExperts(gate=Laplace(smoothing=s * spread)), X, y) for s in (0.001, share))
-        if not (fine.certificate.trusted and coarse.certificate.trusted):
-            continue
-        assert abs(fine.llf - coarse.llf) < 10 * share
+        assert abs(fine.llf - coarse.llf) < most
+        error = fine.bse[[f"gate[{k}].{x}" for k in (1, 2) for x in ("x1", "x2")]].to_numpy()
+        apart = np.abs(fine.params.gate.centres - coarse.params.gate.centres).ravel()
+        assert (apart < 0.25 * error).all()
