@@ -7,11 +7,14 @@ logit has a kink at its centre. The root smooths the kink, and lowers a logit by
 at a distance r beyond.
 
 A unit of distance is a unit of log odds, so the covariates' units are part of the model, and eps is a number of
-logits. On samples of 600 rows from such gates, a tenth of the covariates' standard deviation moves the fitted
-log-likelihood by at most 0.11 and the centres by a tenth of their standard error against a thousandth of it; a hundredth
-moves them by 0.001 and a thousandth. Centres far away make a linear gate: with c_k = t u_k, |u_k| = 1, and intercepts b_k + t, the logits tend to
-u_k' x + b_k. Only a common shift of the intercepts changes no weight. A centre that has all rows on one side of it
-in one dimension is another matter: there the distance is linear, and only b_k - c_k or b_k + c_k is determined.
+logits. On samples of 600 rows from such gates, eps of a tenth of the covariates' standard deviation moves the fitted
+log-likelihood by at most 0.11 and the centres by at most a tenth of their standard error, compared with a thousandth
+of it; eps of a hundredth moves them by 0.001 and a thousandth.
+
+Centres far away make a linear gate: with c_k = t u_k, |u_k| = 1, and intercepts b_k + t, the logits tend to
+u_k' x + b_k as t grows. Only a common shift of the intercepts changes no weight. A centre that has all rows on one
+side of it in one dimension is another matter: there the distance is linear, and only b_k - c_k or b_k + c_k is
+determined.
 """
 
 from __future__ import annotations

@@ -68,8 +68,7 @@ def test_nearly_all_fits_end_certified(gate):
 
 @pytest.mark.parametrize(("share", "most"), [(0.1, 0.3), (0.01, 0.01)])
 def test_smoothing_of_the_laplace_gate_hardly_matters(share, most):
-    """Against a thousandth of the covariates' spread: by less than a log-likelihood can tell, and centres by less than a
-    quarter of their standard error."""
+    """Against a thousandth of the covariates' spread: centres move by less than a quarter of their standard error."""
     for seed in range(20):
         _, _, X, y = rows_of("laplace", seed)
         spread = X.std()
