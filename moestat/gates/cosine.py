@@ -47,8 +47,8 @@ class CosineParams:
 class Cosine(Gate):
     """Weights by the angle between the covariates and a direction.
 
-    Angles have an origin: covariates stay as they are given. Centre them first, and bring them to like scales; seen from
-    far away, as years are from the year 0, all rows lie in one direction.
+    Angles have an origin: covariates stay as they are given. Centre them first, and bring them to like scales; seen
+    from far away, as years are from the year 0, all rows lie in one direction.
 
     Parameters
     ----------
