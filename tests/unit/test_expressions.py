@@ -151,7 +151,7 @@ class Picky(Softmax):
         ("topk(laplac)", r"'laplac' is no gate; known are .* Did you mean 'laplace'\?"),
         ("topk(nothing(1))", r"gate must be one of .*; got 'nothing'"),
         ("laplace(smoothness=1)", r"laplace has no setting 'smoothness'; its settings are smoothing\. Did you mean"),
-        ("softmax(1)", r"softmax: too many positional arguments; it has no settings"),
+        ("entmax(1)", r"entmax: too many positional arguments; it has no settings"),
         ("laplace(1, smoothing=2)", r"laplace: multiple values for argument 'smoothing'"),
         ("topk", r"topk: missing a required argument: 'inner'; its settings are inner, n_active"),
         ("hierarchical(softmax, softmax, (2,), outer_width=3)", r"hierarchical has no setting 'outer_width'"),
@@ -176,7 +176,7 @@ class Picky(Softmax):
         ("-" * 1900 + "1", "gate"),
         ("topk(" * 380 + ")" * 90, "gate"),
         ("s" * (MAX_LENGTH + 1), f"gate must be an expression of at most {MAX_LENGTH} characters"),
-        ("picky(level='high')", r"picky does not take these settings \(.*\); its settings are level"),
+        ("picky(level='high')", r"picky does not take these settings \(.*\); its settings are transform, level"),
     ],
 )
 def test_refused(text, message):
