@@ -15,7 +15,8 @@ Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy. 
 they are used. V may be -inf where an expert is switched off; J is written in full and finite all the same,
 and a wrapper that masks values computes its inner values again where it needs them. Positions repeated
 within a row of ``columns`` are padding, with derivative zero. A gate whose weights couple the experts lists
-all its parameters in every row.
+all its parameters in every row. What `curv` and `pull` sum for experts with equal rows of ``columns`` may
+stand with any one of them: only totals by position are read.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.kernels.linear import contract, pull_linear
 from moestat.params import Layout
-from moestat.typing import FloatArray, IntArray
+from moestat.typing import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,46 @@ class Dims:
     n_features: int
     n_responses: int = 1
     n_classes: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Dilation:
+    """A change of a gate's parameters that multiplies all logits by e^t, up to a term common to all experts.
+
+    Where ``scaled`` (P,) it takes theta to e^t theta, elsewhere to theta + t shift.
+    """
+
+    scaled: BoolArray
+    shift: FloatArray
+
+    @staticmethod
+    def linear(size: int) -> Dilation:
+        """That of logits that are linear in all parameters."""
+        return Dilation(np.ones(size, dtype=bool), np.zeros(size))
+
+    def direction(self, theta: FloatArray) -> FloatArray:
+        """Its tangent (P,) at t = 0."""
+        return np.where(self.scaled, theta, self.shift)
+
+    def apply(self, theta: FloatArray, t: float) -> FloatArray:
+        """Parameters whose logits are e^t times those of theta."""
+        return np.where(self.scaled, np.exp(t) * theta, theta + t * self.shift)
+
+    def embedded(self, size: int, start: int) -> Dilation:
+        """The same among more parameters, of which these begin at ``start``."""
+        scaled, shift = np.zeros(size, dtype=bool), np.zeros(size)
+        own = slice(start, start + self.shift.size)
+        scaled[own], shift[own] = self.scaled, self.shift
+        return Dilation(scaled, shift)
+
+
+def by_mass(mass: FloatArray, kinds: IntArray) -> IntArray:
+    """The order by decreasing mass in which every expert takes the place of one of its own kind."""
+    order = np.arange(mass.size)
+    for kind in np.unique(kinds):
+        places = np.flatnonzero(kinds == kind)
+        order[places] = places[np.argsort(-mass[places], kind="stable")]
+    return order
 
 
 class Component(ABC):
@@ -77,7 +118,7 @@ class Component(ABC):
         out = np.zeros((len(predictors), len(relations), layout.size))
         for directions, own in zip(out, predictors, strict=True):
             directions[:, own] = relations
-        return out.reshape(-1, layout.size)
+        return out.reshape(len(predictors) * len(relations), layout.size)
 
     def coordinates(self, moments: Affine) -> Affine:
         """What `rescale` can follow of a shift and scale of the covariates: all of it, none, or a scale alone, say."""
@@ -130,6 +171,8 @@ class Gate(Component):
     normalised: ClassVar[bool] = True
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
+    #: logits have derivatives everywhere; a maximum at a kink has none that vanishes
+    smooth: ClassVar[bool] = True
 
     def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
         """The representative among parameters with equal weights."""
@@ -145,6 +188,27 @@ class Gate(Component):
     def pinned(self, layout: Layout) -> IntArray:
         """Flat positions that `canonical` holds at a constant (zero, say)."""
         return np.zeros(0, dtype=np.int64)
+
+    def dilation(self, layout: Layout) -> Dilation | None:
+        """What multiplies all logits by a positive number, where parameters can."""
+        return None
+
+    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
+        """The relabelling, of those that `permute` makes, with experts by decreasing mass.
+
+        Only experts of the same kind change places. Place j of the new order goes to the old expert ``order[j]``.
+        """
+        return by_mass(mass, kinds) if self.exchangeable else np.arange(mass.size)
+
+    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
+        """Parameters with the weights of relabelled experts; for relabellings that `order` may give."""
+        return layout.permute(theta, order)
+
+    def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
+        """Parameters where one expert has, as nearly as it can, the logits of another: a start for it."""
+        columns, out = self.columns(layout), theta.copy()
+        out[columns[child]] = theta[columns[parent]]
+        return out
 
     def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
         """Gradients (r, P), at canonical parameters, of what `canonical` holds constant: one per invariance.

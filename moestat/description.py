@@ -62,7 +62,7 @@ def _component(value: Any) -> Any:
         return {"component": value.name, "settings": settings}
     if callable(value):  # a function is not stored, only that there was one
         return {"function": getattr(value, "__qualname__", repr(value))}
-    return value
+    return [_component(entry) for entry in value] if isinstance(value, tuple | list) else value
 
 
 def restore_model(described: dict[str, Any]) -> MixtureOfExperts:
@@ -78,6 +78,8 @@ def restore_model(described: dict[str, Any]) -> MixtureOfExperts:
 
 
 def _revive(described: Any, registry: dict[str, Any]) -> Any:
+    if isinstance(described, list):
+        return tuple(_revive(entry, registry) for entry in described)
     if isinstance(described, dict) and "function" in described:
         raise InputError(f"the file's model has the function {described['function']!r} as a setting; pass model=.")
     if not (isinstance(described, dict) and "component" in described):

@@ -440,7 +440,7 @@ class MixtureOfExperts:
         gate = _infer_dims("gate", self.gate, self.n_experts, params.gate)
         expert = _infer_dims("expert", self.expert, self.n_experts, params.expert)
         features = tuple(f"x{i + 1}" for i in range(expert.n_features))
-        same = gate.n_features == expert.n_features
+        same = gate.n_features == expert.n_features or _is_blind(self.gate, self.n_experts)
         gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))
         classes = tuple(range(expert.n_classes)) if self.expert.categorical else None
         return Schema(features, gate_features, ("y",), classes)
@@ -599,10 +599,11 @@ def _leaves(path: str, layout: Layout, given: Any) -> Iterator[tuple[str, Slot, 
 def _members(path: str, layout: Layout, given: Any) -> list[Any]:
     """The entries of a layout: fields by name, or one record per expert."""
     names = [name for name, _ in layout.entries]
-    if names[0].isdigit():
+    if names and names[0].isdigit():
         given = getattr(given, "members", given)
         if not isinstance(given, tuple | list) or len(given) != len(names):
-            raise InputError(f"{path} must be a tuple of {len(names)} records, one per expert; got {given!r}.")
+            each = "expert" if path.endswith("expert") else path.rpartition(".")[2]
+            raise InputError(f"{path} must be a tuple of {len(names)} records, one per {each}; got {given!r}.")
         return list(given)
     if isinstance(given, Mapping):
         if set(given) != set(names):
@@ -612,6 +613,12 @@ def _members(path: str, layout: Layout, given: Any) -> list[Any]:
     if missing:
         raise InputError(f"{path} must have the fields {names}; a {type(given).__name__} has no {missing}.")
     return [getattr(given, name) for name in names]
+
+
+def _is_blind(component: Component, n_experts: int) -> bool:
+    """Whether no parameter belongs to a covariate: then any number of them will do."""
+    layout = component.layout(Dims(n_experts, 1, 1, 2))
+    return not any({"feature", "pair"} & set(slot.axes) for _, slot, _ in layout.leaves())
 
 
 def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> Dims:

@@ -21,6 +21,9 @@ from moestat.typing import FloatArray, IntArray
 
 T = TypeVar("T")
 
+#: Logarithms of the smallest and the largest positive number.
+LOG_SMALLEST, LOG_LARGEST = -708.0, 709.0
+
 
 # --------------------------------------------------------------------------------------- supports
 @dataclass(frozen=True)
@@ -48,7 +51,14 @@ def _all_positive(x: FloatArray) -> bool:
 
 
 REAL = Support("real", _same, _same, np.ones_like, _all_finite, "must be finite")
-POSITIVE = Support("positive", np.log, np.exp, _same, _all_positive, "must be finite and larger than zero")
+
+
+def _exp(x: FloatArray) -> FloatArray:
+    """exp(x), within the range of double precision: on its way to infinity a parameter stays a number."""
+    return np.exp(x if np.iscomplexobj(x) else np.clip(x, LOG_SMALLEST, LOG_LARGEST))
+
+
+POSITIVE = Support("positive", np.log, _exp, _same, _all_positive, "must be finite and larger than zero")
 
 
 # --------------------------------------------------------------------------------------- records
@@ -297,18 +307,23 @@ def _label(axis: str, position: int, labels: Mapping[str, Sequence[Any]]) -> str
 
 
 def leaf_names(path: str, slot: Slot, labels: Mapping[str, Sequence[Any]]) -> list[str]:
-    """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``gate.inner[1].x2``.
+    """Names of one field's parameters, such as ``gate[1].x1``, ``expert[2].const``, ``gate.group[2][1].x2``.
 
     Experts are numbered from 1. ``labels`` gives the entries of the other axes, ``feature`` and ``class``.
     """
+    names = []
+    for owner, position in zip(leaf_owners(path, slot), np.ndindex(*slot.shape), strict=True):
+        along = zip(slot.axes, position, strict=True)
+        pieces = [owner, *(_label(axis, at, labels) for axis, at in along if axis != "expert")]
+        names.append(".".join(pieces + ([slot.label] if slot.label else [])))
+    return names
+
+
+def leaf_owners(path: str, slot: Slot) -> list[str]:
+    """To whom each of one field's parameters belongs: ``gate[1]``, ``expert[2]``, ``gate.group[2][1]``, ``gate``."""
     head = ""
     for name in path.split(".")[:-1]:
         head += f"[{int(name) + 1}]" if name.isdigit() else f".{name}" if head else name
     one_of_a_tuple = head.endswith("]") and slot.shape[:1] == (1,)  # a member with one expert needs no second number
-    names = []
-    for position in np.ndindex(*slot.shape):
-        at = dict(zip(slot.axes, position, strict=True))
-        number = f"[{at['expert'] + 1}]" if "expert" in at and not one_of_a_tuple else ""
-        pieces = [head + number, *(_label(axis, at[axis], labels) for axis in slot.axes if axis != "expert")]
-        names.append(".".join(pieces + ([slot.label] if slot.label else [])))
-    return names
+    numbered = slot.axes[:1] == ("expert",) and not one_of_a_tuple
+    return [f"{head}[{position[0] + 1}]" if numbered else head for position in np.ndindex(*slot.shape)]

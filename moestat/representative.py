@@ -9,7 +9,7 @@ import numpy as np
 
 from moestat.directions import readable, supported_directions
 from moestat.solvers.problem import Problem
-from moestat.typing import FloatArray
+from moestat.typing import FloatArray, IntArray
 
 
 def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
@@ -20,16 +20,26 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     """
     terms = problem.passes.terms
     theta = _least_norm(problem, theta)
-    ordered = theta
-    if terms.gate.exchangeable and terms.expert.exchangeable:
-        mass = problem.passes.shares(theta).mass
-        relabelled = problem.layout.permute(theta, np.argsort(-mass, kind="stable"))
-        ordered = relabelled if problem.admits(relabelled) else theta
+    relabelled = terms.by_mass(theta, problem.passes.shares(theta).mass)
+    ordered = relabelled if problem.admits(relabelled) else theta
     gate = terms.canonical_gate(ordered)
     moved = np.concatenate([gate, ordered[terms.n_gate :]])
     if problem.admits(moved):
         return moved
-    return _towards(problem, ordered, moved, problem.invariances(ordered, problem.free))
+    straight = _straight(problem, ordered, moved)
+    return _towards(problem, ordered, _as_far(ordered, moved, straight, terms.pinned), straight)
+
+
+def _straight(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatArray:
+    """Invariances among the free parameters that do not turn on the way: a temperature's ray does."""
+    here, there = (problem.passes.terms.invariances(at) for at in (theta, target))
+    return supported_directions(here[(here == there).all(axis=1)], problem.free)
+
+
+def _as_far(theta: FloatArray, target: FloatArray, directions: FloatArray, at: IntArray) -> FloatArray:
+    """The point that these directions lead to and that is nearest to the target in the entries ``at``."""
+    shares = np.linalg.lstsq(directions[:, at].T, (target - theta)[at], rcond=None)[0]
+    return theta + shares @ directions
 
 
 def _least_norm(problem: Problem, theta: FloatArray) -> FloatArray:

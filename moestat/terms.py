@@ -131,6 +131,15 @@ class Terms:
             return ()
         return self.gate.invariances(self.gate_layout, theta[: self.n_gate])[1]
 
+    def by_mass(self, theta: FloatArray, mass: FloatArray) -> FloatArray:
+        """Parameters of the same density with experts by decreasing mass, as far as they may be relabelled."""
+        experts = np.arange(self.n_experts)
+        order = self.gate.order(mass, np.zeros_like(experts) if self.expert.exchangeable else experts)
+        if np.array_equal(order, experts):
+            return theta
+        gate = self.gate.permute(self.gate_layout, theta[: self.n_gate], order)
+        return np.concatenate([gate, self.expert_layout.permute(theta[self.n_gate :], order)])
+
     def tiles(
         self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None, hard: bool = False
     ) -> Iterator[Tile]:

@@ -24,7 +24,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moestat.component import Dims, Gate
+from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gates.translated import log_mass
@@ -186,6 +186,12 @@ class Cosine(Gate):
                 nearer, largest = unit, 1.0
             slopes = nearer / np.linalg.norm(nearer, axis=1, keepdims=True)
         return layout.pack(CosineParams(intercepts=intercepts, slopes=slopes, temperature=params.temperature / largest))
+
+    def dilation(self, layout: Layout) -> Dilation:
+        scaled, shift = np.zeros(layout.size, dtype=bool), np.zeros(layout.size)
+        scaled[layout.index("intercepts")] = True
+        shift[layout.index("temperature")] = -1.0
+        return Dilation(scaled, shift)
 
     def pinned(self, layout: Layout) -> IntArray:
         last, slopes = layout.index("intercepts")[-1:], layout.index("slopes")

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.linalg import null_space
 
-from moestat.component import Dims
+from moestat.component import Dilation, Dims
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
@@ -126,6 +126,9 @@ class Quadratic(Translated):
 
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         return shifts_of(layout.index("intercepts"), self._coefficients(layout), "coefficient on feature")
+
+    def dilation(self, layout: Layout) -> Dilation:
+        return Dilation.linear(layout.size)
 
     def coordinates(self, moments: Affine) -> Affine:
         return moments if self.linear else moments.without_location()

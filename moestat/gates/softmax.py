@@ -18,7 +18,7 @@ from typing import ClassVar
 import numpy as np
 
 from moestat.activations import ACTIVATIONS, activation_named
-from moestat.component import Dims
+from moestat.component import Dilation, Dims
 from moestat.coordinates import ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
@@ -125,6 +125,9 @@ class Softmax(Translated):
 
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate")
+
+    def dilation(self, layout: Layout) -> Dilation:
+        return Dilation.linear(layout.size)
 
     def rescale(self, params: SoftmaxParams, covariates: ColumnMap) -> SoftmaxParams:
         if self.transform is not None:

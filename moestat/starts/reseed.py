@@ -45,17 +45,18 @@ def reseed(problem: Problem, rows: Block, theta: FloatArray, lost: IntArray, rng
     terms = problem.passes.terms
     tile = next(terms.tiles(theta, [rows]))
     resp, density = tile.R.copy(), tile.row.copy()
-    moved = theta.copy()
+    moved, gate = theta.copy(), theta[: terms.n_gate]
     for k in lost:
         near = _neighbourhood(rows, density, terms.n_experts, rng)
         parent = int(resp[:, near].sum(axis=1).argmax())
         resp[:, near] *= 0.1
         resp[k, near] += 0.9 * rows.weight[near]
         density[near] = np.inf  # the next lost expert goes elsewhere
-        moved[terms.gate_columns[k]] = theta[terms.gate_columns[parent]]
+        gate = terms.gate.adopt(terms.gate_layout, gate, int(k), parent)
     fresh = start_from(problem, rows, resp)
     own = terms.expert_columns[lost].ravel()
     moved[own] = fresh[own]
+    moved[: terms.n_gate] = gate
     return problem.admit(moved)
 
 
