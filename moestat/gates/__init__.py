@@ -1,21 +1,53 @@
 """Gates: one file each, registered here by name."""
 
 from moestat.component import Gate
+from moestat.gates.activation import Activation, ActivationParams, HeldActivationParams
+from moestat.gates.adaptive import AdaptiveTemperature, AdaptiveTemperatureParams
+from moestat.gates.constant import Constant, ConstantParams, GivenWeightsParams
 from moestat.gates.cosine import Cosine, CosineParams
+from moestat.gates.hierarchical import GroupParams, Hierarchical, HierarchicalParams
 from moestat.gates.laplace import Laplace, LaplaceParams
 from moestat.gates.norga import NoRGa
 from moestat.gates.quadratic import MonomialParams, Quadratic, QuadraticParams
 from moestat.gates.scores import ScoreParams
 from moestat.gates.sigmoid import Sigmoid
 from moestat.gates.softmax import Softmax, SoftmaxParams
+from moestat.gates.temperature import ConditionalTemperatureParams, Temperature, TemperatureParams
 
-GATES: dict[str, type[Gate]] = {gate.name: gate for gate in (Softmax, Laplace, Quadratic, Cosine, Sigmoid, NoRGa)}
+GATES: dict[str, type[Gate]] = {
+    gate.name: gate
+    for gate in (
+        Softmax,
+        Laplace,
+        Quadratic,
+        Cosine,
+        Sigmoid,
+        NoRGa,
+        Constant,
+        Temperature,
+        AdaptiveTemperature,
+        Activation,
+        Hierarchical,
+    )
+}
 
 __all__ = [
+    "Activation",
+    "ActivationParams",
+    "AdaptiveTemperature",
+    "AdaptiveTemperatureParams",
+    "ConditionalTemperatureParams",
+    "Constant",
+    "ConstantParams",
     "Cosine",
     "CosineParams",
     "GATES",
     "Gate",
+    "GivenWeightsParams",
+    "GroupParams",
+    "HeldActivationParams",
+    "Hierarchical",
+    "HierarchicalParams",
     "Laplace",
     "LaplaceParams",
     "MonomialParams",
@@ -26,4 +58,6 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "SoftmaxParams",
+    "Temperature",
+    "TemperatureParams",
 ]

@@ -1,0 +1,489 @@
+"""Hierarchical gate: experts in groups, a gate over the groups and a gate within each.
+
+    pi_k(x) = omega_g(x) rho_{k|g}(x),    h_k = u_g + v_k - log sum_{l in g} exp(v_l)        for expert k of group g
+
+with logits u of the outer gate, one per group, and v of the group's inner gate. Either may be of any kind, also
+hierarchical itself, so that trees of any depth can be written: softmax-softmax is the model of Jordan and Jacobs
+(1994, sec. 2); softmax-Laplace and Laplace-Laplace are those of Nguyen et al. (2024, arXiv 2410.02935). The outer
+gate's own normaliser is common to all experts and cancels. A group of one expert has no inner gate, and a single
+group no outer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moestat.component import Dilation, Dims, Gate
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, Schema
+from moestat.errors import InputError
+from moestat.gates.constant import Constant, GivenWeightsParams
+from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.kernels import jit, vexp, vlog
+from moestat.kernels.linear import weighted_gram
+from moestat.params import Layout, layout_of, parameters, part
+from moestat.typing import FloatArray, IntArray
+
+#: The gate of one expert: it has no parameters.
+ALONE = Constant(weights=(1.0,))
+
+
+@dataclass(frozen=True)
+class GroupParams:
+    """One record per group, of its inner gate."""
+
+    members: tuple[Any, ...]
+
+
+@parameters
+class HierarchicalParams:
+    """The outer gate's record over the groups, and the records of the groups' own gates."""
+
+    outer: Any = part()
+    group: Any = part()
+
+
+@dataclass(frozen=True)
+class GroupedLayout(Layout):
+    """A layout that knows the sizes of the groups."""
+
+    groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """The outer gate, or a group's inner one: its layout, its place in the flat vector, and its experts."""
+
+    gate: Gate
+    layout: Layout
+    place: slice
+    experts: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Branch:
+    """A group as the bound gate sees it: its gate, its experts, and where its gate's parameters stand among theirs."""
+
+    gate: Gate
+    experts: slice
+    columns: IntArray
+
+
+@dataclass(frozen=True)
+class Hierarchical(Gate):
+    """Weights of groups times weights within groups.
+
+    Parameters
+    ----------
+    outer : Gate
+        Gate over the groups. ``Constant(weights=(0.5, 0.5))`` holds the groups' weights.
+    inner : Gate or tuple of Gate
+        Gate within each group: one kind for all groups, or one gate per group. May be hierarchical.
+    groups : tuple of int, optional
+        Number of experts in each group, in the order of the experts; two groups of nearly equal size when left out.
+
+    References
+    ----------
+    Jordan and Jacobs (1994), Hierarchical mixtures of experts and the EM algorithm, Neural Computation 6.
+    Nguyen et al. (2024), On expert estimation in hierarchical mixture of experts: beyond softmax gating functions,
+    arXiv 2410.02935.
+    """
+
+    outer: Gate = SOFTMAX
+    inner: Gate | tuple[Gate, ...] = SOFTMAX
+    groups: tuple[int, ...] | None = None
+    # of the bound gate: local parameters of the outer gate, and the groups
+    width: int = field(default=0, repr=False, compare=False)
+    branches: tuple[Branch, ...] = field(default=(), repr=False, compare=False)
+
+    name: ClassVar[str] = "hierarchical"
+    exchangeable: ClassVar[bool] = False  # within groups, and groups as wholes: see `order`
+
+    def __post_init__(self) -> None:
+        check_inner(self.name, "outer", self.outer)
+        if isinstance(self.inner, list):
+            object.__setattr__(self, "inner", tuple(self.inner))
+        for gate in self._inner_gates:
+            check_inner(self.name, "inner", gate)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _checked(self.groups))
+            if isinstance(self.inner, tuple) and len(self.inner) != len(self.groups):
+                raise InputError(
+                    f"inner must be one gate, or one for each of the {len(self.groups)} groups; got {len(self.inner)}."
+                )
+
+    @property
+    def _inner_gates(self) -> tuple[Gate, ...]:
+        return self.inner if isinstance(self.inner, tuple) else (self.inner,)
+
+    @property
+    def _all(self) -> tuple[Gate, ...]:
+        return self.outer, *self._inner_gates
+
+    @property
+    def equivariant(self) -> bool:  # type: ignore[override]
+        return all(gate.equivariant for gate in self._all)
+
+    @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return all(gate.mixable for gate in self._all)
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return all(gate.smooth for gate in self._all)
+
+    # ------------------------------------------------------------------------------- parameters
+    def sizes(self, n_experts: int) -> tuple[int, ...]:
+        """Number of experts in each group."""
+        if self.groups is None:
+            n_groups = len(self.inner) if isinstance(self.inner, tuple) else min(2, n_experts)
+            if n_groups > n_experts:
+                raise InputError(f"inner must have at most n_experts={n_experts} gates, one per group; got {n_groups}.")
+            return tuple(len(group) for group in np.array_split(np.arange(n_experts), n_groups))
+        if sum(self.groups) != n_experts:
+            raise InputError(
+                f"groups must add up to n_experts={n_experts}; {self.groups} add up to {sum(self.groups)}. Change "
+                "either of them, or leave groups out for two groups of nearly equal size."
+            )
+        return self.groups
+
+    def _gates(self, sizes: tuple[int, ...]) -> tuple[Gate, tuple[Gate, ...]]:
+        """The gate over the groups and the gates within them; one alone needs none."""
+        each = self.inner if isinstance(self.inner, tuple) else (self.inner,) * len(sizes)
+        inner = tuple(gate if size > 1 else ALONE for gate, size in zip(each, sizes, strict=True))
+        return self.outer if len(sizes) > 1 else ALONE, inner
+
+    def layout(self, dims: Dims) -> Layout:
+        sizes = self.sizes(dims.n_experts)
+        outer, inner = self._gates(sizes)
+        groups = (gate.layout(Dims(size, dims.n_features)) for gate, size in zip(inner, sizes, strict=True))
+        nested = Layout(_record, tuple((str(g), layout) for g, layout in enumerate(groups)))
+        whole = layout_of(HierarchicalParams, {}, outer=outer.layout(Dims(len(sizes), dims.n_features)), group=nested)
+        return GroupedLayout(whole.build, whole.entries, sizes)
+
+    def _parts(self, layout: Layout) -> tuple[Part, tuple[Part, ...]]:
+        """The outer gate, and the inner gates of the groups."""
+        assert isinstance(layout, GroupedLayout)
+        outer, inner = self._gates(layout.groups)
+        top, nested = layout.part("outer"), layout.part("group")
+        layouts = [nested.part(str(g)) for g in range(len(inner))]
+        ends = top.size + np.cumsum([0, *(own.size for own in layouts)])
+        stops = np.cumsum([0, *layout.groups])
+        parts = zip(inner, layouts, pairwise(ends.tolist()), pairwise(stops.tolist()), strict=True)
+        groups = tuple(Part(gate, own, slice(*place), slice(*experts)) for gate, own, place, experts in parts)
+        return Part(outer, top, slice(0, top.size), slice(0, len(inner))), groups
+
+    def columns(self, layout: Layout) -> IntArray:
+        # an expert depends on its group's share of the outer gate, and on all of its group's gate by the normaliser
+        outer, groups = self._parts(layout)
+        own = outer.gate.columns(outer.layout)
+        rows = [np.append(row, np.arange(g.place.start, g.place.stop)) for row, g in zip(own, groups, strict=True)]
+        width = max(row.size for row in rows)
+        padded = np.array([np.pad(row, (0, width - row.size)) for row in rows], dtype=np.int64)
+        return np.repeat(padded, [_size(group) for group in groups], axis=0)
+
+    def predictors(self, layout: Layout) -> IntArray:
+        outer, groups = self._parts(layout)
+        found = [one.gate.predictors(one.layout) + one.place.start for one in (outer, *groups)]
+        rows = [own for own in found if len(own)]
+        return np.concatenate(rows) if rows and self.mixable else super().predictors(layout)
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        return self._each(layout, lambda one: one.gate.null_directions(one.layout, relations))
+
+    def _each(self, layout: Layout, rows: Callable[[Part], FloatArray]) -> FloatArray:
+        """Rows (r, P) of the outer gate and of the groups' gates, each in its place."""
+        outer, groups = self._parts(layout)
+        found = [np.zeros((0, layout.size))]
+        for one in (outer, *groups):
+            if one.layout.size:
+                found.append(np.pad(rows(one), ((0, 0), (one.place.start, layout.size - one.place.stop))))
+        return np.vstack(found)
+
+    def bind(self, layout: Layout) -> Hierarchical:
+        outer, groups = self._parts(layout)
+        width = outer.gate.columns(outer.layout).shape[1]
+        branches = (Branch(g.gate.bind(g.layout), g.experts, width + g.gate.columns(g.layout)) for g in groups)
+        return replace(self, outer=outer.gate.bind(outer.layout), width=width, branches=tuple(branches))
+
+    def coordinates(self, moments: Affine) -> Affine:
+        allowed = [gate.coordinates(moments) for gate in self._all]
+        for each in (moments, moments.without_location()):
+            if all(each.same_as(own) or moments.same_as(own) for own in allowed):
+                return each
+        return Affine.identity(moments.size)
+
+    def rescale(self, params: HierarchicalParams, covariates: ColumnMap) -> HierarchicalParams:
+        def carried(gate: Gate, record: Any) -> Any:
+            return record if isinstance(record, GivenWeightsParams) else gate.rescale(record, covariates)
+
+        members = params.group.members
+        each = self.inner if isinstance(self.inner, tuple) else (self.inner,) * len(members)
+        inner = tuple(carried(gate, member) for gate, member in zip(each, members, strict=True))
+        return HierarchicalParams(outer=carried(self.outer, params.outer), group=GroupParams(inner))
+
+    # ------------------------------------------------------------------------------- logits
+    def _trunk(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
+        """Local parameters and logits (G, B) of the outer gate."""
+        own = np.ascontiguousarray(local[[branch.experts.start for branch in self.branches], : self.width])
+        value = np.empty((len(own), block.weight.size))
+        self.outer.value(own, block, value)
+        return own, value
+
+    @staticmethod
+    def _leaves(branch: Branch, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Local parameters, logits and weights (n, B) of a group's gate."""
+        own = local[branch.experts.start, branch.columns]
+        value = np.empty((len(own), block.weight.size))
+        branch.gate.value(own, block, value)
+        share = np.empty_like(value)
+        _shares(value, share)
+        return own, value, share
+
+    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
+        _, outer = self._trunk(local, block)
+        for row, branch in zip(outer, self.branches, strict=True):
+            leaves = out[branch.experts]
+            branch.gate.value(local[branch.experts.start, branch.columns], block, leaves)
+            _attach(row, leaves)
+
+    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
+        own, logits = self._trunk(local, block)
+        trunk = jacobian(self.outer, own, block, logits)
+        for g, branch in enumerate(self.branches):
+            leaves = out[branch.experts]
+            mine, inner, share = self._leaves(branch, local, block)
+            _centre(jacobian(branch.gate, mine, block, inner), branch.columns, share, leaves)
+            leaves[:, : self.width] = trunk[0 if len(trunk) == 1 else g]
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        # booked on the first expert of each group: the others have the same columns
+        totals = np.stack([weights[branch.experts].sum(axis=0) for branch in self.branches])
+        own, logits = self._trunk(local, block)
+        trunk = pulled(self.outer, own, block, logits, totals)
+        for row, total, branch in zip(trunk, totals, self.branches, strict=True):
+            target = out[branch.experts.start]
+            target[: self.width] += row
+            if branch.columns.size:
+                mine, inner, share = self._leaves(branch, local, block)
+                along = pulled(branch.gate, mine, block, inner, weights[branch.experts] - share * total)
+                np.add.at(target, branch.columns, along)
+
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        totals = np.stack([weights[branch.experts].sum(axis=0) for branch in self.branches])
+        own, logits = self._trunk(local, block)
+        trunk = curved(self.outer, own, block, logits, totals)
+        for bend, total, branch in zip(trunk, totals, self.branches, strict=True):
+            target, columns = out[branch.experts.start], branch.columns
+            target[: self.width, : self.width] += bend
+            if columns.size:
+                mine, inner, share = self._leaves(branch, local, block)
+                along = curved(branch.gate, mine, block, inner, weights[branch.experts] - share * total)
+                np.add.at(target, (columns[:, :, None], columns[:, None, :]), along)
+                _add_variance(jacobian(branch.gate, mine, block, inner), columns, share, -total, self.width, target)
+
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> HierarchicalParams:
+        outer, groups = self._parts(layout)
+        totals = np.stack([resp[one.experts].sum(axis=0) for one in groups])
+        members = (one.gate.start(one.layout, block, resp[one.experts], schema) for one in groups)
+        top = outer.gate.start(outer.layout, block, totals, schema)
+        return HierarchicalParams(outer=top, group=GroupParams(tuple(members)))
+
+    # ------------------------------------------------------------------------------- what is not identified
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        outer, groups = self._parts(layout)
+        return np.concatenate([one.gate.canonical(one.layout, theta[one.place]) for one in (outer, *groups)])
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        outer, groups = self._parts(layout)
+        names = []
+        for g, one in enumerate((outer, *groups)):
+            words = one.gate.invariances(one.layout, theta[one.place])[1]
+            names += [f"{word}, {f'within group {g}' if g else 'over the groups'}" for word in words]
+        return self._each(layout, lambda one: one.gate.invariances(one.layout, theta[one.place])[0]), tuple(names)
+
+    def pinned(self, layout: Layout) -> IntArray:
+        outer, groups = self._parts(layout)
+        return np.concatenate([one.gate.pinned(one.layout) + one.place.start for one in (outer, *groups)])
+
+    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        return self._each(layout, lambda one: one.gate.constraints(one.layout, theta[one.place]))
+
+    def dilation(self, layout: Layout) -> Dilation | None:
+        outer, groups = self._parts(layout)
+        # a single level is a gate of its own; on two, logits within groups and their logarithmic sums grow apart
+        if len(groups) > 1 and any(_size(group) > 1 for group in groups):
+            return None
+        level = groups[0] if len(groups) == 1 else outer
+        own = level.gate.dilation(level.layout)
+        return None if own is None else own.embedded(layout.size, level.place.start)
+
+    # ------------------------------------------------------------------------------- labels
+    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
+        """Experts by decreasing mass within groups, and groups of one structure by decreasing mass."""
+        sizes = self.sizes(mass.size)
+        outer, inner = self._gates(sizes)
+        stops = np.cumsum(sizes)
+        within, structures = [], []
+        for gate, size, stop in zip(inner, sizes, stops, strict=True):
+            own = slice(stop - size, stop)
+            order = gate.order(mass[own], kinds[own])
+            within.append(stop - size + order)
+            structures.append((gate, tuple(kinds[own][order].tolist())))
+        alike = np.array([structures.index(structure) for structure in structures])
+        groups = outer.order(np.array([mass[order].sum() for order in within]), alike)
+        return np.concatenate([within[g] for g in groups])
+
+    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
+        outer, groups = self._parts(layout)
+        starts = np.array([one.experts.start for one in groups])
+        old = np.searchsorted(starts, order[starts], side="right") - 1  # the group whose experts take each place
+        pieces = [outer.gate.permute(outer.layout, theta[outer.place], old)]
+        for one, g in zip(groups, old, strict=True):
+            within = order[one.experts] - starts[g]
+            pieces.append(one.gate.permute(one.layout, theta[groups[g].place], within))
+        return np.concatenate(pieces)
+
+    def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
+        outer, groups = self._parts(layout)
+        starts = [one.experts.start for one in groups]
+        to, of = (int(np.searchsorted(starts, k, side="right")) - 1 for k in (child, parent))
+        one, out = groups[to], theta.copy()
+        if _size(one) == 1:
+            out[outer.place] = outer.gate.adopt(outer.layout, theta[outer.place], to, of)
+            return out
+        # from another group no logits can be had: those of a neighbour give a share of what the own group has
+        model = parent - one.experts.start if to == of else int(child == one.experts.start)
+        own = one.gate.adopt(one.layout, theta[one.place], child - one.experts.start, model)
+        out[one.place] = own
+        return out
+
+
+def _record(**members: Any) -> GroupParams:
+    return GroupParams(tuple(members.values()))
+
+
+def _size(one: Part | Branch) -> int:
+    """Number of experts."""
+    return int(one.experts.stop - one.experts.start)
+
+
+def _checked(groups: Any) -> tuple[int, ...]:
+    entries = tuple(groups) if isinstance(groups, tuple | list) else ()
+    whole = all(isinstance(size, int | np.integer) and not isinstance(size, bool) and size >= 1 for size in entries)
+    if not entries or not whole:
+        raise InputError(
+            f"groups must be whole numbers of at least 1, the sizes of the groups as in (2, 3); got {groups!r}."
+        )
+    return tuple(int(size) for size in entries)
+
+
+# --------------------------------------------------------------------------------------- kernels
+
+
+@jit
+def _log_sum(V: FloatArray, top: FloatArray, total: FloatArray) -> None:
+    """Largest entry of each column of V (n, B), and the sum of exp(V - top); entries may be -inf."""
+    v = V[0]
+    for j in range(top.size):
+        top[j] = v[j]
+        total[j] = 0.0
+    for k in range(1, V.shape[0]):
+        v = V[k]
+        for j in range(top.size):
+            top[j] = max(top[j], v[j])
+    for k in range(V.shape[0]):
+        v = V[k]
+        for j in range(top.size):
+            total[j] += vexp(v[j] - top[j])
+
+
+@jit
+def _attach(outer: FloatArray, V: FloatArray) -> None:
+    """V[k] = outer + V[k] - LSE(V)."""
+    top = np.empty(outer.size)
+    total = np.empty(outer.size)
+    _log_sum(V, top, total)
+    for j in range(top.size):
+        top[j] = outer[j] - (top[j] + vlog(total[j]))
+    for k in range(V.shape[0]):
+        v = V[k]
+        for j in range(top.size):
+            v[j] += top[j]
+
+
+@jit
+def _shares(V: FloatArray, out: FloatArray) -> None:
+    """out = softmax(V) down the columns."""
+    B = V.shape[1]
+    top = np.empty(B)
+    total = np.empty(B)
+    _log_sum(V, top, total)
+    for j in range(B):
+        total[j] = 1.0 / total[j]
+    for k in range(V.shape[0]):
+        v = V[k]
+        o = out[k]
+        for j in range(B):
+            o[j] = vexp(v[j] - top[j]) * total[j]
+
+
+@jit
+def _centre(J: FloatArray, columns: IntArray, share: FloatArray, out: FloatArray) -> None:
+    """out[k] = J[k] at its columns, minus the mean of the J[l] at theirs by the shares; zero elsewhere."""
+    n, B = share.shape
+    shared = J.shape[0] == 1
+    out[:] = 0.0
+    mean = np.zeros((out.shape[1], B))
+    for l in range(n):
+        w = share[l]
+        for a in range(columns.shape[1]):
+            x = J[0 if shared else l, a]
+            m = mean[columns[l, a]]
+            for j in range(B):
+                m[j] += w[j] * x[j]
+    for k in range(n):
+        for a in range(columns.shape[1]):
+            x = J[0 if shared else k, a]
+            o = out[k, columns[k, a]]
+            for j in range(B):
+                o[j] += x[j]
+        for u in range(out.shape[1]):
+            m = mean[u]
+            o = out[k, u]
+            for j in range(B):
+                o[j] -= m[j]
+
+
+@jit
+def _add_variance(
+    J: FloatArray, columns: IntArray, share: FloatArray, total: FloatArray, width: int, out: FloatArray
+) -> None:
+    """Add sum_j total_j Var_l(J_l), the variance by the shares, to out (q, q) at the columns, which begin at width."""
+    n, B = share.shape
+    q = columns.shape[1]
+    shared = J.shape[0] == 1
+    mean = np.zeros((columns.max() + 1 - width, B))
+    gram = np.empty((q, q))
+    w = np.empty(B)
+    for l in range(n):
+        own = J[0 if shared else l]
+        for a in range(q):
+            x = own[a]
+            m = mean[columns[l, a] - width]
+            s = share[l]
+            for j in range(B):
+                m[j] += s[j] * x[j]
+        for j in range(B):
+            w[j] = total[j] * share[l, j]
+        gram[:] = 0.0
+        weighted_gram(w, own, 1.0, 0, gram)
+        for a in range(q):
+            for b in range(q):
+                out[columns[l, a], columns[l, b]] += gram[a, b]
+    weighted_gram(total, mean, -1.0, width, out)

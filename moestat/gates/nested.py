@@ -1,0 +1,53 @@
+"""What gates that hold other gates share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from moestat.component import Gate
+from moestat.data import Block
+from moestat.errors import InputError
+from moestat.gates.softmax import Softmax
+from moestat.typing import FloatArray
+
+#: What a gate holds when nothing is said.
+SOFTMAX = Softmax()
+
+
+def check_inner(holder: str, setting: str, gate: Any) -> None:
+    """Refuse what is no gate, and what has no logits of its own to work on: a joint likelihood."""
+    if not isinstance(gate, Gate):
+        raise InputError(
+            f"{setting} of the {holder} gate must be a gate, such as Softmax(); got {gate!r}. "
+            f"A name is read inside an expression only, as in gate='{holder}(softmax)'."
+        )
+    if not gate.normalised:
+        raise InputError(
+            f"{setting} of the {holder} gate must be a conditional gate; the {gate.name} gate, as it is set, is the "
+            "law of the covariates as well. Use it alone, or in its conditional form."
+        )
+
+
+def jacobian(gate: Gate, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:
+    """J (K, q, B) of a gate, or (1, q, B) where all experts share it."""
+    K, q = local.shape
+    J = np.empty((1 if gate.known_features else K, q, block.weight.size))
+    gate.jac(local, block, value, J)
+    return J
+
+
+def pulled(gate: Gate, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray) -> FloatArray:
+    """sum_i weights[k, i] dV_ki of a gate, (K, q)."""
+    out = np.zeros(local.shape)
+    gate.pull(local, block, value, weights, out)
+    return out
+
+
+def curved(gate: Gate, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray) -> FloatArray:
+    """sum_i weights[k, i] d2 V_ki of a gate, (K, q, q)."""
+    out = np.zeros((*local.shape, local.shape[1]))
+    if not gate.known_features:
+        gate.curv(local, block, value, weights, out)
+    return out

@@ -1,0 +1,368 @@
+"""Temperature: the dense-to-sparse gate.
+
+    h_k(x) = u_k(x) / tau          pi = softmax(h)          [Nie et al. 2021; Nguyen, Akbarian and Ho 2024, eq. (1)]
+
+around the logits u of any inner gate. As tau tends to infinity the weights become equal, as it tends to zero the
+expert with the largest logit takes all. The temperature may depend on the covariates, which is moestat's own form:
+
+    tau(x) = tau_0 exp(a' x).
+
+Where u is homogeneous in its parameters, as a softmax gate's logits are, the parameters (c u, c tau) have the same
+weights for every c > 0. Along this ray the likelihood is exactly flat, and parameters converge more slowly than any
+power of n: only beta / tau is determined. Its representative is tau = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from moestat.component import Dilation, Dims, Gate
+from moestat.coordinates import Affine, ColumnMap
+from moestat.data import Block, Schema
+from moestat.errors import InputError
+from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.kernels import jit, vexp
+from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
+from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
+from moestat.typing import FloatArray, IntArray
+
+
+@parameters
+class TemperatureParams:
+    """The inner gate's record and one temperature tau for all experts."""
+
+    inner: Any = part()
+    temperature: FloatArray = axes(support=POSITIVE, label="temperature")
+
+
+@parameters
+class ConditionalTemperatureParams:
+    """The inner gate's record, the temperature tau_0 at x = 0, and the slopes a (d,) of its logarithm."""
+
+    inner: Any = part()
+    temperature: FloatArray = axes(support=POSITIVE, label="temperature")
+    log_slopes: FloatArray = axes("feature", label="log_temperature")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Parameters of a temperature gate read in three ways.
+
+    Parameters
+    ----------
+    raw : record
+        As they are; where there is a ray, their place on it is arbitrary.
+    ratio : record
+        The point of the ray with tau = 1: slopes and intercepts are beta / tau.
+    unit : record
+        The point of the ray where the inner parameters and tau have Euclidean length one together.
+    """
+
+    raw: Any
+    ratio: Any
+    unit: Any
+
+
+@dataclass(frozen=True)
+class Temperature(Gate):
+    """Weights softmax(u / tau) of an inner gate's logits u.
+
+    Parameters
+    ----------
+    inner : Gate
+        A gate with a conditional law of its own.
+    tau : float, optional
+        The temperature to hold; estimated when left out. A gate with a held temperature has the parameters of its
+        inner gate.
+    depends_on : {"covariates"}, optional
+        tau_0 exp(a'x) in place of one number. For a temperature that depends on the entropy of the weights see
+        `AdaptiveTemperature`.
+
+    References
+    ----------
+    Nie et al. (2021), EvoMoE: an evolutional mixture-of-experts training framework via dense-to-sparse gate,
+    arXiv 2112.14397.
+    Nguyen, Akbarian and Ho (2024), Is temperature sample efficient for softmax Gaussian mixture of experts?,
+    arXiv 2401.13875.
+    """
+
+    inner: Gate = SOFTMAX
+    tau: float | None = None
+    depends_on: str | None = None
+
+    name: ClassVar[str] = "temperature"
+
+    def __post_init__(self) -> None:
+        check_inner(self.name, "inner", self.inner)
+        check_tau(self.tau)
+        if self.depends_on not in (None, "covariates"):
+            raise InputError(
+                f"depends_on must be 'covariates' or None; got {self.depends_on!r}. For a temperature that depends on "
+                "the entropy of the weights use the adaptive_temperature gate."
+            )
+        if self.depends_on is not None and self.tau is not None:
+            raise InputError(f"tau={self.tau!r} holds the temperature, so that it depends on nothing; leave one out.")
+
+    @property
+    def equivariant(self) -> bool:  # type: ignore[override]
+        return self.inner.equivariant
+
+    @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return self.inner.mixable
+
+    @property
+    def exchangeable(self) -> bool:  # type: ignore[override]
+        return self.inner.exchangeable
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return self.inner.smooth
+
+    # ------------------------------------------------------------------------------- parameters
+    def layout(self, dims: Dims) -> Layout:
+        inner = self.inner.layout(dims)
+        if self.tau is not None:
+            return inner
+        record = TemperatureParams if self.depends_on is None else ConditionalTemperatureParams
+        return layout_of(record, {"feature": dims.n_features}, inner=inner)
+
+    def _inner(self, layout: Layout) -> Layout:
+        """Layout of the inner gate, whose parameters come first."""
+        return layout if self.tau is not None else layout.part("inner")
+
+    def _own(self, layout: Layout) -> IntArray:
+        """Flat positions of log tau_0 and of the slopes."""
+        return np.arange(self._inner(layout).size, layout.size)
+
+    def columns(self, layout: Layout) -> IntArray:
+        inner = self.inner.columns(self._inner(layout))
+        return own_columns(inner, shared_columns(len(inner), self._own(layout)))
+
+    def predictors(self, layout: Layout) -> IntArray:
+        inner = self.inner.predictors(self._inner(layout))
+        if self.depends_on is None or not self.mixable:
+            return inner
+        own = self._own(layout)[None]
+        return np.concatenate([inner, own]) if len(inner) else own
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        rows = self.inner.null_directions(self._inner(layout), relations)
+        rows = np.pad(rows, ((0, 0), (0, self._own(layout).size)))
+        if self.depends_on is None or not self.mixable:
+            return rows
+        own = np.zeros((len(relations), layout.size))
+        own[:, self._own(layout)] = relations
+        return np.vstack([rows, own])
+
+    def bind(self, layout: Layout) -> Temperature:
+        return replace(self, inner=self.inner.bind(self._inner(layout)))
+
+    def coordinates(self, moments: Affine) -> Affine:
+        return self.inner.coordinates(moments)
+
+    def rescale(self, params: Any, covariates: ColumnMap) -> Any:
+        if self.tau is not None:
+            return self.inner.rescale(params, covariates)
+        inner = self.inner.rescale(params.inner, covariates)
+        if self.depends_on is None:
+            return replace(params, inner=inner)
+        temperature = params.temperature * np.exp(covariates.gain(params.log_slopes))
+        return replace(params, inner=inner, temperature=temperature, log_slopes=covariates.slopes(params.log_slopes))
+
+    # ------------------------------------------------------------------------------- logits
+    def _split(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The inner gate's local parameters, the features (f, B) of log tau, and 1 / tau (B,)."""
+        if self.tau is not None:
+            return local, block.Z[:0], np.full(block.weight.size, 1.0 / self.tau)
+        if self.depends_on is None:
+            return np.ascontiguousarray(local[:, :-1]), block.Z[:1], np.full(block.weight.size, np.exp(-local[0, -1]))
+        F, inverse = block.Z, np.empty((1, block.weight.size))
+        _inverse(np.ascontiguousarray(local[:1, -len(F) :]), F, inverse)
+        return np.ascontiguousarray(local[:, : -len(F)]), F, inverse[0]
+
+    def _logits(self, value: FloatArray, inverse: FloatArray) -> FloatArray:
+        """The inner gate's, from one's own; a gate that is linear in its parameters does not look at them."""
+        return value if self.inner.known_features else value / inverse
+
+    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
+        inner, _, inverse = self._split(local, block)
+        self.inner.value(inner, block, out)
+        out *= inverse
+
+    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
+        inner, F, inverse = self._split(local, block)
+        _jac(jacobian(self.inner, inner, block, self._logits(value, inverse)), inverse, value, F, out)
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        inner, F, inverse = self._split(local, block)
+        q = inner.shape[1]
+        out[:, :q] += pulled(self.inner, inner, block, self._logits(value, inverse), weights * inverse)
+        if len(F):
+            own = np.zeros((len(local), len(F)))
+            pull_linear(_times(weights, value), F, own)
+            out[:, q:] -= own
+
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        inner, F, inverse = self._split(local, block)
+        q, logits, scaled = inner.shape[1], self._logits(value, inverse), weights * inverse
+        out[:, :q, :q] += curved(self.inner, inner, block, logits, scaled)
+        for u, feature in enumerate(F, start=q):
+            cross = pulled(self.inner, inner, block, logits, scaled * feature if len(F) > 1 else scaled)
+            out[:, :q, u] -= cross
+            out[:, u, :q] -= cross
+        if len(F):
+            for each, target in zip(_times(weights, value), out, strict=True):
+                weighted_gram(each, F, 1.0, q, target)
+
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
+        inner = self.inner.start(self._inner(layout), block, resp, schema)
+        if self.tau is not None:
+            return inner
+        slopes = {} if self.depends_on is None else {"log_slopes": np.zeros(len(block.Z) - 1)}
+        return layout.build(inner=inner, temperature=1.0, **slopes)
+
+    # ------------------------------------------------------------------------------- what is not identified
+    def dilation(self, layout: Layout) -> Dilation | None:
+        if self.tau is not None:
+            return self.inner.dilation(layout)
+        shift = np.zeros(layout.size)
+        shift[self._own(layout)[0]] = -1.0
+        return Dilation(np.zeros(layout.size, dtype=bool), shift)
+
+    def _ray(self, layout: Layout) -> Dilation | None:
+        """What multiplies the inner logits, to be made up for by the temperature."""
+        return None if self.tau is not None else self.inner.dilation(self._inner(layout))
+
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        own, ray = self._own(layout), self._ray(layout)
+        out = theta.copy()
+        inner = theta[: layout.size - own.size]
+        if ray is not None:
+            inner = ray.apply(inner, -theta[own[0]])
+            out[own[0]] = 0.0
+        out[: inner.size] = self.inner.canonical(self._inner(layout), inner)
+        return out
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        inner, own, ray = self._inner(layout), self._own(layout), self._ray(layout)
+        directions, names = self.inner.invariances(inner, theta[: inner.size])
+        directions = np.pad(directions, ((0, 0), (0, own.size)))
+        if ray is None:
+            return directions, names
+        along = np.zeros(layout.size)
+        along[: inner.size] = ray.direction(theta[: inner.size])
+        along[own[0]] = 1.0
+        name = "common scale of the logits and their temperature"
+        while name in names:  # a temperature of a temperature has a ray of its own
+            name = f"{name}, once more"
+        return np.vstack([directions, along]), (*names, name)
+
+    def pinned(self, layout: Layout) -> IntArray:
+        inner = self.inner.pinned(self._inner(layout))
+        return inner if self._ray(layout) is None else np.append(inner, self._own(layout)[0])
+
+    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        inner = self._inner(layout)
+        rows = np.pad(self.inner.constraints(inner, theta[: inner.size]), ((0, 0), (0, layout.size - inner.size)))
+        return rows if self._ray(layout) is None else np.vstack([rows, np.eye(layout.size)[self._own(layout)[:1]]])
+
+    def reading(self, layout: Layout, theta: FloatArray) -> Reading:
+        """Parameters as they are, as the ratio beta / tau, and at length one on the ray.
+
+        Parameters
+        ----------
+        layout : Layout
+            Of this gate: ``model.layout(schema).part("gate")``.
+        theta : ndarray (P,)
+            Unconstrained parameters: ``layout.pack(params.gate)``.
+
+        Raises
+        ------
+        InputError
+            Where there is no ray: the temperature is held, or identified.
+        """
+        ray = self._ray(layout)
+        if ray is None or not ray.scaled.all():
+            raise InputError(
+                f"reading() needs an estimated temperature and an inner gate whose logits are homogeneous in its "
+                f"parameters, so that only their ratio is identified; this gate has inner={self.inner!r}."
+            )
+        at, inner = self._own(layout)[0], slice(0, self._inner(layout).size)
+
+        def point(t: float) -> Any:
+            moved = theta.copy()
+            moved[inner], moved[at] = ray.apply(theta[inner], t), theta[at] + t
+            return layout.unpack(moved)
+
+        length = float(np.sqrt(theta[inner] @ theta[inner] + np.exp(2.0 * theta[at])))
+        return Reading(layout.unpack(theta), point(-theta[at]), point(-np.log(length)))
+
+    # ------------------------------------------------------------------------------- labels
+    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
+        return self.inner.order(mass, kinds)
+
+    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
+        own = self._inner(layout)
+        return np.concatenate([self.inner.permute(own, theta[: own.size], order), theta[own.size :]])
+
+    def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
+        own = self._inner(layout)
+        return np.concatenate([self.inner.adopt(own, theta[: own.size], child, parent), theta[own.size :]])
+
+
+def check_tau(tau: Any) -> None:
+    """Refuse a held temperature that is not a positive number."""
+    number = isinstance(tau, int | float | np.integer | np.floating) and not isinstance(tau, bool)
+    if tau is not None and not (number and np.isfinite(tau) and tau > 0):
+        raise InputError(f"tau must be a finite number larger than zero, or None to estimate it; got {tau!r}.")
+
+
+# --------------------------------------------------------------------------------------- kernels
+
+
+def _times(weights: FloatArray, value: FloatArray) -> FloatArray:
+    """Products (K, B), zero where an expert is switched off."""
+    out = np.empty_like(weights)
+    _products(weights, value, out)
+    return out
+
+
+@jit
+def _products(weights: FloatArray, value: FloatArray, out: FloatArray) -> None:
+    for k in range(out.shape[0]):
+        w = weights[k]
+        v = value[k]
+        o = out[k]
+        for j in range(o.size):
+            o[j] = w[j] * v[j] if v[j] > -np.inf else 0.0
+
+
+@jit
+def _inverse(coef: FloatArray, F: FloatArray, out: FloatArray) -> None:
+    linear_predictor(coef, F, out)
+    o = out[0]
+    for j in range(o.size):
+        o[j] = vexp(-o[j])
+
+
+@jit
+def _jac(J: FloatArray, inverse: FloatArray, value: FloatArray, F: FloatArray, out: FloatArray) -> None:
+    q = J.shape[1]
+    shared = J.shape[0] == 1
+    for k in range(out.shape[0]):
+        own = J[0 if shared else k]
+        for a in range(q):
+            x = own[a]
+            o = out[k, a]
+            for j in range(o.size):
+                o[j] = x[j] * inverse[j]
+        v = value[k]
+        for u in range(F.shape[0]):
+            x = F[u]
+            o = out[k, q + u]
+            for j in range(o.size):
+                o[j] = -v[j] * x[j] if v[j] > -np.inf else 0.0
