@@ -82,9 +82,8 @@ def check(
     near = theta + 1e-2 * unit * np.cos(np.arange(theta.size))
     error = np.abs(unit * passes.score(near).score - numerical_score(passes, near, unit)).max() / rows
     gradient = np.abs(numerical_score(passes, theta, unit)[movable]).max(initial=0.0) / rows
-    values = np.array([row.climbed for row in trace])
-    fall = float(np.maximum(values[:-1] - values[1:], 0.0).max(initial=0.0))
-    return CheckReport(float(error), float(gradient), fall, float(values[-1]))
+    fall = max((a.climbed - b.climbed for a, b in pairwise(trace) if a.climbs == b.climbs), default=0.0)
+    return CheckReport(float(error), float(gradient), max(0.0, fall), trace[-1].climbed)
 
 
 def numerical_score(passes: Passes, theta: FloatArray, unit: FloatArray, step: float = 1e-3) -> FloatArray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from moestat.experts import Mixed
+from moestat.params import leaf_owners
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +78,22 @@ def _two_columns(base: dict[str, Any]) -> dict[str, Any]:
     return dict(base, data_aligns="rlr", colsep="  ", data_fmts=["%s"] * 3)
 
 
-def _groups(results: Results) -> list[tuple[str, list[str]]]:
-    """Estimated and held parameters by table: gate and experts, expert by expert, then what all share."""
+def _groups(results: Results) -> list[tuple[str, dict[str, str]]]:
+    """Parameters to print by table, with their names there: the gate's parts, then each expert, then what all share."""
+    owners = [owner for path, slot, _ in results._terms.layout.leaves() for owner in leaf_owners(path, slot)]
+    owner_of = dict(zip(results.all_names, owners, strict=True))
+    shown = _in_local_order(results)
+    tables = _titles(results) | {owner: title for owner in owners if (title := _title_of_part(owner))}
+    groups = [
+        (title, {name: name.removeprefix(f"{owner}.") for name in shown if owner_of[name] == owner})
+        for owner, title in tables.items()
+    ]
+    groups.sort(key=lambda group: not group[0].startswith("Gate"))
+    return [(title, names) for title, names in groups if names or title.startswith("Expert")]
+
+
+def _titles(results: Results) -> dict[str, str]:
+    """Titles by owner of the parameters."""
     K, masses = results.model.n_experts, results.certificate.optimum.masses
     experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
     against = "" if _shows_reference(results) else f" against expert {K}"
@@ -89,24 +104,30 @@ def _groups(results: Results) -> list[tuple[str, list[str]]]:
     }
     titles |= {f"gate[{K}]": f"Gate: expert {K}", "gate": "Gate: all experts"}
     titles |= {f"expert[{k}]": f"Expert {k}: {text}" for k, text in enumerate(experts, start=1)}
-    titles |= {"expert": "All experts"}
-    shown = _in_local_order(results)
-    groups = [(title, [n for n in shown if n.startswith(f"{part}.")]) for part, title in titles.items()]
-    return [(title, names) for title, names in groups if names or title.startswith("Expert")]
+    return titles | {"expert": "All experts"}
+
+
+def _title_of_part(owner: str) -> str:
+    """Title of a gate inside a gate: ``Gate: group[2][1]``, the first expert of the second group."""
+    return f"Gate: {owner.removeprefix('gate.')}" if owner.startswith("gate.") else ""
 
 
 def _in_local_order(results: Results) -> list[str]:
-    """Names of the parameters to print, in the order in which each component reads its own: class by class."""
+    """Names of the parameters to print, in the order in which each component reads its own: class by class.
+
+    Reference values of zero go without saying; a reference temperature, of one, does not.
+    """
     terms = results._terms
     gate = terms.gate_columns if results.model.n_experts > 1 else terms.gate_columns[:0]
     order = dict.fromkeys([*gate.ravel(), *terms.expert_columns.ravel()])
-    shown = _shows_reference(results)
-    return [results.all_names[i] for i in order if shown or not results.pinned[i]]
+    silent = results.pinned & ((results._natural == 0) | (results.model.n_experts == 1))
+    return [results.all_names[i] for i in order if not silent[i]]
 
 
 def _shows_reference(results: Results) -> bool:
     """Whether the reference expert's gate is something else than zero: bounds may keep it from there."""
-    return bool(results._natural[results.pinned].any())
+    layout = results._terms.layout
+    return bool(layout.pack(results.params)[results.pinned].any())
 
 
 def _experts(results: Results) -> str:
@@ -121,15 +142,16 @@ def _families(results: Results) -> list[str]:
     return [member.name for member in members]
 
 
-def _coefficients(title: str, names: list[str], table: pd.DataFrame, alpha: float, results: Results) -> Any:
+def _coefficients(title: str, names: dict[str, str], table: pd.DataFrame, alpha: float, results: Results) -> Any:
     from statsmodels.iolib.table import SimpleTable
     from statsmodels.iolib.tableformatting import fmt_params
 
     header = ["coef", "std err", "z", "P>|z|", f"[{alpha / 2:.3g}", f"{1 - alpha / 2:.3g}]"]
-    pinned = results._series(results.pinned)[names]
-    flags = zip(results.positive[names], results.held[names], pinned, strict=True)
-    rows = [_row(entry, *flag) for (_, entry), flag in zip(table.loc[names].iterrows(), flags, strict=True)]
-    return SimpleTable(rows, headers=header, stubs=[n.split(".", 1)[1] for n in names], title=title, txt_fmt=fmt_params)
+    rows_of = list(names)
+    pinned = results._series(results.pinned)[rows_of]
+    flags = zip(results.positive[rows_of], results.held[rows_of], pinned, strict=True)
+    rows = [_row(entry, *flag) for (_, entry), flag in zip(table.loc[rows_of].iterrows(), flags, strict=True)]
+    return SimpleTable(rows, headers=header, stubs=list(names.values()), title=title, txt_fmt=fmt_params)
 
 
 def _row(entry: pd.Series[Any], positive: bool, held: bool, pinned: bool) -> list[str]:
