@@ -5,6 +5,7 @@ A solver has ``init(problem, theta) -> state``, ``step(problem, state) -> state`
 """
 
 from moestat.errors import InputError
+from moestat.solvers.annealing import Annealing
 from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM
@@ -20,6 +21,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "squarem": SQUAREM,
     "newton": TrustRegionNewton,
     "em_newton": EMThenNewton,
+    "annealing": Annealing,
 }
 
 
@@ -37,6 +39,7 @@ __all__ = [
     "EM",
     "SOLVERS",
     "SQUAREM",
+    "Annealing",
     "ClassificationEM",
     "EMThenNewton",
     "Problem",

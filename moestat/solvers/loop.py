@@ -93,6 +93,11 @@ class TraceRow:
         """What never falls from row to row: the objective where there is one, else the log-likelihood."""
         return self.loglik if self.objective is None else self.objective
 
+    @property
+    def climbs(self) -> str:
+        """What that is; of two rows that climb different things neither is higher."""
+        return "log-likelihood" if self.objective is None else f"objective of {self.method}"
+
 
 @dataclass(frozen=True, eq=False)
 class Solution:
