@@ -236,7 +236,7 @@ def _results(search: Search, rows: BlockSource) -> Results:
         n_experts=model.n_experts,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
-    _warn(certificate)
+    _warn(certificate, model.gate.smooth)
     starts = _starts_table(search, groups)
     results = Results.of(model, problem, theta, sums, certificate, starts, best.final.trace)
     if _merged(rows) is rows:
@@ -275,20 +275,20 @@ def _starts_table(search: Search, groups: list[list[Outcome]]) -> list[dict[str,
 
 
 # --------------------------------------------------------------------------------------- warnings
-def _warn(certificate: Certificate) -> None:
+def _warn(certificate: Certificate, smooth: bool) -> None:
     for words in certificate.deficient:
         warn(
             f"Columns are rank deficient: {words}; the solution of least norm is reported. See results.certificate.",
             RankDeficientWarning,
         )
     if not certificate.trusted:
-        kind, text = _complaint(certificate)
+        kind, text = _complaint(certificate, smooth)
         warn(f"{text} See results.certificate.", kind)
     elif certificate.optimum.empty:
         warn(f"{_emptiness(certificate)} See results.certificate.", EmptyExpertWarning)
 
 
-def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:
+def _complaint(c: Certificate, smooth: bool) -> tuple[type[ConvergenceWarning], str]:
     """What is wrong with the solution, and what to do."""
     kind: type[ConvergenceWarning]
     if c.status.trusted:
@@ -309,6 +309,8 @@ def _complaint(c: Certificate) -> tuple[type[ConvergenceWarning], str]:
         kind, advice = EmptyExpertWarning, _emptiness(c)
     if c.status is Status.NOT_CONVERGED and c.stop == Stop.LIMIT.value:
         advice = "Raise the solver's max_iter, or use the default solver."
+    if c.status is Status.NOT_CONVERGED and not smooth:
+        advice = "The gate's logits have kinks, and a maximum at one has a gradient that is not zero."
     if c.status is Status.AT_FLOOR and c.n_experts == 1:
         advice = "The covariates reproduce the response up to rounding."
     return kind, f"The fit ended at: {c.status.value}. {advice}"

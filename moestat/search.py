@@ -198,13 +198,16 @@ class Search:
 
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
-        that no reader would want.
+        that no reader would want. Where no end is a strict maximum, or where a gate has kinks, at which no gradient
+        vanishes, the same goes for ends short of convergence.
         """
         preferred = min(self.finished, key=_preference)
-        others = [o for o in self.finished if _optimum(o).status in OPEN_ENDED]
-        if not _optimum(preferred).status.trusted or not others:
+        settled = _optimum(preferred).status.trusted and self.problem.passes.terms.gate.smooth
+        rivals = OPEN_ENDED if settled else (*OPEN_ENDED, Status.NOT_CONVERGED)
+        others = [o for o in self.finished if _optimum(o).status in rivals]
+        if not others:
             return preferred
-        highest = min(others, key=_preference)
+        highest = max(others, key=_height)
         one_row = self.problem.weight_of_a_row
         penalty = 0.5 * one_row * np.log(self.problem.total_weight / one_row) * _optimum(preferred).n_identified
         return highest if _height(highest) - _height(preferred) > penalty else preferred
