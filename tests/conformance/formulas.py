@@ -7,12 +7,15 @@ nothing else of it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
+from scipy import special
 from scipy.special import gammaln
 
+from moestat import gates
 from moestat.experts import Gaussian, Mixed, Multinomial
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.params import Layout
@@ -143,6 +146,59 @@ def _(gate: Temperature, p: Fields, Z: Array) -> Array:
     h = logits(gate.inner, p["inner"], Z)
     on = np.isfinite(h.real)  # a complex infinity does not divide
     return np.where(on, np.where(on, h, 0.0) / p["temperature"], -np.inf)
+
+
+@logits.register
+def _(gate: gates.Temperature, p: Fields, Z: Array) -> Array:
+    h = logits(gate.inner, p if gate.tau is not None else p["inner"], Z)
+    tau = gate.tau if gate.tau is not None else p["temperature"]
+    if gate.depends_on == "covariates":
+        tau = (tau * np.exp(Z @ p["log_slopes"]))[:, None]
+    on = np.isfinite(h.real)
+    return np.where(on, np.where(on, h, 0.0) / tau, -np.inf)
+
+
+@logits.register
+def _(gate: gates.AdaptiveTemperature, p: Fields, Z: Array) -> Array:
+    u = logits(gate.inner, p["inner"], Z)
+    on = np.isfinite(u.real)
+    log_share = np.where(on, np.where(on, u, 0.0) - log_sum_exp(u)[:, None], 0.0)
+    entropy = -(np.exp(np.where(on, log_share, -np.inf)) * log_share).sum(axis=1)
+    tau = p["temperature"] * np.exp(p["entropy"] * (entropy - np.log(u.shape[1])))
+    return np.where(on, np.where(on, u, 0.0) / tau[:, None], -np.inf)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "identity": lambda z: z,
+    "relu": lambda z: np.where(z.real > 0, z, 0.0),
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1.0 / (1.0 + np.exp(-z)),
+    "silu": lambda z: z / (1.0 + np.exp(-z)),
+    "gelu": lambda z: 0.5 * z * special.erfc(-z / np.sqrt(2.0)),
+}
+
+
+@logits.register
+def _(gate: gates.Activation, p: Fields, Z: Array) -> Array:
+    tau = p["temperature"] if gate.tau is None else gate.tau
+    return (ACTIVATIONS[gate.activation](Z @ p["slopes"].T) + p["intercepts"]) / tau
+
+
+@logits.register
+def _(gate: gates.Constant, p: Fields, Z: Array) -> Array:
+    return np.tile(p["intercepts"] if gate.weights is None else np.log(gate.weights), (len(Z), 1))
+
+
+@logits.register
+def _(gate: gates.Hierarchical, p: Fields, Z: Array) -> Array:
+    groups = list(p["group"].values())
+    outer = logits(gate.outer, p["outer"], Z) if len(groups) > 1 else np.zeros((len(Z), 1))
+    each = gate.inner if isinstance(gate.inner, tuple) else (gate.inner,) * len(groups)
+    leaves = []
+    for g, (inner, own) in enumerate(zip(each, groups, strict=True)):
+        v = logits(inner, own, Z) if own or getattr(inner, "weights", None) else np.zeros((len(Z), 1))
+        leaves.append(outer[:, [g]] + v - log_sum_exp(v)[:, None])
+    return np.concatenate(leaves, axis=1)
 
 
 @logits.register

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammaln, logsumexp
 from scipy.special import softmax as normalised_exp
 
-from moestat.component import Component, Dims, Expert, Gate
+from moestat.component import Component, Dilation, Dims, Expert, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
@@ -444,6 +444,9 @@ class TopK(Gate):
 
     def pinned(self, layout: Layout) -> IntArray:
         return self.inner.pinned(layout)
+
+    def dilation(self, layout: Layout) -> Dilation | None:
+        return self.inner.dilation(layout)
 
     def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         return self.inner.rescale(params, covariates)

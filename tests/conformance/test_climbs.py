@@ -24,7 +24,7 @@ SOLVERS = {
 JUMPS = [name for name in ALL_GATES if "topk" in name]
 
 #: the same rows are described ever better by a lower temperature and closer centres: Q has no maximiser
-RUNS_AWAY = ["sketch temperature(laplace)"]
+RUNS_AWAY = ["temperature(laplace)", "temperature(hierarchical)", "sketch temperature(laplace)"]
 
 pair = pytest.mark.parametrize(("gate", "expert"), [*EACH_GATE, *EACH_EXPERT[1:]], ids=lambda name: name)
 
@@ -61,4 +61,4 @@ def test_an_exact_step_leaves_q_without_gradient(gate: str, expert: str) -> None
         score[:n] = 0.0
     assert problem.gradient_norm(new, score) <= 2e-10
     before = problem.passes.gate_q(theta, theta).value
-    assert q[0].value > before
+    assert q[0].value > before or not n

@@ -29,14 +29,16 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 
 
 def assert_close(actual: FloatArray, expected: FloatArray, tolerance: float) -> None:
-    np.testing.assert_allclose(actual, expected, rtol=0.0, atol=tolerance * max(np.abs(expected).max(), 1e-300))
+    np.testing.assert_allclose(
+        actual, expected, rtol=0.0, atol=tolerance * max(np.abs(expected).max(initial=0.0), 1e-300)
+    )
 
 
 def differences(f: Callable[[FloatArray], FloatArray], at: FloatArray, step: float = 1e-5) -> FloatArray:
     columns = []
     for e in step * np.eye(at.size):
         columns.append((8 * (f(at + e) - f(at - e)) - (f(at + 2 * e) - f(at - 2 * e))) / (12 * step))
-    return np.array(columns)
+    return np.array(columns).reshape(at.size, *np.shape(f(at)))
 
 
 def passes_of(problem: Problem, hard: bool) -> Passes:
@@ -86,10 +88,15 @@ def test_scores_and_informations_are_derivatives(problem: Problem, hard: bool) -
         here = q(old, new)
         slope = differences(lambda v, q=q, part=part: np.array(q(old, at(v, part)).value), new[part])
         # differences of a sum of this size lose its rounding over the step
-        np.testing.assert_allclose(here.score, slope, rtol=0, atol=1e-8 * max(np.abs(slope).max(), abs(here.value)))
+        np.testing.assert_allclose(
+            here.score, slope, rtol=0, atol=1e-8 * max(np.abs(slope).max(initial=0.0), abs(here.value))
+        )
         bend = differences(lambda v, q=q, part=part: q(old, at(v, part)).score, new[part])
         np.testing.assert_allclose(
-            here.information, -bend, rtol=0, atol=DIFFERENCES * max(np.abs(bend).max(), np.abs(here.score).max())
+            here.information,
+            -bend,
+            rtol=0,
+            atol=DIFFERENCES * max(np.abs(bend).max(initial=0.0), np.abs(here.score).max(initial=0.0)),
         )
 
 

@@ -314,7 +314,10 @@ def test_spoilt_numbers_say_which_option_reads_them(entries, words):
         (("tuned ~ exec('1')",), r"there is no function exec"),
         ((FORMULA, "--experts", 0), r"--experts must be a whole number of at least 1; got 0"),
         ((FORMULA, "--experts", 200), r"only 149 distinct rows, fewer than --experts 200"),
-        ((FORMULA, "--gate", "softmx"), r"gate must be one of \[.*'softmax'\]; got 'softmx'. Did you mean 'softmax'\?"),
+        (
+            (FORMULA, "--gate", "softmx"),
+            r"gate must be one of \[.*'softmax'.*\]; got 'softmx'. Did you mean 'softmax'\?",
+        ),
         ((FORMULA, "--expert", "gaussian(var=1)"), r"its settings are variance"),
         ((FORMULA, "--expert", "multinomial"), r"For a continuous response choose another expert"),
         ((FORMULA, "--starts", "many"), r"--starts must be a whole number of at least 1, or auto; got 'many'"),
