@@ -8,7 +8,8 @@ polynomial rates.                                     [Le et al. 2024, arXiv 240
 alpha and tau are settings. Near zero a(tau s) is a(0) + a'(0) tau s, so that there the weights depend on alpha, tau
 and the scores by (1 + alpha a'(0) tau) s alone: rows on which the scores are small do not tell them apart, and with
 alpha = 0 tau has no meaning. A non-linear residual leaves no shift of the parameters without effect; a linear one
-(``identity``, or alpha = 0) is the softmax gate, with its translations.
+(``identity``, or alpha = 0) is the softmax gate, with its translations. With these and with ``relu`` the logits are
+homogeneous in the parameters.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import ClassVar
 import numpy as np
 
 from moestat.activations import ACTIVATIONS, activation_named
+from moestat.component import Dilation
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gates.scores import Bend, BentScores, ScoreParams
@@ -60,6 +62,10 @@ class NoRGa(BentScores, Translated):
                 raise InputError(f"{setting} must be a finite number {least}; got {value!r}.")
 
     @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return self.alpha == 0 or ACTIVATIONS[self.activation].smooth
+
+    @property
     def bend(self) -> Bend:
         return Bend(ACTIVATIONS[self.activation].code, 1.0, float(self.alpha), float(self.tau))
 
@@ -69,3 +75,7 @@ class NoRGa(BentScores, Translated):
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
         linear = self.alpha == 0 or self.activation == "identity"
         return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate") if linear else {}
+
+    def dilation(self, layout: Layout) -> Dilation | None:
+        homogeneous = self.alpha == 0 or ACTIVATIONS[self.activation].homogeneous
+        return Dilation.linear(layout.size) if homogeneous else None

@@ -8,7 +8,7 @@ import pytest
 import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
-from moestat.gates import NoRGa
+from moestat.gates import NoRGa, Temperature
 from tests.unit.draws import normal
 
 
@@ -47,3 +47,26 @@ def test_a_bent_residual_has_no_invariance():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         NoRGa(**settings)
+
+
+@pytest.mark.parametrize(
+    ("gate", "homogeneous"),
+    [
+        (NoRGa(alpha=0), True),
+        (NoRGa(activation="identity"), True),
+        (NoRGa(activation="relu"), True),
+        (NoRGa(), False),
+    ],
+)
+def test_the_temperature_of_homogeneous_scores_is_a_reference(gate, homogeneous):
+    """(c b, c c_k, c tau) have the same weights for every c > 0: tau = 1 is declared, and held in the canonical form."""
+    warm = Temperature(gate)
+    layout = warm.layout(Dims(3, 2))
+    assert (layout.index("temperature") in warm.pinned(layout)) == homogeneous
+    assert (gate.dilation(gate.layout(Dims(3, 2))) is not None) == homogeneous
+
+
+def test_a_kink_of_the_activation_is_one_of_the_gate():
+    assert NoRGa().smooth
+    assert not NoRGa(activation="relu").smooth
+    assert NoRGa(activation="relu", alpha=0).smooth
