@@ -60,12 +60,13 @@ def row_loglik(gate: Any, expert: Any, p: Fields, X: Array, Z: Array, y: Array, 
 
 
 #: What settings name, for complex arguments.
-TRANSFORMS: dict[Any, Any] = {
-    None: lambda z: z,
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
+    "relu": lambda z: np.where(z.real > 0, z, 0.0),
     "tanh": np.tanh,
-    "sin": np.sin,
+    "sigmoid": lambda z: 1.0 / (1.0 + np.exp(-z)),
     "silu": lambda z: z / (1.0 + np.exp(-z)),
+    "gelu": lambda z: 0.5 * z * special.erfc(-z / np.sqrt(2.0)),
 }
 
 
@@ -78,7 +79,7 @@ def logits(gate: Any, p: Fields, Z: Array) -> Array:
 
 @logits.register
 def _(gate: Softmax, p: Fields, Z: Array) -> Array:
-    return TRANSFORMS[gate.transform](Z) @ p["slopes"].T + p["intercepts"]
+    return ACTIVATIONS[gate.transform or "identity"](Z) @ p["slopes"].T + p["intercepts"]
 
 
 @logits.register
@@ -107,7 +108,7 @@ def _(gate: Sigmoid, p: Fields, Z: Array) -> Array:
 @logits.register
 def _(gate: NoRGa, p: Fields, Z: Array) -> Array:
     score = Z @ p["slopes"].T + p["intercepts"]
-    return score + gate.alpha * TRANSFORMS[gate.activation](gate.tau * score)
+    return score + gate.alpha * ACTIVATIONS[gate.activation](gate.tau * score)
 
 
 @logits.register
@@ -166,16 +167,6 @@ def _(gate: gates.AdaptiveTemperature, p: Fields, Z: Array) -> Array:
     entropy = -(np.exp(np.where(on, log_share, -np.inf)) * log_share).sum(axis=1)
     tau = p["temperature"] * np.exp(p["entropy"] * (entropy - np.log(u.shape[1])))
     return np.where(on, np.where(on, u, 0.0) / tau[:, None], -np.inf)
-
-
-ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "identity": lambda z: z,
-    "relu": lambda z: np.where(z.real > 0, z, 0.0),
-    "tanh": np.tanh,
-    "sigmoid": lambda z: 1.0 / (1.0 + np.exp(-z)),
-    "silu": lambda z: z / (1.0 + np.exp(-z)),
-    "gelu": lambda z: 0.5 * z * special.erfc(-z / np.sqrt(2.0)),
-}
 
 
 @logits.register

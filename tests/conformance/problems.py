@@ -50,24 +50,29 @@ SKETCHES: dict[str, Gate] = {
 }
 #: registered gates with other settings than their defaults
 SETTINGS: dict[str, Gate] = {
-    "temperature(laplace)": gates.Temperature(Laplace()),
+    "temperature(laplace)": gates.Temperature(gates.Laplace()),
     "temperature(topk)": gates.Temperature(TopK(Softmax(), n_active=2)),
     "temperature(temperature)": gates.Temperature(gates.Temperature(Softmax(), depends_on="covariates")),
     "temperature(covariates)": gates.Temperature(Softmax(), depends_on="covariates"),
     "temperature(held)": gates.Temperature(Softmax(), tau=0.7),
-    "temperature(quadratic)": gates.Temperature(gates.Quadratic()),
-    "temperature(cosine)": gates.Temperature(gates.Cosine()),
-    "hierarchical(real laplace)": gates.Hierarchical(gates.Laplace(), gates.Laplace(), groups=(2, 3)),
-    "hierarchical(softmax, real laplace)": gates.Hierarchical(Softmax(), gates.Laplace(), groups=(2, 2)),
-    "hierarchical(cosine, quadratic)": gates.Hierarchical(gates.Quadratic(), gates.Cosine(), groups=(3, 2)),
+    "temperature(quadratic)": gates.Temperature(Quadratic()),
+    "temperature(cosine)": gates.Temperature(Cosine()),
+    "temperature(cosine(perturbation))": gates.Temperature(Cosine(perturbation=(0.5, 0.2))),
+    "temperature(norga(identity))": gates.Temperature(NoRGa(activation="identity")),
+    "temperature(norga(relu))": gates.Temperature(NoRGa(activation="relu", alpha=0.7)),
+    "hierarchical(laplace, laplace)": gates.Hierarchical(gates.Laplace(), gates.Laplace(), groups=(2, 3)),
+    "hierarchical(softmax, laplace)": gates.Hierarchical(Softmax(), gates.Laplace(), groups=(2, 2)),
+    "hierarchical(sigmoid, norga)": gates.Hierarchical(gates.Sigmoid(), NoRGa(), groups=(2, 3)),
+    "hierarchical(quadratic, cosine)": gates.Hierarchical(Quadratic(), Cosine(), groups=(3, 2)),
     "adaptive_temperature(topk)": gates.AdaptiveTemperature(TopK(Softmax(), n_active=2)),
-    "adaptive_temperature(laplace)": gates.AdaptiveTemperature(Laplace()),
+    "adaptive_temperature(laplace)": gates.AdaptiveTemperature(gates.Laplace()),
     **{f"activation({name})": gates.Activation(name) for name in ("identity", "relu", "tanh", "silu", "gelu")},
     "activation(held)": gates.Activation("tanh", tau=0.5),
     "temperature(activation)": gates.Temperature(gates.Activation("relu", tau=0.5)),
     "constant(given)": gates.Constant(weights=(0.2, 0.2, 0.6)),
-    "hierarchical(softmax, laplace)": gates.Hierarchical(Softmax(), Laplace(), groups=(2, 2)),
-    "hierarchical(laplace, (laplace, softmax))": gates.Hierarchical(Laplace(), (Laplace(), Softmax()), groups=(2, 3)),
+    "hierarchical(laplace, (laplace, softmax))": gates.Hierarchical(
+        gates.Laplace(), (gates.Laplace(), Softmax()), groups=(2, 3)
+    ),
     "hierarchical(constant, alone)": gates.Hierarchical(gates.Constant(weights=(0.5, 0.5)), Softmax(), groups=(1, 3)),
     "hierarchical(topk, topk)": gates.Hierarchical(
         TopK(Softmax(), n_active=2), TopK(Softmax(), n_active=2), groups=(3, 1, 2)
@@ -77,7 +82,7 @@ SETTINGS: dict[str, Gate] = {
     "hierarchical(groups of one)": gates.Temperature(gates.Hierarchical(groups=(1, 1, 1))),
     "temperature(hierarchical)": gates.Temperature(gates.Hierarchical(groups=(2, 2))),
     "hierarchical(three levels)": gates.Hierarchical(
-        Softmax(), gates.Hierarchical(gates.Temperature(Softmax()), Laplace()), groups=(3, 3)
+        Softmax(), gates.Hierarchical(gates.Temperature(Softmax()), gates.Laplace()), groups=(3, 3)
     ),
     "softmax(transform)": Softmax(transform="tanh"),
     "quadratic(monomial)": Quadratic(linear=False),
