@@ -264,7 +264,7 @@ def no_logit_is_extreme(problem: Problem) -> bool:
     """Terms of the Hessian cancel: where they are ten thousand times its size, so is the rounding that is compared."""
     p = formulas.fields(problem.gate_layout, problem.theta[: problem.terms.n_gate])
     h = formulas.logits(problem.gate, p, problem.rows.Z)
-    return bool(not problem.gate.normalised or np.ptp(np.where(np.isfinite(h), h, h.max()), axis=1).max() < 60.0)
+    return bool(not problem.gate.normalised or np.ptp(np.where(np.isfinite(h), h, h.max()), axis=1).max() < 50.0)
 
 
 def no_switch_is_near(problem: Problem) -> bool:

@@ -66,7 +66,7 @@ def differences(f: Callable[[FloatArray], FloatArray], at: FloatArray, step: flo
     columns = []
     for e in step * np.eye(at.size):
         columns.append((8 * (f(at + e) - f(at - e)) - (f(at + 2 * e) - f(at - 2 * e))) / (12 * step))
-    return np.array(columns)
+    return np.array(columns).reshape(at.size, *np.shape(f(at)))
 
 
 def test_rows_fill_several_tiles_and_the_last_is_padded() -> None:

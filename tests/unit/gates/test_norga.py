@@ -59,7 +59,7 @@ def test_bad_settings_are_refused(settings, message):
     ],
 )
 def test_the_temperature_of_homogeneous_scores_is_a_reference(gate, homogeneous):
-    """(c b, c c_k, c tau) have the same weights for every c > 0: tau = 1 is declared, and held in the canonical form."""
+    """(c b, c c_k, c tau) have the same weights for every c > 0, so that tau is held at one."""
     warm = Temperature(gate)
     layout = warm.layout(Dims(3, 2))
     assert (layout.index("temperature") in warm.pinned(layout)) == homogeneous
