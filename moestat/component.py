@@ -28,7 +28,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from moestat.coordinates import Affine, ColumnMap
+from moestat.coordinates import Affine, ColumnMap, Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.kernels.linear import contract, pull_linear
@@ -227,6 +227,8 @@ class Expert(Component):
 
     #: y holds class labels
     categorical: ClassVar[bool] = False
+    #: y holds whole numbers, which have probabilities, not densities
+    discrete: ClassVar[bool] = False
     #: a continuous response may be shifted and scaled
     scales_response: ClassVar[bool] = False
     accepts_offset: ClassVar[bool] = False
@@ -236,8 +238,16 @@ class Expert(Component):
     #: all experts are of one family, so that they may be relabelled
     exchangeable: ClassVar[bool] = True
 
+    def placed(self, coordinates: Coordinates) -> Self:
+        """The expert as passes use it in these coordinates, should part of its density be known in the user's units."""
+        return self
+
     def check(self, source: BlockSource) -> None:
-        """Refuse data that this expert cannot describe."""
+        """Refuse data that this expert cannot describe, alone or with others of its family."""
+        self.check_beside(source)
+
+    def check_beside(self, source: BlockSource) -> None:
+        """Refuse data that this expert cannot describe beside experts of other families."""
         schema = source.schema
         if self.categorical != (schema.classes is not None):
             kind = "class labels (categorical=True)" if self.categorical else "numbers (categorical=False)"
@@ -249,10 +259,15 @@ class Expert(Component):
             )
         if source.uses_exposure and not self.accepts_exposure:
             raise InputError(
-                f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate."
+                f"the {self.name} expert takes no exposure: it is no law of counts and has no log link. "
+                "Use offset or a covariate."
             )
         if source.uses_offset and not self.accepts_offset:
             raise InputError(f"the {self.name} expert takes no offset. Enter the term as a covariate.")
+
+    def for_starts(self, block: Block) -> Block:
+        """Rows as the families of starts see them: their response and offset on the scale of a linear predictor."""
+        return block
 
     @abstractmethod
     def mean(self, local: FloatArray, block: Block) -> FloatArray:

@@ -37,7 +37,8 @@ class Block(NamedTuple):
     """A tile of B rows, feature-major.
 
     X (1 + d, B) and Z (1 + e, B) start with a row of ones; Y is (m, B), offset and weight (B,).
-    Rows that pad the tile have weight 0 and repeat a real row.
+    Rows that pad the tile have weight 0 and repeat a real row. Exposures (B,), where there are any, have their
+    logarithms in the offset already.
     """
 
     X: FloatArray
@@ -45,6 +46,7 @@ class Block(NamedTuple):
     Y: FloatArray
     offset: FloatArray
     weight: FloatArray
+    exposure: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class Data:
     offset : array-like (n,), optional
         Known term of the experts' linear predictors, in the units of the predictor.
     exposure : array-like (n,), optional
-        Positive exposures; their logarithms join the offset (experts with a log link).
+        Positive exposures; their logarithms join the offset (experts with a log link). Numbers of trials of a
+        binomial expert.
     categorical : bool
         Whether y holds class labels.
     classes : sequence, optional
@@ -150,11 +153,19 @@ class Data:
         size = _tile_rows(self.n_rows, block_rows)
         self._X = _tiles(rows.X, at.X, size, ones=True)
         self._Z = self._X if rows.Z is rows.X else _tiles(rows.Z, at.Z, size, ones=True)
-        self._Y = _tiles(rows.Y, at.y, size)
+        # as they came: a small number cannot be had back from its distance to the mean
+        self._raw_Y = _tiles(rows.Y, Affine.identity(rows.Y.shape[1]), size)
+        self._Y = _standardised(self._raw_Y, at.y)
         weight = _tiles(rows.weight[:, None], Affine.identity(1), size)[:, 0]
         weight.reshape(-1)[self.n_rows :] = 0.0
         self._weight = _in_common(weight)
         self._offset = _in_common(_tiles(rows.offset[:, None], Affine(np.zeros(1), at.y.scale[:1]), size)[:, 0])
+        one = Affine.identity(1)
+        self._exposure = (
+            [None] * len(weight)
+            if rows.exposure is None
+            else _in_common(_tiles(rows.exposure[:, None], one, size)[:, 0])
+        )
 
     def __repr__(self) -> str:
         s = self.schema
@@ -165,8 +176,9 @@ class Data:
     def blocks(self) -> Iterator[Block]:
         """Tiles of rows in working coordinates, in the order of the rows."""
         one = self._Z is self._X  # then blocks say so too: passes share work on identical features
-        for X, Z, Y, offset, weight in zip(self._X, self._Z, self._Y, self._offset, self._weight, strict=True):
-            yield Block(X, X if one else Z, Y, offset, weight)
+        columns = zip(self._X, self._Z, self._Y, self._offset, self._weight, self._exposure, strict=True)
+        for X, Z, Y, offset, weight, exposure in columns:
+            yield Block(X, X if one else Z, Y, offset, weight, exposure)
 
     def merged(self) -> Data:
         """Equal rows merged, in the order of their values; these rows as they are when too many are distinct.
@@ -192,7 +204,7 @@ class Data:
             together = base._Z is base._X and coordinates.Z.same_as(coordinates.X)
             other._Z = other._X if together else _moved(base._Z, old.Z, coordinates.Z, ones=True)
         if not old.y.same_as(coordinates.y):
-            other._Y = _moved(base._Y, old.y, coordinates.y)
+            other._Y = _standardised(base._raw_Y, coordinates.y)
             ratio = old.y.scale[0] / coordinates.y.scale[0]
             other._offset = [offset * ratio for offset in base._offset]
         return other
@@ -207,6 +219,7 @@ class _Rows:
     weight: FloatArray
     offset: FloatArray
     schema: Schema
+    exposure: FloatArray | None = None
 
 
 def _validated(
@@ -232,14 +245,17 @@ def _validated(
         classes=classes,
     )
     shift = np.zeros(n) if offset is None else as_vector("offset", offset, n, keep)
-    if exposure is not None:
-        shift = shift + np.log(_positive_exposure(exposure, n, keep))
+    amounts = None if exposure is None else positive_exposure(exposure, n, keep)
+    if amounts is not None:
+        shift = shift + np.log(amounts)
     if response.shape[1] > 1 and (offset is not None or exposure is not None):
         raise InputError(f"offset and exposure go with one response; got {response.shape[1]} columns in y.")
     if keep.all():
-        return _Rows(covariates, gate, response, weight, shift, schema)
+        return _Rows(covariates, gate, response, weight, shift, schema, amounts)
     kept = covariates[keep]
-    return _Rows(kept, kept if gate is covariates else gate[keep], response[keep], weight[keep], shift[keep], schema)
+    kept_gate = kept if gate is covariates else gate[keep]
+    amounts = None if amounts is None else amounts[keep]
+    return _Rows(kept, kept_gate, response[keep], weight[keep], shift[keep], schema, amounts)
 
 
 def _numbers(y: Any, n: int, keep: BoolArray) -> FloatArray:
@@ -260,7 +276,9 @@ def _response_names(y: Any, count: int) -> tuple[str, ...]:
     return ("y",) if names == ("y1",) else names
 
 
-def _positive_exposure(value: Any, n: int, keep: BoolArray) -> FloatArray:
+def positive_exposure(value: Any, n: int, keep: BoolArray | None = None) -> FloatArray:
+    """Exposures (n,), all larger than zero; rows that are not kept have 1."""
+    keep = np.ones(n, dtype=bool) if keep is None else keep
     exposure = np.where(keep, as_vector("exposure", value, n, keep), 1.0)
     if (exposure <= 0).any():
         row = int(np.argmax(exposure <= 0))
@@ -273,12 +291,14 @@ def _positive_exposure(value: Any, n: int, keep: BoolArray) -> FloatArray:
 def _merged(rows: _Rows) -> _Rows | None:
     """Equal rows merged, in the order of their values; None when too many are distinct."""
     apart = () if rows.Z is rows.X else (rows.Z,)
-    distinct = distinct_rows((rows.X, *apart, rows.Y, rows.offset[:, None]), rows.weight)
+    exposed = () if rows.exposure is None else (rows.exposure[:, None],)
+    distinct = distinct_rows((rows.X, *apart, rows.Y, rows.offset[:, None], *exposed), rows.weight)
     if distinct is None:
         return None
     X = rows.X[distinct.row]
     Z = X if rows.Z is rows.X else rows.Z[distinct.row]
-    return _Rows(X, Z, rows.Y[distinct.row], distinct.weight, rows.offset[distinct.row], rows.schema)
+    exposure = None if rows.exposure is None else rows.exposure[distinct.row]
+    return _Rows(X, Z, rows.Y[distinct.row], distinct.weight, rows.offset[distinct.row], rows.schema, exposure)
 
 
 # ------------------------------------------------------------------------------------- coordinates
@@ -343,6 +363,13 @@ def _tiles(rows: FloatArray, coordinates: ColumnMap, size: int, *, ones: bool = 
         tile[:, : chunk.shape[1]] = chunk
         tile[:, chunk.shape[1] :] = chunk[:, -1:]
     return out
+
+
+def _standardised(tiles: FloatArray, coordinates: Affine) -> FloatArray:
+    """Raw tiles (T, m, size) in these coordinates; the same tiles where these are raw."""
+    if coordinates.same_as(Affine.identity(coordinates.size)):
+        return tiles
+    return np.stack([coordinates.apply(tile.T).T for tile in tiles])
 
 
 def _in_common(tiles: FloatArray) -> list[FloatArray]:

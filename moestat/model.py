@@ -123,9 +123,9 @@ class MixtureOfExperts:
     def _layout(self, gate_dims: Dims, expert_dims: Dims) -> Layout:
         return Layout(MoEParams, (("gate", self.gate.layout(gate_dims)), ("expert", self.expert.layout(expert_dims))))
 
-    def terms(self, schema: Schema) -> Terms:
-        """Gate and experts bound to their places in the flat vector."""
-        return Terms.of(self.gate, self.expert, self.layout(schema))
+    def terms(self, schema: Schema, coordinates: Coordinates | None = None) -> Terms:
+        """Gate and experts bound to their places in the flat vector, for rows in these coordinates (raw by default)."""
+        return Terms.of(self.gate, self.expert, self.layout(schema), coordinates)
 
     def names(self, schema: Schema) -> list[str]:
         """Names of the parameters in the order of the flat vector; experts count from 1."""
@@ -371,12 +371,14 @@ class MixtureOfExperts:
     def source_loglik(self, params: MoEParams, source: BlockSource) -> float:
         """Log-likelihood of a prepared source, in the units of the raw response."""
         theta = self.to_theta(params, source.schema, source.coordinates)
-        total = Passes(self.terms(source.schema), source).loglik(theta)
+        total = Passes(self.terms(source.schema, source.coordinates), source).loglik(theta)
         return total + log_jacobian(source)
 
-    def evaluate(self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None) -> Tile:
+    def evaluate(
+        self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None, exposure: Any = None
+    ) -> Tile:
         """Gate weights, and with ``y`` densities and responsibilities, of rows in raw units, (K, n) each."""
-        terms, theta, block = self._query(params, X, Z, y=y, offset=offset)
+        terms, theta, block = self._query(params, X, Z, y=y, offset=offset, exposure=exposure)
         return next(terms.tiles(theta, [block]))
 
     def gate_weights(self, params: MoEParams, Z: Any) -> FloatArray:
@@ -386,20 +388,33 @@ class MixtureOfExperts:
         terms, theta, block = self._query(params, X, Z)
         return np.ascontiguousarray(terms.gate_weights(theta, block).T)
 
-    def responsibilities(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def responsibilities(
+        self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K)."""
-        return np.ascontiguousarray(self.evaluate(params, X, Z, y=y, offset=offset).R.T)
+        return np.ascontiguousarray(self.evaluate(params, X, Z, y=y, offset=offset, exposure=exposure).R.T)
 
-    def log_density(self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def log_density(
+        self, params: MoEParams, X: Any, y: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
         """log p(y | x) of every row, in nats, (n,)."""
-        return log_densities(*self._query(params, X, Z, y=y, offset=offset))
+        return log_densities(*self._query(params, X, Z, y=y, offset=offset, exposure=exposure))
 
-    def predict(self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def predict(
+        self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
         """Conditional mean sum_k pi_k mu_k, (n,); class probabilities (n, C) for categorical experts."""
-        return mixture_mean(*self._query(params, X, Z, offset=offset))
+        return mixture_mean(*self._query(params, X, Z, offset=offset, exposure=exposure))
 
     def sample(
-        self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
+        self,
+        params: MoEParams,
+        X: Any,
+        rng: np.random.Generator,
+        Z: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
     ) -> FloatArray:
         """One response per row drawn from p(y | x).
 
@@ -409,13 +424,13 @@ class MixtureOfExperts:
         X : array-like (n, d)
         rng : numpy.random.Generator
         Z : array-like (n, e), optional
-        offset : array-like (n,), optional
+        offset, exposure : array-like (n,), optional
 
         Returns
         -------
         ndarray (n,), or class codes 0, ..., C - 1 for categorical experts
         """
-        return draw(*self._query(params, X, Z, offset=offset), rng)
+        return draw(*self._query(params, X, Z, offset=offset, exposure=exposure), rng)
 
     def sample_with_experts(
         self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
@@ -424,13 +439,13 @@ class MixtureOfExperts:
         return draw_with_experts(*self._query(params, X, Z, offset=offset), rng)
 
     def _query(
-        self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None
+        self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None, exposure: Any = None
     ) -> tuple[Terms, FloatArray, Block]:
         """Rows in raw units as a block; the columns of parameters have no names, so neither have the rows'."""
         schema = self.schema_of(params)
         X = None if X is None else as_matrix("X", X)
         Z = None if Z is None else as_matrix("Z", Z)
-        block = query_block(schema, _raw_coordinates(schema), X, Z, y=y, offset=offset)
+        block = query_block(schema, _raw_coordinates(schema), X, Z, y=y, offset=offset, exposure=exposure)
         return self.terms(schema), self.layout(schema).pack(params), block
 
     def schema_of(self, params: MoEParams) -> Schema:

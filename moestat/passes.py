@@ -124,4 +124,6 @@ def _split(blocks: Iterable[Block], width: int) -> Iterator[Block]:
             part = slice(first, first + even)
             X = np.ascontiguousarray(block.X[:, part])
             Z = X if block.Z is block.X else np.ascontiguousarray(block.Z[:, part])
-            yield Block(X, Z, np.ascontiguousarray(block.Y[:, part]), block.offset[part], block.weight[part])
+            exposure = None if block.exposure is None else block.exposure[part]
+            Y = np.ascontiguousarray(block.Y[:, part])
+            yield Block(X, Z, Y, block.offset[part], block.weight[part], exposure)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from moestat.coordinates import Coordinates
-from moestat.data import Block, Schema
+from moestat.data import Block, Schema, positive_exposure
 from moestat.design import deficiencies
 from moestat.errors import InputError, RankDeficientWarning, warn
 from moestat.typing import FloatArray
@@ -25,6 +25,7 @@ def query_block(
     *,
     y: Any = None,
     offset: Any = None,
+    exposure: Any = None,
 ) -> Block:
     """New rows as one block, checked against the columns that a model knows.
 
@@ -37,12 +38,16 @@ def query_block(
     n = len(covariates)
     response = np.zeros((len(schema.responses), n)) if y is None else _known_response(schema, coordinates, y, n)
     known = np.zeros(n) if offset is None else as_vector("offset", offset, n)
+    amounts = None if exposure is None else positive_exposure(exposure, n)
+    if amounts is not None:
+        known = known + np.log(amounts)
     return Block(
         X=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.X.apply_to_new(covariates).T])),
         Z=np.ascontiguousarray(np.vstack([np.ones(n), coordinates.Z.apply_to_new(gate).T])),
         Y=np.ascontiguousarray(response),
         offset=known / coordinates.y.scale[0],
         weight=np.ones(n),
+        exposure=amounts,
     )
 
 

@@ -154,7 +154,7 @@ class Results:
 
     @cached_property
     def _terms(self) -> Terms:
-        return self.model.terms(self.schema)
+        return self.model.terms(self.schema, self.coordinates)
 
     @cached_property
     def pinned(self) -> BoolArray:
@@ -435,14 +435,16 @@ class Results:
         return check(Passes(self._terms, self.source), self.theta, movable, unit, self._trace)
 
     # ------------------------------------------------------------------------------- new rows
-    def _block(self, X: Any, Z: Any, y: Any = None, offset: Any = None, *, scored: bool = False) -> Block:
+    def _block(
+        self, X: Any, Z: Any, y: Any = None, offset: Any = None, exposure: Any = None, *, scored: bool = False
+    ) -> Block:
         """New rows as a block; a data frame of a formula's columns brings all with it. ``scored`` rows need y."""
         if self._reads(X, Z):
             assert self.design is not None
-            X, Z, y, offset = self.design.rows(X, y=y, offset=offset, scored=scored)
+            X, Z, y, offset, exposure = self.design.rows(X, y=y, offset=offset, exposure=exposure, scored=scored)
         if scored and y is None:
             raise InputError("y is needed for responsibilities and densities; gate_weights(X) needs no response.")
-        return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset)
+        return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset, exposure=exposure)
 
     def _reads(self, X: Any, Z: Any) -> bool:
         """Whether X is a table of columns that the formula makes covariates of."""
@@ -464,7 +466,7 @@ class Results:
         parts = [pick(tile)[:, tile.block.weight > 0].T for tile in self._terms.tiles(self.theta, source.blocks())]
         return np.ascontiguousarray(np.concatenate(parts))
 
-    def predict(self, X: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def predict(self, X: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """Conditional mean sum_k pi_k mu_k of new rows, or of the training rows.
 
         Parameters
@@ -473,7 +475,8 @@ class Results:
             Or a data frame with the columns of the formula, when the fit had one.
         Z : array-like (n, e), optional
             The gate's covariates when the fit had its own.
-        offset : array-like (n,), optional
+        offset, exposure : array-like (n,), optional
+            Known terms of the new rows; columns of a formula's frame are read from it.
 
         Returns
         -------
@@ -484,11 +487,13 @@ class Results:
             blocks = self._training().blocks()
             parts = [mixture_mean(self._terms, self.theta, block)[block.weight > 0] for block in blocks]
             return self._raw_response(np.concatenate(parts))
-        return self._raw_response(mixture_mean(self._terms, self.theta, self._block(X, Z, offset=offset)))
+        return self._raw_response(
+            mixture_mean(self._terms, self.theta, self._block(X, Z, offset=offset, exposure=exposure))
+        )
 
-    def expert_means(self, X: Any, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def expert_means(self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """Mean of each expert at new rows: (n, K), or (n, K, C) class probabilities."""
-        block = self._block(X, Z, offset=offset)
+        block = self._block(X, Z, offset=offset, exposure=exposure)
         means = self._terms.expert.mean(self.theta[self._terms.expert_columns], block)
         if means.ndim == 2:
             return self._raw_response(np.ascontiguousarray(means.T))
@@ -514,20 +519,24 @@ class Results:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
         return self._block(X, Z)
 
-    def responsibilities(self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def responsibilities(
+        self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
         """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
         if X is None and y is None:
             return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
-        return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset, scored=True)).R.T)
+        return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset, exposure, scored=True)).R.T)
 
-    def log_density(self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def log_density(
+        self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
         """log p(y | x) of new rows, in nats and raw units, (n,)."""
-        working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset, scored=True))
+        working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset, exposure, scored=True))
         return working - float(np.log(self.coordinates.y.scale).sum())
 
-    def density(self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None) -> FloatArray:
+    def density(self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """p(y | x) of new rows, (n,)."""
-        return np.exp(self.log_density(X, y, Z, offset=offset))
+        return np.exp(self.log_density(X, y, Z, offset=offset, exposure=exposure))
 
     def sample(
         self,
@@ -537,6 +546,7 @@ class Results:
         rng: np.random.Generator | None = None,
         seed: int = 0,
         offset: Any = None,
+        exposure: Any = None,
     ) -> AnyArray:
         """Draw one response per row from the fitted model: (n,), class labels for categorical experts."""
         if not isinstance(seed, int | np.integer):
@@ -544,12 +554,14 @@ class Results:
         generator = np.random.default_rng(seed) if rng is None else rng
         if not isinstance(generator, np.random.Generator):
             raise InputError(f"rng must be a numpy.random.Generator; got {rng!r}. For a number use seed=.")
-        drawn = draw(self._terms, self.theta, self._block(X, Z, offset=offset), generator)
+        drawn = draw(self._terms, self.theta, self._block(X, Z, offset=offset, exposure=exposure), generator)
         if self.schema.classes is not None:
             return np.asarray(self.schema.classes)[drawn.astype(np.int64)]
         return self._raw_response(drawn)
 
-    def get_prediction(self, X: Any, Z: Any = None, *, offset: Any = None, kind: str = "observed") -> Prediction:
+    def get_prediction(
+        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str = "observed"
+    ) -> Prediction:
         """Predicted means with delta-method standard errors; see `Prediction.summary_frame`.
 
         Raises
@@ -558,7 +570,7 @@ class Results:
             When the information is singular.
         """
         with _an_error_will_say():
-            block = self._block(X, Z, offset=offset)
+            block = self._block(X, Z, offset=offset, exposure=exposure)
         covariance = self._information.working_covariance(mean_jacobian(self._terms, self.theta, block), kind)
         y = None if self.schema.classes is not None else self.coordinates.y
         return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)

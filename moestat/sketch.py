@@ -32,10 +32,11 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
         Rows in the order of their hashes.
     """
     keys, rows = np.empty((0, 2), dtype=np.uint64), np.empty((0, 0))
-    sizes = (0, 0, 0)
+    sizes = (0, 0, 0, 0)
     for block in source.blocks():
-        sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0]
-        columns = np.vstack([block.X, block.Z, block.Y, block.offset, block.weight])
+        exposure = np.empty((0, block.weight.size)) if block.exposure is None else block.exposure[None]
+        sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0], len(exposure)
+        columns = np.vstack([block.X, block.Z, block.Y, exposure, block.offset, block.weight])
         own = _keys(columns[:-1], seed)
         wanted = block.weight > 0
         if len(keys) >= limit:
@@ -43,9 +44,10 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
         if wanted.any():
             rows = columns[:, wanted].T if not rows.size else np.vstack([rows, columns[:, wanted].T])
             keys, rows = _distinct(np.concatenate([keys, own[wanted]]), rows, limit)
-    x, z, y = np.cumsum(sizes)
+    x, z, y, e = np.cumsum(sizes)
     columns = np.ascontiguousarray(rows.T)
-    return Block(columns[:x], columns[x:z], columns[z:y], columns[y], columns[y + 1])
+    exposure = columns[y] if e > y else None
+    return Block(columns[:x], columns[x:z], columns[z:y], columns[e], columns[e + 1], exposure)
 
 
 def _distinct(keys: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:

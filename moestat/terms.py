@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from moestat.component import Expert, Gate
+from moestat.coordinates import Coordinates
 from moestat.data import Block
 from moestat.kernels import information, rows
 from moestat.params import Layout
@@ -67,8 +68,12 @@ class Terms:
     n_gate: int
 
     @staticmethod
-    def of(gate: Gate, expert: Expert, layout: Layout) -> Terms:
-        """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``."""
+    def of(gate: Gate, expert: Expert, layout: Layout, coordinates: Coordinates | None = None) -> Terms:
+        """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``.
+
+        ``coordinates`` are those of the rows; raw when left out.
+        """
+        expert = expert if coordinates is None else expert.placed(coordinates)
         gate_layout, expert_layout = layout.part("gate"), layout.part("expert")
         return Terms(
             gate=gate.bind(gate_layout),

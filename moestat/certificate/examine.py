@@ -171,12 +171,18 @@ def _left_to_gain(around: _Surroundings) -> float:
 
 def _bounded(problem: Problem, loglik: float) -> float:
     """A probability is at most one, also after rounding."""
-    return min(loglik, 0.0) if problem.passes.terms.expert.categorical else loglik
+    return min(loglik, 0.0) if _has_probabilities(problem) else loglik
 
 
 def _is_saturated(problem: Problem, loglik: float) -> bool:
-    """Whether the log-likelihood of a categorical response is at its upper bound, zero: complete separation."""
-    return problem.passes.terms.expert.categorical and loglik > -SATURATED * problem.total_weight
+    """Whether the log-likelihood of classes or counts is at its upper bound, zero: complete separation."""
+    return _has_probabilities(problem) and loglik > -SATURATED * problem.total_weight
+
+
+def _has_probabilities(problem: Problem) -> bool:
+    """Whether every row has a probability, not a density."""
+    expert = problem.passes.terms.expert
+    return expert.categorical or expert.discrete
 
 
 def _status(around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spikes: list[int]) -> Status:

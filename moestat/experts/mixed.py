@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moestat.component import Dims, Expert
-from moestat.coordinates import Affine, ColumnMap
+from moestat.coordinates import Affine, ColumnMap, Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.params import Layout
@@ -41,14 +41,34 @@ class Mixed(Expert):
     exchangeable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        kinds = {(e.categorical, e.scales_response) for e in self.families}
-        if len(kinds) > 1:
-            names = [e.name for e in self.families]
-            raise InputError(f"experts of one model must describe the same kind of response; got {names}.")
+        names = [e.name for e in self.families]
+        if len({e.categorical for e in self.families}) > 1:
+            raise InputError(
+                f"experts of one model must describe the same kind of response; got {names}, "
+                "some for class labels, some for numbers."
+            )
+        if len({e.discrete for e in self.families}) > 1:
+            raise InputError(
+                f"experts of one model must describe the same kind of response; got {names}. "
+                f"{[e.name for e in self.families if e.discrete]} give counts probabilities, the others densities per "
+                "unit of y: which is larger would hang on the unit. Take all for counts, or all for measurements."
+            )
 
     @property
     def categorical(self) -> bool:  # type: ignore[override]
         return self.families[0].categorical
+
+    @property
+    def discrete(self) -> bool:  # type: ignore[override]
+        return self.families[0].discrete
+
+    @property
+    def accepts_offset(self) -> bool:  # type: ignore[override]
+        return all(e.accepts_offset for e in self.families)
+
+    @property
+    def accepts_exposure(self) -> bool:  # type: ignore[override]
+        return all(e.accepts_exposure for e in self.families)
 
     @property
     def scales_response(self) -> bool:  # type: ignore[override]
@@ -66,9 +86,12 @@ class Mixed(Expert):
     def has_cdf(self) -> bool:  # type: ignore[override]
         return all(e.has_cdf for e in self.families)
 
-    def check(self, source: BlockSource) -> None:
+    def placed(self, coordinates: Coordinates) -> Mixed:
+        return replace(self, families=tuple(family.placed(coordinates) for family in self.families))
+
+    def check_beside(self, source: BlockSource) -> None:
         for family in self.families:
-            family.check(source)
+            family.check_beside(source)
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
@@ -86,7 +109,9 @@ class Mixed(Expert):
             rows.append(family.columns(part)[0] + offset)
             offset += part.size
         width = max(row.size for row in rows)
-        return np.stack([np.pad(row, (0, width - row.size), mode="edge") for row in rows])
+        # a family without parameters pads with another's first, an intercept as a rule
+        spare = next((row[:1] for row in rows if row.size), np.zeros(0, dtype=np.int64))
+        return np.stack([_padded(row, width, spare) for row in rows])
 
     def predictors(self, layout: Layout) -> IntArray:
         rows, offset = [], 0
@@ -97,7 +122,8 @@ class Mixed(Expert):
         return np.concatenate(rows) if rows else super().predictors(layout)
 
     def bind(self, layout: Layout) -> Mixed:
-        return replace(self, widths=tuple(part.size for _, part in layout.entries))
+        families = tuple(family.bind(part) for family, part in self._parts(layout))
+        return replace(self, families=families, widths=tuple(part.size for _, part in layout.entries))
 
     def _members(self, local: FloatArray) -> Iterator[tuple[int, int, Expert, FloatArray]]:
         """(k, width, family, own local parameters (1, width)) of each expert."""
@@ -116,6 +142,11 @@ class Mixed(Expert):
             family.start(part, block, resp[k : k + 1], schema) for k, (family, part) in enumerate(self._parts(layout))
         )
         return MixedParams(tuple(starts))
+
+    def for_starts(self, block: Block) -> Block:
+        """As the first family sees them that has a view of its own."""
+        views = (family.for_starts(block) for family in self.families)
+        return next((view for view in views if view is not block), block)
 
     def _parts(self, layout: Layout) -> Iterator[tuple[Expert, Layout]]:
         for family, (_, part) in zip(self.families, layout.entries, strict=True):
@@ -159,8 +190,13 @@ class Mixed(Expert):
         return np.concatenate([family.cdf(own, block, y) for _, _, family, own in self._members(local)])
 
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
-        out = np.empty_like(block.Y)
+        out = np.empty((block.Y.shape[0], chosen.size))
         for k, _, family, own in self._members(local):
             drawn = family.draw(own, block, np.zeros(chosen.size, dtype=np.int64), rng)
             out[:, chosen == k] = drawn[:, chosen == k]
         return out
+
+
+def _padded(row: IntArray, width: int, spare: IntArray) -> IntArray:
+    """A row of positions, its last one repeated up to this width."""
+    return np.pad(row if row.size else spare, (0, width - max(row.size, spare.size)), mode="edge")

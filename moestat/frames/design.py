@@ -63,13 +63,16 @@ class FrameDesign:
         enough = gate_names in (names, ())  # without Z such a frame says all
         return not (enough and tuple(map(str, X.columns)) == names)
 
-    def rows(self, data: Any, *, y: Any = None, offset: Any = None, scored: bool = False) -> tuple[Any, Any, Any, Any]:
-        """X, Z, y and offset of new rows; y only if ``scored``, and what is given comes first.
+    def rows(
+        self, data: Any, *, y: Any = None, offset: Any = None, exposure: Any = None, scored: bool = False
+    ) -> tuple[Any, Any, Any, Any, Any]:
+        """X, Z, y, offset and exposure of new rows; y only if ``scored``, and what is given comes first.
 
         Z is None when the gate has the experts' covariates.
         """
         frame = self._frame(data)
-        known = [c for c in (self.offset, self.exposure) if c is not None and offset is None]
+        known = [] if offset is not None or self.offset is None else [self.offset]
+        known += [] if exposure is not None or self.exposure is None else [self.exposure]
         scored = scored and y is None
         self._check(frame, self._covariates(), [*(self._response_columns() if scored else []), *known])
         columns = self._prepared(frame, self._covariates())
@@ -77,7 +80,13 @@ class FrameDesign:
         Z = None if self.gate is None else self._made(self.gate, columns)
         if scored:
             y = self._response(frame)
-        return X, Z, y, known_term(frame, self.offset, self.exposure) if offset is None else offset
+        if offset is None and self.offset is not None:
+            offset = as_numbers(self.offset, frame[self.offset])
+        if exposure is None and self.exposure is not None:
+            exposure = as_numbers(self.exposure, frame[self.exposure])
+            if (exposure <= 0).any():
+                raise InputError(f"exposure {self.exposure!r} must be larger than zero; got {exposure.min()}.")
+        return X, Z, y, offset, exposure
 
     def has_response(self, data: Any) -> bool:
         """Whether a data frame holds what the response is made of."""
@@ -318,21 +327,6 @@ def check_finite(columns: pd.DataFrame, rows: AnyArray) -> None:
             f"{columns.columns.tolist()[column]} must be finite; got {float(values[row, column])} in row {rows[row]} "
             f"({int(bad[:, column].sum())} such rows). Drop those rows, or transform the column otherwise."
         )
-
-
-def known_term(frame: pd.DataFrame, offset: str | None, exposure: str | None) -> FloatArray | None:
-    """The known term of the predictors: the offset plus the logarithm of the exposure."""
-    if offset is None and exposure is None:
-        return None
-    term = np.zeros(len(frame))
-    if offset is not None:
-        term += as_numbers(offset, frame[offset])
-    if exposure is not None:
-        amounts = as_numbers(exposure, frame[exposure])
-        if (amounts <= 0).any():
-            raise InputError(f"exposure {exposure!r} must be larger than zero; got {amounts.min()}.")
-        term += np.log(amounts)
-    return term
 
 
 # --------------------------------------------------------------------------------------- plain data

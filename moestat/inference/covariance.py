@@ -84,7 +84,7 @@ class Information:
 
     @cached_property
     def _terms(self) -> Terms:
-        return self.model.terms(self.schema)
+        return self.model.terms(self.schema, self.coordinates)
 
     @cached_property
     def pinned(self) -> IntArray:

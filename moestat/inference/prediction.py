@@ -130,12 +130,19 @@ class Prediction:
         return pd.DataFrame(columns)
 
     def quantile(self, level: float) -> FloatArray:
-        """Quantile of p(y | x) at each row (n,), by bisection on the mixture's distribution function."""
+        """Quantile of p(y | x) at each row (n,), by bisection on the mixture's distribution function.
+
+        Of counts, the smallest whole number that is not exceeded with at least this probability.
+        """
         local = self.theta[self.terms.expert_columns]
         weights = next(self.terms.tiles(self.theta, [self.block])).PI
         means = self.terms.expert.mean(local, self.block)
+        means = np.where(np.isfinite(means), means, 0.0)  # a known law need not have one
         reach = np.ones(means.shape[1])
         low, high = means.min(axis=0) - reach, means.max(axis=0) + reach
+        discrete = self.terms.expert.discrete
+        if discrete:
+            low, high = -reach, np.ceil(high)
 
         def below(y: FloatArray) -> FloatArray:
             return np.asarray((weights * self.terms.expert.cdf(local, self.block, y)).sum(axis=0))
@@ -145,9 +152,10 @@ class Prediction:
             low, high = low - reach, high + reach
         for _ in range(100):
             middle = 0.5 * (low + high)
+            middle = np.floor(middle) if discrete else middle
             under = below(middle) < level
             low, high = np.where(under, middle, low), np.where(under, high, middle)
-        return np.asarray(self.location + self.scale * 0.5 * (low + high))
+        return np.asarray(high if discrete else self.location + self.scale * 0.5 * (low + high))
 
 
 def _quantile_of_errors(alpha: float) -> float:

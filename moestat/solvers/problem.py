@@ -49,7 +49,7 @@ class Problem:
     def of(model: MixtureOfExperts, source: BlockSource, bounds: Bounds | None = None) -> Problem:
         """The problem of fitting a model to a prepared source, inside checked bounds (see `moestat.bounds`)."""
         schema, coordinates = source.schema, source.coordinates
-        terms = model.terms(schema)
+        terms = model.terms(schema, coordinates)
         holding = model.holding(schema, coordinates)
         box = box_of(model, schema, coordinates, bounds or {})
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units

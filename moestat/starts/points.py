@@ -64,11 +64,11 @@ class StartLaw:
         if terms.n_experts == 1:
             yield Start("all_rows", start_from(self.problem, self.rows, self.rows.weight[None]))
             return
-        i = 0
+        seen, i = terms.expert.for_starts(self.rows), 0
         while True:
             name = self.families[i % len(self.families)]
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(i,)))
-            resp = FAMILIES[name](self.rows, terms.n_experts, rng) * self.rows.weight
+            resp = FAMILIES[name](seen, terms.n_experts, rng) * self.rows.weight
             yield Start(name, start_from(self.problem, self.rows, resp))
             i += 1
 

@@ -46,8 +46,9 @@ def reseed(problem: Problem, rows: Block, theta: FloatArray, lost: IntArray, rng
     tile = next(terms.tiles(theta, [rows]))
     resp, density = tile.R.copy(), tile.row.copy()
     moved, gate = theta.copy(), theta[: terms.n_gate]
+    seen = terms.expert.for_starts(rows)
     for k in lost:
-        near = _neighbourhood(rows, density, terms.n_experts, rng)
+        near = _neighbourhood(seen, density, terms.n_experts, rng)
         parent = int(resp[:, near].sum(axis=1).argmax())
         resp[:, near] *= 0.1
         resp[k, near] += 0.9 * rows.weight[near]

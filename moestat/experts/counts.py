@@ -1,0 +1,46 @@
+"""Checks of responses that must be whole numbers, or larger than zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from moestat.data import Block, BlockSource
+from moestat.errors import InputError
+from moestat.typing import BoolArray, FloatArray
+
+
+def check_counts(name: str, source: BlockSource, instead: str = "") -> None:
+    """Refuse a response that is not made of whole numbers of at least 0."""
+    for y, _ in raw_responses(source):
+        for bad, rule in ((y < 0, "at least 0"), (y != np.rint(y), "whole numbers")):
+            if bad.any():
+                raise InputError(
+                    f"the {name} expert needs counts, whole numbers of at least 0; y holds {_first(y, bad)}, "
+                    f"which is not {'among ' if rule == 'whole numbers' else ''}{rule}.{instead}"
+                )
+
+
+def check_positive(name: str, source: BlockSource) -> None:
+    """Refuse a response that is not larger than zero."""
+    for y, _ in raw_responses(source):
+        bad = y <= 0
+        if bad.any():
+            raise InputError(
+                f"the {name} expert needs a response larger than zero; y holds {_first(y, bad)}. "
+                "Leave such rows out, or use an expert that knows them, such as gaussian."
+            )
+
+
+def raw_responses(source: BlockSource) -> Iterator[tuple[FloatArray, Block]]:
+    """The response in the user's units (b,), and its rows, tile after tile without padding."""
+    raw = source.coordinates.y.inverse()
+    for block in source.blocks():
+        keep = block.weight > 0
+        exposure = None if block.exposure is None else block.exposure[keep]
+        yield raw.apply(block.Y.T)[keep, 0], block._replace(weight=block.weight[keep], exposure=exposure)
+
+
+def _first(y: FloatArray, bad: BoolArray) -> str:
+    return f"{float(y[bad][0]):.12g}"

@@ -1,0 +1,269 @@
+"""Gamma expert with a logarithmic link.
+
+    f_k(y | x) = exp(-y / (phi mu)) (y / (phi mu))^(1 / phi) / (y Gamma(1 / phi)),   log mu = a_k' x + b_k + offset
+
+Positive responses with mean mu and variance phi mu^2: the dispersion phi = 1 / shape is the square of the
+coefficient of variation.                                            [McCullagh and Nelder 1989, ch. 8]
+
+Like a variance, the dispersion of an expert on few rows may sink to zero, and the likelihood rise without end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, pi
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import digamma, gammainc, gammaln, polygamma
+
+from moestat.component import Dims
+from moestat.data import Block, BlockSource, Schema
+from moestat.errors import InputError
+from moestat.experts.counts import check_positive
+from moestat.experts.predictor import PredictorExpert, add_grams, lines, predictor, standardised_response
+from moestat.kernels import jit
+from moestat.kernels.linear import linear_predictor, row_dots
+from moestat.kernels.special import LARGEST_LOG_MEAN, excess
+from moestat.kernels.vmath import vexp, vlog
+from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
+from moestat.typing import FloatArray, IntArray
+
+#: Smallest dispersion: below it an expert describes a spike, not data.
+DISPERSION_FLOOR = 1e-10
+
+#: The same for a single expert, which has no rows to choose from: below it scores are rounding.
+ROUNDING_FLOOR = 1e-14
+
+#: Dispersions that starts may have.
+START_DISPERSIONS = (1e-3, 10.0)
+
+#: Shape beyond which series replace functions whose leading terms cancel.
+LARGE_SHAPE = 50.0
+
+
+@parameters
+class GammaParams:
+    """slopes a (K, d), intercepts b (K,) of the log mean, dispersions phi (K,): reciprocal shapes."""
+
+    intercepts: FloatArray = axes("expert", label="const")
+    slopes: FloatArray = axes("expert", "feature")
+    dispersions: FloatArray = axes("expert", support=POSITIVE, label="dispersion")
+
+
+@parameters
+class CommonDispersionParams:
+    """slopes a (K, d), intercepts b (K,) and one dispersion phi for all experts."""
+
+    intercepts: FloatArray = axes("expert", label="const")
+    slopes: FloatArray = axes("expert", "feature")
+    dispersion: FloatArray = axes(support=POSITIVE, label="dispersion")
+
+
+@dataclass(frozen=True)
+class Gamma(PredictorExpert):
+    """Positive responses whose standard deviation is in proportion to their log-linear mean.
+
+    Parameters
+    ----------
+    dispersion : {"own", "common"}
+        One dispersion (variance / mean^2 = 1 / shape) per expert, or one for all.
+    """
+
+    dispersion: str = "own"
+
+    name: ClassVar[str] = "gamma"
+    has_cdf: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.dispersion not in ("own", "common"):
+            raise InputError(f"dispersion must be 'own' or 'common'; got {self.dispersion!r}.")
+
+    @property
+    def _field(self) -> str:
+        return "dispersions" if self.dispersion == "own" else "dispersion"
+
+    def check_beside(self, source: BlockSource) -> None:
+        super().check_beside(source)
+        check_positive(self.name, source)
+
+    # ------------------------------------------------------------------------------- parameters
+    def layout(self, dims: Dims) -> Layout:
+        record = GammaParams if self.dispersion == "own" else CommonDispersionParams
+        return layout_of(record, {"expert": dims.n_experts, "feature": dims.n_features})
+
+    def columns(self, layout: Layout) -> IntArray:
+        intercepts, dispersions = layout.index("intercepts"), layout.index(self._field)
+        last = dispersions if self.dispersion == "own" else shared_columns(intercepts.size, dispersions)
+        return own_columns(intercepts, layout.index("slopes"), last)
+
+    def lower_bounds(self, layout: Layout, spread: FloatArray, alone: bool) -> FloatArray:
+        bounds = np.full(layout.size, -np.inf)
+        bounds[layout.index(self._field)] = log(ROUNDING_FLOOR if alone else DISPERSION_FLOOR)
+        return bounds
+
+    # ------------------------------------------------------------------------------- density
+    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
+        shape = _shapes(local)
+        _value(local, shape, _log_peak(shape), block.X, block.Y[0], block.offset, out)
+
+    def eta_slopes(self, local: FloatArray, block: Block) -> FloatArray:
+        out = np.empty((len(local), block.weight.size))
+        _surplus(local, block.X, block.Y[0], block.offset, out)
+        return np.multiply(out, _shapes(local)[:, None], out=out)
+
+    def eta_bends(self, local: FloatArray, block: Block) -> FloatArray:
+        # of log f in eta: minus shape y / mu
+        return -self.eta_slopes(local, block) - _shapes(local)[:, None]
+
+    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
+        super().jac(local, block, value, out)
+        out[:, -1] = self._dispersion_slopes(local, block)
+
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        shape, slopes = _shapes(local), self.eta_slopes(local, block)
+        add_grams(weights, -slopes - shape[:, None], block.X, out)
+        # d2 / d eta d log phi is minus the first derivative in eta
+        cross = np.zeros((len(local), block.X.shape[0]))
+        for k in range(len(local)):
+            row_dots(weights[k] * slopes[k], block.X, cross[k])
+        out[:, :-1, -1] -= cross
+        out[:, -1, :-1] -= cross
+        own = (weights * self._dispersion_slopes(local, block)).sum(axis=1)
+        out[:, -1, -1] += weights.sum(axis=1) * _trigamma_gap(shape) - own
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        super().pull(local, block, value, weights, out)
+        out[:, -1] += (weights * self._dispersion_slopes(local, block)).sum(axis=1)
+
+    @staticmethod
+    def _dispersion_slopes(local: FloatArray, block: Block) -> FloatArray:
+        """Derivatives (K, B) in log phi: shape (y / mu - 1 - log(y / mu)) - shape (log shape - digamma(shape))."""
+        shape = _shapes(local)
+        out = np.empty((len(local), block.weight.size))
+        _deviances(local, block.X, block.Y[0], block.offset, out)
+        out *= shape[:, None]
+        out -= _digamma_gap(shape)[:, None]
+        return out
+
+    # ------------------------------------------------------------------------------- starts
+    def for_starts(self, block: Block) -> Block:
+        return standardised_response(block, np.log(block.Y[0]))
+
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
+        y = np.log(block.Y[0]) - block.offset
+        coef = lines(block.X, y, resp)
+        gap = y - coef @ block.X
+        mass = np.maximum(resp.sum(axis=1), 1e-300)
+        # log y has a variance near phi, and a mean below log mu by half of it
+        dispersions = np.clip((resp * gap**2).sum(axis=1) / mass, *START_DISPERSIONS)
+        coef[:, 0] += np.minimum(0.5 * dispersions, 1.0)
+        given = {"dispersions": dispersions} if self.dispersion == "own" else {"dispersion": dispersions.mean()}
+        return layout.build(intercepts=coef[:, 0], slopes=coef[:, 1:], **given)
+
+    # ------------------------------------------------------------------------------- prediction
+    def mean(self, local: FloatArray, block: Block) -> FloatArray:
+        return np.asarray(np.exp(np.minimum(predictor(local, block), LARGEST_LOG_MEAN)))
+
+    def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
+        out = np.zeros((*local.shape, block.weight.size))
+        out[:, :-1] = self.mean(local, block)[:, None] * block.X
+        return out
+
+    def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
+        shape = _shapes(local)[:, None]
+        return np.asarray(gammainc(shape, shape * np.maximum(y, 0.0) / self.mean(local, block)))
+
+    def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
+        mean = np.take_along_axis(self.mean(local, block), chosen[None], axis=0)
+        shape = _shapes(local)[chosen]
+        return np.maximum(mean * rng.standard_gamma(shape) / shape, np.finfo(np.float64).tiny)
+
+
+# --------------------------------------------------------------------------------------- the shape's functions
+def _shapes(local: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(-local[:, -1]))
+
+
+def _log_peak(shape: FloatArray) -> FloatArray:
+    """shape log(shape) - shape - log Gamma(shape): log of y f(y) at y = mu."""
+    a = np.maximum(shape, LARGE_SHAPE)
+    far = 0.5 * np.log(a / (2.0 * pi)) - (1.0 - (1.0 - (1.0 - 0.75 / a**2) * 2.0 / (7.0 * a**2)) / (30.0 * a**2)) / (
+        12.0 * a
+    )
+    near = shape * np.log(shape) - shape - gammaln(shape)
+    return np.where(shape > LARGE_SHAPE, far, near)
+
+
+def _digamma_gap(shape: FloatArray) -> FloatArray:
+    """shape (log(shape) - digamma(shape)), which tends to 1/2."""
+    a = np.maximum(shape, LARGE_SHAPE)
+    far = 0.5 + (1.0 - (1.0 - (10.0 / 21.0 - 0.5 / a**2) / a**2) / (10.0 * a**2)) / (12.0 * a)
+    return np.where(shape > LARGE_SHAPE, far, shape * (np.log(shape) - digamma(shape)))
+
+
+def _trigamma_gap(shape: FloatArray) -> FloatArray:
+    """shape (1 - shape trigamma(shape)), which tends to -1/2."""
+    a = np.maximum(shape, LARGE_SHAPE)
+    far = -0.5 - 1.0 / (6.0 * a) + 1.0 / (30.0 * a**3) - 1.0 / (42.0 * a**5)
+    return np.where(shape > LARGE_SHAPE, far, shape * (1.0 - shape * polygamma(1, shape)))
+
+
+# --------------------------------------------------------------------------------------- kernels
+# local parameters of an expert: intercept, slopes, log dispersion
+
+
+@jit
+def _gaps(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out (K, B) = log(y / mu)."""
+    linear_predictor(local, X, out)
+    log_y = np.empty(y.size)
+    for j in range(y.size):
+        log_y[j] = vlog(y[j])
+    for k in range(out.shape[0]):
+        o = out[k]
+        for j in range(o.size):
+            o[j] = log_y[j] - o[j] - offset[j]
+
+
+@jit
+def _surplus(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out = y / mu - 1."""
+    _gaps(local, X, y, offset, out)
+    for k in range(out.shape[0]):
+        o = out[k]
+        for j in range(o.size):
+            o[j] = excess(o[j]) + o[j] if abs(o[j]) < 0.25 else vexp(min(o[j], LARGEST_LOG_MEAN)) - 1.0
+
+
+@jit
+def _deviances(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out = y / mu - 1 - log(y / mu), half a unit deviance."""
+    _gaps(local, X, y, offset, out)
+    for k in range(out.shape[0]):
+        o = out[k]
+        for j in range(o.size):
+            o[j] = excess(o[j])
+
+
+@jit
+def _value(
+    local: FloatArray,
+    shape: FloatArray,
+    peak: FloatArray,
+    X: FloatArray,
+    y: FloatArray,
+    offset: FloatArray,
+    V: FloatArray,
+) -> None:
+    """log f = peak - log y - shape (y / mu - 1 - log(y / mu))."""
+    _deviances(local, X, y, offset, V)
+    log_y = np.empty(y.size)
+    for j in range(y.size):
+        log_y[j] = vlog(y[j])
+    for k in range(V.shape[0]):
+        v = V[k]
+        a = shape[k]
+        top = peak[k]
+        for j in range(v.size):
+            v[j] = top - log_y[j] - a * v[j]
