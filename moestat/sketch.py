@@ -46,8 +46,8 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
             keys, rows = _distinct(np.concatenate([keys, own[wanted]]), rows, limit)
     x, z, y, e = np.cumsum(sizes)
     columns = np.ascontiguousarray(rows.T)
-    exposure = columns[y] if e > y else None
-    return Block(columns[:x], columns[x:z], columns[z:y], columns[e], columns[e + 1], exposure)
+    amounts = columns[y] if e > y else None
+    return Block(columns[:x], columns[x:z], columns[z:y], columns[e], columns[e + 1], amounts)
 
 
 def _distinct(keys: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:

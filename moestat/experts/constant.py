@@ -78,7 +78,8 @@ class Constant(Expert):
     def layout(self, dims: Dims) -> Layout:
         # slopes on no covariates take no place in the vector; they are left out, and put back in the record
         inner = self.family.layout(replace(dims, n_features=0))
-        empty = {name: np.zeros(entry.shape) for name, entry in inner.entries if _is_empty(entry)}
+        slots = {name: entry for name, entry in inner.entries if isinstance(entry, Slot)}
+        empty = {name: np.zeros(slot.shape) for name, slot in slots.items() if slot.size == 0}
         kept = tuple((name, entry) for name, entry in inner.entries if name not in empty)
         return Layout(lambda **fields: inner.build(**(empty | fields)), kept)
 
@@ -134,7 +135,3 @@ class Constant(Expert):
 def _bare(block: Block) -> Block:
     """The rows without covariates of the expert; a row of ones is left."""
     return block._replace(X=block.X[:1])
-
-
-def _is_empty(entry: Slot | Layout) -> bool:
-    return isinstance(entry, Slot) and entry.size == 0

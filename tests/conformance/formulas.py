@@ -8,15 +8,15 @@ nothing else of it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
-from scipy import special
-from scipy.special import gammaln
+from scipy import special, stats
+from scipy.special import gammaln, loggamma
 
 from moestat import gates
-from moestat.experts import Gaussian, Mixed, Multinomial
+from moestat.experts import Binomial, Constant, Gamma, Gaussian, Known, Mixed, Multinomial, Noise, Poisson, Zero
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.params import Layout
 from tests.conformance import sketches
@@ -25,7 +25,6 @@ from tests.conformance.sketches import (
     Entmax,
     Hierarchical,
     JointGaussian,
-    Poisson,
     Temperature,
     TopK,
 )
@@ -237,6 +236,47 @@ def _(expert: Multinomial, p: Fields, X: Array, y: Array, offset: Array) -> Arra
 def _(expert: Poisson, p: Fields, X: Array, y: Array, offset: Array) -> Array:
     eta = X @ p["slopes"].T + p["intercepts"] + offset[:, None]
     return y[:, None] * eta - np.exp(eta) - gammaln(y + 1.0)[:, None]
+
+
+@log_density.register
+def _(expert: Binomial, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    """One trial in each row."""
+    eta = X @ p["slopes"].T + p["intercepts"] + offset[:, None]
+    chance = 1.0 / (1.0 + np.exp(-eta))
+    return np.log(np.where(y[:, None] == 1.0, chance, 1.0 - chance))
+
+
+@log_density.register
+def _(expert: Gamma, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    shape = 1.0 / (p["dispersions"] if expert.dispersion == "own" else p["dispersion"])
+    rate = shape * np.exp(-(X @ p["slopes"].T + p["intercepts"] + offset[:, None]))
+    return shape * np.log(rate) + (shape - 1.0) * np.log(y)[:, None] - rate * y[:, None] - loggamma(shape)
+
+
+@log_density.register
+def _(expert: Noise, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    v = p["variances"]
+    return -0.5 * np.log(2 * np.pi * v) - 0.5 * (y - offset - expert.level)[:, None] ** 2 / v
+
+
+@log_density.register
+def _(expert: Constant, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    none = np.zeros((len(p["intercepts"]), 0))
+    return log_density(expert.family, p | {"slopes": none}, X[:, :0], y, offset)
+
+
+@log_density.register
+def _(expert: Known, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    """The same for every expert: one column, (n, 1)."""
+    away = y - (X @ np.array(expert.slopes) if expert.slopes else 0.0)
+    law = {"normal": stats.norm, "laplace": stats.laplace, "poisson": stats.poisson}[expert.law]
+    density = law.logpmf if expert.law == "poisson" else partial(law.logpdf, scale=expert.scale)
+    return density(away, *expert.shapes, loc=expert.loc)[:, None]
+
+
+@log_density.register
+def _(expert: Zero, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    return np.where(y == 0.0, 0.0, -np.inf)[:, None]
 
 
 @log_density.register

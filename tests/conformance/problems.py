@@ -16,7 +16,7 @@ from moestat import gates
 from moestat.component import Dims, Expert, Gate
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Block, Data
-from moestat.experts import EXPERTS, Gaussian, Mixed
+from moestat.experts import EXPERTS, Constant, Gamma, Gaussian, Known, Mixed, Noise, Poisson, Zero
 from moestat.gates import GATES, Cosine, NoRGa, Quadratic, Softmax
 from moestat.params import Layout
 from moestat.passes import Passes
@@ -29,7 +29,6 @@ from tests.conformance.sketches import (
     Hierarchical,
     JointGaussian,
     Laplace,
-    Poisson,
     Temperature,
     TopK,
 )
@@ -97,19 +96,26 @@ ALL_GATES: dict[str, Gate] = (
 )
 
 
-def mixed(n_experts: int) -> Expert:
-    """Regressions and backgrounds in turn."""
-    return Mixed(tuple(islice(cycle((Gaussian(), Background())), n_experts)))
+def alternately(n_experts: int, *families: Expert) -> Expert:
+    """These families in turn."""
+    return Mixed(tuple(islice(cycle(families), n_experts)))
 
 
+#: Families with something to estimate. Without parameters all experts would be equal; such families join tuples below.
+ESTIMATED = [name for name, expert in EXPERTS.items() if expert().layout(Dims(1, 1, 1, 3)).size]
 ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
-    **{name: lambda K, expert=expert: expert() for name, expert in EXPERTS.items()},
+    **{name: lambda K, expert=EXPERTS[name]: expert() for name in ESTIMATED},
     "gaussian(common)": lambda K: Gaussian(variance="common"),
-    "mixed": mixed,
-    "sketch poisson": lambda K: Poisson(),
+    "mixed": lambda K: alternately(K, Gaussian(), Background()),
+    "gamma(common)": lambda K: Gamma(dispersion="common"),
+    "constant(poisson)": lambda K: Constant(Poisson()),
+    "zero-inflated": lambda K: alternately(K, Poisson(), Zero(), Constant(Poisson())),
+    "contaminated": lambda K: alternately(K, Gaussian(), Known("laplace", 0.5, 2.0, slopes=(0.3,) * 5), Noise(-1.0)),
 }
 
-PAIRS = [(gate, expert) for gate in ALL_GATES for expert in ALL_EXPERTS]
+#: Every gate with every family; tuples and settings of families with one gate.
+PAIRS = [(gate, expert) for gate in ALL_GATES for expert in (*ESTIMATED, "mixed")]
+PAIRS += [("softmax", expert) for expert in ALL_EXPERTS if ("softmax", expert) not in PAIRS]
 EACH_GATE = [(gate, "gaussian") for gate in ALL_GATES]
 EACH_EXPERT = [("softmax", expert) for expert in ALL_EXPERTS]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 from scipy.special import softmax as normalised_exp
 
 from moestat.component import Component, Dilation, Dims, Expert, Gate
@@ -631,64 +631,6 @@ class Hierarchical(Gate):
 
 
 # --------------------------------------------------------------------------------------- experts
-@parameters
-class PoissonParams:
-    """slopes a (K, d) and intercepts b (K,) of the log mean."""
-
-    slopes: FloatArray = axes("expert", "feature")
-    intercepts: FloatArray = axes("expert", label="const")
-
-
-@dataclass(frozen=True)
-class Poisson(Expert):
-    """Counts with log mean a_k' x + b_k + offset."""
-
-    name: ClassVar[str] = "poisson"
-    equivariant: ClassVar[bool] = True
-    mixable: ClassVar[bool] = True
-    accepts_offset: ClassVar[bool] = True
-    accepts_exposure: ClassVar[bool] = True
-
-    def layout(self, dims: Dims) -> Layout:
-        return layout_of(PoissonParams, {"expert": dims.n_experts, "feature": dims.n_features})
-
-    def columns(self, layout: Layout) -> IntArray:
-        return own_columns(layout.index("intercepts"), layout.index("slopes"))
-
-    def predictors(self, layout: Layout) -> IntArray:
-        return self.columns(layout)
-
-    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        eta = local @ block.X + block.offset
-        out[:] = block.Y[0] * eta - np.exp(eta) - gammaln(block.Y[0] + 1.0)
-
-    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        out[:] = (block.Y[0] - self.mean(local, block))[:, None] * block.X
-
-    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        out -= np.einsum("kb,ub,vb->kuv", weights * self.mean(local, block), block.X, block.X)
-
-    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> PoissonParams:
-        rate = (resp @ block.Y[0] + 0.1 * resp.mean()) / (resp @ np.exp(block.offset) + 0.1 * resp.mean())
-        return PoissonParams(slopes=np.zeros(layout.index("slopes").shape), intercepts=np.log(rate))
-
-    def rescale(self, params: PoissonParams, covariates: ColumnMap, response: Affine) -> PoissonParams:
-        return PoissonParams(
-            slopes=covariates.slopes(params.slopes),
-            intercepts=params.intercepts + covariates.gain(params.slopes),
-        )
-
-    def mean(self, local: FloatArray, block: Block) -> FloatArray:
-        return np.exp(local @ block.X + block.offset)
-
-    def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
-        return self.mean(local, block)[:, None] * block.X
-
-    def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
-        mean = np.take_along_axis(self.mean(local, block), chosen[None], axis=0)
-        return rng.poisson(mean).astype(float)
-
-
 @parameters
 class BackgroundParams:
     """means m (K,) and variances v (K,)."""

@@ -20,7 +20,7 @@ from moestat.component import Component, Dims, Expert, Gate
 from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
 from moestat.data import Block, Data
 from moestat.errors import InputError
-from moestat.experts import Gaussian, Multinomial
+from moestat.experts import Binomial, Gamma, Gaussian, Multinomial, Noise, Poisson
 from moestat.gates import Softmax
 from moestat.passes import Passes
 from moestat.sketch import sketch
@@ -42,7 +42,7 @@ from tests.conformance.problems import (
     over,
     raw,
 )
-from tests.conformance.sketches import Background, JointGaussian, Laplace, Poisson, TopK
+from tests.conformance.sketches import Background, JointGaussian, Laplace, TopK
 
 # Every tolerance is relative to the largest entry of what is compared.
 # The same sum by another route, or by complex steps: hundreds of roundings of 1e-16, which cancel in part.
@@ -596,7 +596,7 @@ def test_working_coordinates_cost_one_jacobian(problem: Problem) -> None:
     params = problem.layout.unpack(problem.theta)
     moved = problem.layout.pack(_carried(problem, params, at.Z, at.X, at.y))
     expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
-    assert_close(Passes(problem.terms, source.in_coordinates(at)).loglik(moved), expected, ROUNDING)
+    assert_close(_placed(problem, source.in_coordinates(at)).loglik(moved), expected, ROUNDING)
     back = _carried(problem, problem.layout.unpack(moved), at.Z.inverse(), at.X.inverse(), at.y.inverse())
     assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
 
@@ -614,9 +614,15 @@ def test_mixed_coordinates_cost_one_jacobian(problem: Problem) -> None:
     moved = problem.layout.pack(_carried(problem, params, Z, X, at.y))
     expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
     mixed = source.in_coordinates(Coordinates(X, Z, at.y))
-    assert_close(Passes(problem.terms, mixed).loglik(moved), expected, ROUNDING)
+    assert_close(_placed(problem, mixed).loglik(moved), expected, ROUNDING)
     back = _carried(problem, problem.layout.unpack(moved), Z.inverse(), X.inverse(), at.y.inverse())
     assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
+
+
+def _placed(problem: Problem, source: Data) -> Passes:
+    """Passes over rows in working coordinates: what is known of a density is known in the user's units."""
+    terms = problem.terms
+    return Passes(replace(terms, expert=terms.expert.placed(source.coordinates)), source)
 
 
 def _mixture(standard: ColumnMap) -> Blend:
@@ -742,6 +748,16 @@ def test_formulas_are_the_distributions_of_scipy() -> None:
     poisson = stats.poisson.logpmf(counts[:, None], np.exp(linear))
     assert_close(formulas.log_density(Poisson(), p, X, counts, offset), poisson, ROUNDING)
 
+    heads = counts % 2
+    bernoulli = stats.bernoulli.logpmf(heads[:, None], special.expit(linear))
+    assert_close(formulas.log_density(Binomial(), p, X, heads, offset), bernoulli, ROUNDING)
+    positive, phi = np.exp(y), {"dispersions": v, "dispersion": v[0]}
+    for expert, own in ((Gamma(), v), (Gamma(dispersion="common"), v[0])):
+        gamma = stats.gamma.logpdf(positive[:, None], 1 / own, scale=own * np.exp(linear))
+        assert_close(formulas.log_density(expert, p | phi, X, positive, offset), gamma, ROUNDING)
+    about = stats.norm.logpdf(y[:, None], offset[:, None] - 0.5, np.sqrt(v))
+    assert_close(formulas.log_density(Noise(-0.5), p, X, y, offset), about, ROUNDING)
+
     classes = {"slopes": rng.standard_normal((3, 2, 2)), "intercepts": rng.standard_normal((3, 2))}
     codes = rng.integers(3, size=7)
     odds = np.einsum("nd,kcd->nkc", X, classes["slopes"]) + classes["intercepts"]
@@ -767,6 +783,24 @@ def _mp_gaussian(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
     return mpmath.exp(-gap * gap / (2 * mpmath.exp(p[2]))) / mpmath.sqrt(2 * mpmath.pi * mpmath.exp(p[2]))
 
 
+def _mp_poisson(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
+    """Probability of a count; p = (slope, intercept)."""
+    mean = mpmath.exp(_mp_linear(p[:1], p[1], x))
+    return mpmath.exp(-mean) * mean ** int(y) / mpmath.factorial(int(y))
+
+
+def _mp_binomial(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
+    """Probability of a success (y = 1) or a failure; p = (slope, intercept)."""
+    return 1 / (1 + mpmath.exp((1 - 2 * int(y)) * _mp_linear(p[:1], p[1], x)))
+
+
+def _mp_gamma(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
+    """Density; p = (slope, intercept, log dispersion)."""
+    shape, t = mpmath.exp(-p[2]), mpmath.mpf(y)
+    scale = mpmath.exp(p[2] + _mp_linear(p[:1], p[1], x))
+    return t ** (shape - 1) * mpmath.exp(-t / scale) / (mpmath.gamma(shape) * scale**shape)
+
+
 def _mp_multinomial(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
     """Probability of class y of three; p = (slope 1, slope 2, intercept 1, intercept 2)."""
     odds = [mpmath.mpf(1), *(mpmath.exp(_mp_linear([p[s]], p[2 + s], x)) for s in range(2))]
@@ -778,15 +812,20 @@ def _mp_multinomial(p: list[mpmath.mpf], x: FloatArray, y: float) -> mpmath.mpf:
     [
         (Gaussian(), _mp_gaussian, ("slopes", "intercepts", "variances")),
         (Multinomial(), _mp_multinomial, ("slopes", "intercepts")),
+        (Poisson(), _mp_poisson, ("slopes", "intercepts")),
+        (Binomial(), _mp_binomial, ("slopes", "intercepts")),
+        (Gamma(), _mp_gamma, ("slopes", "intercepts", "dispersions")),
     ],
-    ids=["gaussian", "multinomial"],
+    ids=["gaussian", "multinomial", "poisson", "binomial", "gamma"],
 )
 def test_hessian_agrees_with_forty_digits(expert: Expert, density: Callable, fields: tuple[str, ...]) -> None:
     """Two softmax-weighted experts, six rows, written in mpmath and differentiated there."""
     rng = np.random.default_rng(10)
     X, weight = rng.standard_normal((6, 1)), rng.gamma(2.0, size=6)
     codes = np.array([0.0, 1.0, 2.0, 2.0, 1.0, 0.0])
-    y = codes if expert.categorical else rng.standard_normal(6)
+    measured = np.exp(rng.standard_normal(6)) if expert.name == "gamma" else rng.standard_normal(6)
+    y = np.minimum(codes, 1.0) if expert.name == "binomial" else codes
+    y = y if expert.categorical or expert.discrete else measured
     layout = model_layout(Softmax(), expert, 2, 1, 1)
     theta = 0.5 * rng.standard_normal(layout.size)
     slopes, intercepts = layout.index("gate.slopes")[:, 0], layout.index("gate.intercepts")
