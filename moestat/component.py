@@ -259,8 +259,7 @@ class Expert(Component):
             )
         if source.uses_exposure and not self.accepts_exposure:
             raise InputError(
-                f"the {self.name} expert takes no exposure: it is no law of counts and has no log link. "
-                "Use offset or a covariate."
+                f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate."
             )
         if source.uses_offset and not self.accepts_offset:
             raise InputError(f"the {self.name} expert takes no offset. Enter the term as a covariate.")

@@ -89,7 +89,7 @@ def _share_of_largest_variance(problem: Problem, theta: FloatArray) -> FloatArra
     sinks = np.isfinite(problem.floors) & problem.free
     own = sinks[columns] & (np.bincount(columns.ravel(), minlength=theta.size)[columns] == 1)
     log_variance = np.where(own, theta[columns], np.inf)
-    smallest = log_variance.min(axis=1)
+    smallest = log_variance.min(axis=1, initial=np.inf)
     known = np.isfinite(smallest)
     if not known.any():
         return np.full(len(columns), np.inf)

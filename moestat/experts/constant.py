@@ -7,7 +7,7 @@ The background of a mixture of regressions: a cloud, or a rate, that no covariat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from moestat.typing import FloatArray, IntArray
 
 NO_COVARIATES = Affine.identity(0)
 
+NORMAL = Gaussian()
+
 
 @dataclass(frozen=True)
 class Constant(Expert):
@@ -33,7 +35,7 @@ class Constant(Expert):
         The family: ``constant`` is a normal law, ``constant(poisson)`` one rate for all rows.
     """
 
-    family: Expert = field(default_factory=Gaussian)
+    family: Expert = NORMAL
 
     name: ClassVar[str] = "constant"
     equivariant: ClassVar[bool] = True

@@ -14,12 +14,11 @@ from moestat.typing import BoolArray, FloatArray
 def check_counts(name: str, source: BlockSource, instead: str = "") -> None:
     """Refuse a response that is not made of whole numbers of at least 0."""
     for y, _ in raw_responses(source):
-        for bad, rule in ((y < 0, "at least 0"), (y != np.rint(y), "whole numbers")):
-            if bad.any():
-                raise InputError(
-                    f"the {name} expert needs counts, whole numbers of at least 0; y holds {_first(y, bad)}, "
-                    f"which is not {'among ' if rule == 'whole numbers' else ''}{rule}.{instead}"
-                )
+        bad = (y < 0) | (y != np.rint(y))
+        if bad.any():
+            raise InputError(
+                f"the {name} expert needs counts, whole numbers of at least 0; y holds {_first(y, bad)}.{instead}"
+            )
 
 
 def check_positive(name: str, source: BlockSource) -> None:

@@ -147,11 +147,13 @@ def _coefficients(title: str, names: dict[str, str], table: pd.DataFrame, alpha:
     from statsmodels.iolib.tableformatting import fmt_params
 
     header = ["coef", "std err", "z", "P>|z|", f"[{alpha / 2:.3g}", f"{1 - alpha / 2:.3g}]"]
-    rows_of = list(names)
+    rows_of, stubs = list(names), list(names.values())
     pinned = results._series(results.pinned)[rows_of]
     flags = zip(results.positive[rows_of], results.held[rows_of], pinned, strict=True)
     rows = [_row(entry, *flag) for (_, entry), flag in zip(table.loc[rows_of].iterrows(), flags, strict=True)]
-    return SimpleTable(rows, headers=header, stubs=list(names.values()), title=title, txt_fmt=fmt_params)
+    if not rows:
+        rows, stubs = [["none", "", "", "", "", ""]], ["parameters"]
+    return SimpleTable(rows, headers=header, stubs=stubs, title=title, txt_fmt=fmt_params)
 
 
 def _row(entry: pd.Series[Any], positive: bool, held: bool, pinned: bool) -> list[str]:

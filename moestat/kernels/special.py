@@ -7,8 +7,9 @@ computation of binomial probabilities).
 
 from __future__ import annotations
 
+from math import lgamma, log, pi
+
 import numpy as np
-from scipy.special import gammaln
 
 from moestat.kernels.compile import jit, jit_exact
 from moestat.kernels.vmath import vexp, vlog
@@ -35,13 +36,11 @@ def excess(x: float) -> float:
 
 
 def _small_counts() -> FloatArray:
-    y = np.arange(TABLE, dtype=np.float64)
-    log_y = np.log(np.maximum(y, 1.0))
-    return np.asarray(y * log_y - y - gammaln(y + 1.0))
+    return np.array([y * log(max(y, 1)) - y - lgamma(y + 1) for y in range(TABLE)])
 
 
 _SMALL = _small_counts()
-HALF_LOG_2PI = 0.5 * np.log(2.0 * np.pi)
+HALF_LOG_2PI = 0.5 * log(2.0 * pi)
 
 
 @jit

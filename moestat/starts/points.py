@@ -105,7 +105,8 @@ def _polish(problem: Problem, rows: Block, resp: FloatArray, theta: FloatArray, 
         local = theta[terms.expert_columns]
         value = np.empty(resp.shape)
         terms.expert.value(local, rows, value)
-        total = float((resp * value).sum())
+        # an expert that rules a row out has no say in it, whatever share the family gave it
+        total = float((resp * np.where(np.isneginf(value), 0.0, value)).sum())
         if total > best_value:
             best, best_value = theta, total
             score = np.zeros_like(local)

@@ -687,7 +687,7 @@ READERS = ["predict", "responsibilities", "log_density", "density", "gate_weight
 @pytest.mark.parametrize("method", READERS)
 def test_results_read_the_columns_of_the_formula(method, rich, data):
     """What comes of a table is what comes of its covariates."""
-    X, Z, y, _ = rich.design.rows(data, scored=True)
+    X, Z, y, *_ = rich.design.rows(data, scored=True)
     given_ = {"Z": Z} if method == "gate_weights" else {"X": X, "Z": Z}
     if method in ("responsibilities", "log_density", "density"):
         given_["y"] = y
