@@ -454,6 +454,8 @@ class MixtureOfExperts:
             raise InputError(f"params must be made by model.params(...); got {type(params).__name__}.")
         gate = _infer_dims("gate", self.gate, self.n_experts, params.gate)
         expert = _infer_dims("expert", self.expert, self.n_experts, params.expert)
+        if _is_blind(self.expert, self.n_experts):
+            expert = replace(expert, n_features=gate.n_features)  # which the experts may have, and not use
         features = tuple(f"x{i + 1}" for i in range(expert.n_features))
         same = gate.n_features == expert.n_features or _is_blind(self.gate, self.n_experts)
         gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))

@@ -56,8 +56,8 @@ class Binomial(PredictorExpert):
     def check_beside(self, source: BlockSource) -> None:
         super().check_beside(source)
         check_counts(self.name, source, " Give counts of successes, not proportions, and trials as exposure.")
-        for y, block in raw_responses(source):
-            self._check_trials(y, block.exposure)
+        for y, trials in raw_responses(source):
+            self._check_trials(y, trials)
 
     @staticmethod
     def _check_trials(y: FloatArray, trials: FloatArray | None) -> None:

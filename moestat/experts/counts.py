@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from moestat.data import Block, BlockSource
+from moestat.coordinates import Affine
+from moestat.data import BlockSource
 from moestat.errors import InputError
 from moestat.typing import BoolArray, FloatArray
 
@@ -32,13 +34,13 @@ def check_positive(name: str, source: BlockSource) -> None:
             )
 
 
-def raw_responses(source: BlockSource) -> Iterator[tuple[FloatArray, Block]]:
-    """The response in the user's units (b,), and its rows, tile after tile without padding."""
-    raw = source.coordinates.y.inverse()
-    for block in source.blocks():
+def raw_responses(source: BlockSource) -> Iterator[tuple[FloatArray, FloatArray | None]]:
+    """The response in the user's units (b,), and exposures if there are any, tile after tile without padding."""
+    raw = source.in_coordinates(replace(source.coordinates, y=Affine.identity(1)))
+    for block in raw.blocks():
         keep = block.weight > 0
         exposure = None if block.exposure is None else block.exposure[keep]
-        yield raw.apply(block.Y.T)[keep, 0], block._replace(weight=block.weight[keep], exposure=exposure)
+        yield block.Y[0, keep], exposure
 
 
 def _first(y: FloatArray, bad: BoolArray) -> str:

@@ -72,7 +72,7 @@ class Known(ParameterlessExpert):
                 f"{suggestion(self.law, [*ALIASES, *_names()]) if isinstance(self.law, str) else ''}"
             )
         for name in ("shapes", "slopes"):
-            object.__setattr__(self, name, tuple(float(v) for v in np.atleast_1d(getattr(self, name))))
+            object.__setattr__(self, name, _numbers(name, getattr(self, name)))
         if self.centre is not None and not callable(self.centre):
             raise InputError(f"centre must be a function of the covariates; got {self.centre!r}.")
         self._check_numbers()
@@ -85,10 +85,14 @@ class Known(ParameterlessExpert):
             object.__setattr__(self, name, value)
 
     def _check_numbers(self) -> None:
+        for name in ("loc", "scale"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
+                raise InputError(f"{name} must be a finite number; got {value!r}.")
         wanted = self._dist.numargs
         if len(self.shapes) != wanted:
             raise InputError(f"shapes must be the {wanted} of {self.law!r}, {self._dist.shapes}; got {self.shapes}.")
-        valid = np.isfinite(self.loc) and self.scale > 0 and (not wanted or self._dist._argcheck(*self.shapes))
+        valid = self.scale > 0 and (not wanted or self._dist._argcheck(*self.shapes))
         if not valid:
             raise InputError(
                 f"{self.law!r} has no such parameters: shapes={self.shapes}, loc={self.loc}, scale={self.scale}."
@@ -161,6 +165,13 @@ class Known(ParameterlessExpert):
         drawn = self._dist.rvs(*self.shapes, size=chosen.size, random_state=rng)
         raw = self._location(block) + self.scale * drawn
         return np.ascontiguousarray(self._response.apply(raw[:, None]).T)
+
+
+def _numbers(name: str, value: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(v) for v in np.atleast_1d(np.asarray(value, dtype=np.float64)))
+    except (TypeError, ValueError):
+        raise InputError(f"{name} must be numbers, as (1.0, 2.0); got {value!r}.") from None
 
 
 def _named(name: str) -> Any:
