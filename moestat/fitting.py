@@ -66,7 +66,8 @@ def fit(
     sample_weight : array-like (n,), optional
         Frequencies: a row of weight 2 counts as two rows.
     offset, exposure : array-like (n,), optional
-        Known terms of the experts' linear predictors.
+        Known terms of the experts' linear predictors. The logarithm of an exposure joins the offset; for a binomial
+        expert exposures are numbers of trials.
     n_starts : int or "auto", optional
         Number of data-driven starting points. When left out: 20, and up to twice as many more while all end in
         spikes; none when ``start`` is given. ``"auto"`` goes on until the best solution has been reached several

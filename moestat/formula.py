@@ -53,7 +53,7 @@ def moe(
     weights : str or array-like (n,), optional
         Frequencies, as a column's name or one number per row.
     offset, exposure : str or array-like (n,), optional
-        Known terms of the experts' linear predictors.
+        Known terms of the experts' linear predictors; trials of a binomial expert are its exposure.
     missing : {"raise", "drop"}
         What to do with rows in which a column in use has no entry.
     unsafe_formula : bool

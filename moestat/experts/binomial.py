@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.special import bdtr, expit
+from scipy.special import bdtr
 
 from moestat.component import Dims
 from moestat.data import Block, BlockSource, Schema
@@ -93,12 +93,14 @@ class Binomial(PredictorExpert):
             _value(local, block.X, y, block.exposure, offset, out)
 
     def eta_slopes(self, local: FloatArray, block: Block) -> FloatArray:
-        out = _chances(local, block)
-        return np.subtract(block.Y, out * trials_of(block), out=out)
+        out = self.mean(local, block)
+        return np.subtract(block.Y, out, out=out)
 
     def eta_bends(self, local: FloatArray, block: Block) -> FloatArray:
         p = _chances(local, block)
-        return trials_of(block) * p * (p - 1.0)
+        bends = np.subtract(p, 1.0)
+        bends *= p
+        return bends if block.exposure is None else np.multiply(bends, block.exposure, out=bends)
 
     # ------------------------------------------------------------------------------- starts
     def for_starts(self, block: Block) -> Block:
@@ -114,7 +116,8 @@ class Binomial(PredictorExpert):
 
     # ------------------------------------------------------------------------------- prediction
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
-        return trials_of(block) * _chances(local, block)
+        out = _chances(local, block)
+        return out if block.exposure is None else np.multiply(out, block.exposure, out=out)
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         return -self.eta_bends(local, block)[:, None] * block.X
@@ -148,13 +151,24 @@ def _empirical_logits(block: Block) -> FloatArray:
 def _chances(local: FloatArray, block: Block) -> FloatArray:
     """Probability of a success (K, B)."""
     out = np.empty((len(local), block.weight.size))
-    linear_predictor(local, block.X, out)
-    out += _own_offset(block)
-    return np.asarray(expit(out, out=out))
+    _logistic(local, block.X, _own_offset(block), out)
+    return out
 
 
 # --------------------------------------------------------------------------------------- kernels
 # local parameters of an expert: intercept, slopes
+
+
+@jit
+def _logistic(local: FloatArray, X: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out (K, B) = 1 / (1 + exp(-eta))."""
+    linear_predictor(local, X, out)
+    for k in range(out.shape[0]):
+        o = out[k]
+        for j in range(o.size):
+            eta = o[j] + offset[j]
+            less = vexp(-abs(eta))
+            o[j] = (1.0 if eta > 0.0 else less) / (1.0 + less)
 
 
 @jit

@@ -21,11 +21,11 @@ from moestat.component import Dims
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.experts.counts import check_positive
-from moestat.experts.predictor import PredictorExpert, add_grams, lines, predictor, standardised_response
+from moestat.experts.predictor import PredictorExpert, add_grams, lines, predictor, spread, standardised_response
 from moestat.kernels import jit
-from moestat.kernels.linear import linear_predictor, row_dots
+from moestat.kernels.linear import linear_predictor, pull_linear
 from moestat.kernels.special import LARGEST_LOG_MEAN, excess
-from moestat.kernels.vmath import vexp, vlog
+from moestat.kernels.vmath import vlog
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
 
@@ -108,43 +108,44 @@ class Gamma(PredictorExpert):
         _value(local, shape, _log_peak(shape), block.X, block.Y[0], block.offset, out)
 
     def eta_slopes(self, local: FloatArray, block: Block) -> FloatArray:
-        out = np.empty((len(local), block.weight.size))
-        _surplus(local, block.X, block.Y[0], block.offset, out)
-        return np.multiply(out, _shapes(local)[:, None], out=out)
+        return self._slopes(local, block)[0]
 
     def eta_bends(self, local: FloatArray, block: Block) -> FloatArray:
-        # of log f in eta: minus shape y / mu
+        # minus shape y / mu
         return -self.eta_slopes(local, block) - _shapes(local)[:, None]
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        super().jac(local, block, value, out)
-        out[:, -1] = self._dispersion_slopes(local, block)
+        by_eta, out[:, -1] = self._slopes(local, block)
+        spread(by_eta, block.X, out)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        shape, slopes = _shapes(local), self.eta_slopes(local, block)
-        add_grams(weights, -slopes - shape[:, None], block.X, out)
+        shape = _shapes(local)
+        by_eta, by_dispersion = self._slopes(local, block)
+        by_dispersion *= weights
+        mass = weights.sum(axis=1)
+        out[:, -1, -1] += mass * _trigamma_gap(shape) - by_dispersion.sum(axis=1)
         # d2 / d eta d log phi is minus the first derivative in eta
         cross = np.zeros((len(local), block.X.shape[0]))
-        for k in range(len(local)):
-            row_dots(weights[k] * slopes[k], block.X, cross[k])
+        pull_linear(weights * by_eta, block.X, cross)
         out[:, :-1, -1] -= cross
         out[:, -1, :-1] -= cross
-        own = (weights * self._dispersion_slopes(local, block)).sum(axis=1)
-        out[:, -1, -1] += weights.sum(axis=1) * _trigamma_gap(shape) - own
+        by_eta += shape[:, None]
+        add_grams(weights, np.negative(by_eta, out=by_eta), block.X, out)
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        super().pull(local, block, value, weights, out)
-        out[:, -1] += (weights * self._dispersion_slopes(local, block)).sum(axis=1)
+        by_eta, by_dispersion = self._slopes(local, block)
+        by_eta *= weights
+        by_dispersion *= weights
+        pull_linear(by_eta, block.X, out)
+        out[:, -1] += by_dispersion.sum(axis=1)
 
     @staticmethod
-    def _dispersion_slopes(local: FloatArray, block: Block) -> FloatArray:
-        """Derivatives (K, B) in log phi: shape (y / mu - 1 - log(y / mu)) - shape (log shape - digamma(shape))."""
+    def _slopes(local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
+        """First derivatives (K, B) of log f in eta and in log phi."""
         shape = _shapes(local)
-        out = np.empty((len(local), block.weight.size))
-        _deviances(local, block.X, block.Y[0], block.offset, out)
-        out *= shape[:, None]
-        out -= _digamma_gap(shape)[:, None]
-        return out
+        by_eta, by_dispersion = np.empty((2, len(local), block.weight.size))
+        _slopes(local, shape, _digamma_gap(shape), block.X, block.Y[0], block.offset, by_eta, by_dispersion)
+        return by_eta, by_dispersion
 
     # ------------------------------------------------------------------------------- starts
     def for_starts(self, block: Block) -> Block:
@@ -227,23 +228,28 @@ def _gaps(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, o
 
 
 @jit
-def _surplus(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
-    """out = y / mu - 1."""
-    _gaps(local, X, y, offset, out)
-    for k in range(out.shape[0]):
-        o = out[k]
-        for j in range(o.size):
-            o[j] = excess(o[j]) + o[j] if abs(o[j]) < 0.25 else vexp(min(o[j], LARGEST_LOG_MEAN)) - 1.0
-
-
-@jit
-def _deviances(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
-    """out = y / mu - 1 - log(y / mu), half a unit deviance."""
-    _gaps(local, X, y, offset, out)
-    for k in range(out.shape[0]):
-        o = out[k]
-        for j in range(o.size):
-            o[j] = excess(o[j])
+def _slopes(
+    local: FloatArray,
+    shape: FloatArray,
+    gap: FloatArray,
+    X: FloatArray,
+    y: FloatArray,
+    offset: FloatArray,
+    S: FloatArray,
+    D: FloatArray,
+) -> None:
+    """S = shape (y / mu - 1);   D = shape (y / mu - 1 - log(y / mu)) - gap."""
+    _gaps(local, X, y, offset, S)
+    for k in range(S.shape[0]):
+        s = S[k]
+        d = D[k]
+        a = shape[k]
+        g = gap[k]
+        for j in range(s.size):
+            t = min(s[j], LARGEST_LOG_MEAN)
+            half_deviance = excess(t)
+            d[j] = a * half_deviance - g
+            s[j] = a * (half_deviance + t)
 
 
 @jit
@@ -257,7 +263,7 @@ def _value(
     V: FloatArray,
 ) -> None:
     """log f = peak - log y - shape (y / mu - 1 - log(y / mu))."""
-    _deviances(local, X, y, offset, V)
+    _gaps(local, X, y, offset, V)
     log_y = np.empty(y.size)
     for j in range(y.size):
         log_y[j] = vlog(y[j])
@@ -266,4 +272,4 @@ def _value(
         a = shape[k]
         top = peak[k]
         for j in range(v.size):
-            v[j] = top - log_y[j] - a * v[j]
+            v[j] = top - log_y[j] - a * excess(v[j])

@@ -7,7 +7,7 @@ computation of binomial probabilities).
 
 from __future__ import annotations
 
-from math import lgamma, log, pi
+from math import factorial, lgamma, log, pi
 
 import numpy as np
 
@@ -22,15 +22,20 @@ LARGEST_LOG_MEAN = 300.0
 TABLE = 16
 
 
+F3, F4, F5, F6, F7, F8, F9, F10, F11, F12, F13 = (1.0 / factorial(k) for k in range(3, 14))
+
+
 @jit_exact
 def excess(x: float) -> float:
     """exp(x) - 1 - x to full relative precision, for x up to `LARGEST_LOG_MEAN` (capped there)."""
     x = min(x, LARGEST_LOG_MEAN)
     # x^2 / 2! + x^3 / 3! + ... up to x^13, exact to rounding for |x| < 1/4
-    tail = 1.0 + x / 11.0 * (1.0 + x / 12.0 * (1.0 + x / 13.0))
-    tail = 1.0 + x / 7.0 * (1.0 + x / 8.0 * (1.0 + x / 9.0 * (1.0 + x / 10.0 * tail)))
-    tail = 1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0 * tail)))
-    near = 0.5 * x * x * tail
+    x2 = x * x
+    x4 = x2 * x2
+    low = (0.5 + x * F3) + x2 * (F4 + x * F5)
+    middle = (F6 + x * F7) + x2 * (F8 + x * F9)
+    high = (F10 + x * F11) + x2 * (F12 + x * F13)
+    near = x2 * (low + x4 * (middle + x4 * high))
     far = vexp(x) - 1.0 - x
     return near if -0.25 < x < 0.25 else far
 
