@@ -229,8 +229,9 @@ class Expert(Component):
     categorical: ClassVar[bool] = False
     #: y holds whole numbers, which have probabilities, not densities
     discrete: ClassVar[bool] = False
-    #: a continuous response may be shifted and scaled
+    #: a continuous response may be scaled, and shifted unless the next says no
     scales_response: ClassVar[bool] = False
+    shifts_response: ClassVar[bool] = True
     accepts_offset: ClassVar[bool] = False
     accepts_exposure: ClassVar[bool] = False
     #: the M-step has a closed form in weighted moments of known features

@@ -221,6 +221,7 @@ class MixtureOfExperts:
         schema, moments = source.schema, source.moments
         X, Z = self.expert.coordinates(_affine(moments.X)), self.gate.coordinates(_affine(moments.Z))
         y = moments.y if self.expert.scales_response else Affine.identity(moments.y.size)
+        y = y if self.expert.shifts_response else y.without_location()
         astray = self._astray(schema, Coordinates(X, Z, y)) | self._entangled(schema, Coordinates(X, Z, y), bounded)
         if "gate" in astray:
             Z = Z.without_location()

@@ -58,6 +58,10 @@ class Constant(Expert):
         return self.family.scales_response
 
     @property
+    def shifts_response(self) -> bool:  # type: ignore[override]
+        return self.family.shifts_response
+
+    @property
     def accepts_offset(self) -> bool:  # type: ignore[override]
         return self.family.accepts_offset
 

@@ -10,7 +10,7 @@ Like a variance, the dispersion of an expert on few rows may sink to zero, and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import log, pi
 from typing import Any, ClassVar
 
@@ -18,10 +18,19 @@ import numpy as np
 from scipy.special import digamma, gammainc, gammaln, polygamma
 
 from moestat.component import Dims
+from moestat.coordinates import Affine, ColumnMap, Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.experts.counts import check_positive
-from moestat.experts.predictor import PredictorExpert, add_grams, lines, predictor, spread, standardised_response
+from moestat.experts.predictor import (
+    PredictorExpert,
+    add_grams,
+    lines,
+    predictor,
+    rescaled,
+    spread,
+    standardised_response,
+)
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor, pull_linear
 from moestat.kernels.special import LARGEST_LOG_MEAN, excess
@@ -71,9 +80,12 @@ class Gamma(PredictorExpert):
     """
 
     dispersion: str = "own"
+    unit: float = field(default=1.0, repr=False, compare=False)  # of the rows' response, in the user's
 
     name: ClassVar[str] = "gamma"
     has_cdf: ClassVar[bool] = True
+    scales_response: ClassVar[bool] = True
+    shifts_response: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.dispersion not in ("own", "common"):
@@ -102,10 +114,21 @@ class Gamma(PredictorExpert):
         bounds[layout.index(self._field)] = log(ROUNDING_FLOOR if alone else DISPERSION_FLOOR)
         return bounds
 
+    def placed(self, coordinates: Coordinates) -> Gamma:
+        return replace(self, unit=float(coordinates.y.scale[0]))
+
+    def _rows(self, block: Block) -> Block:
+        """The rows with the offset of a logarithm, which units of the response do not divide."""
+        return block if self.unit == 1.0 else block._replace(offset=block.offset * self.unit)
+
+    def rescale(self, params: Any, covariates: ColumnMap, response: Affine) -> Any:
+        moved = rescaled(params, covariates)
+        return replace(moved, intercepts=moved.intercepts - np.log(response.scale[0]))
+
     # ------------------------------------------------------------------------------- density
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        shape = _shapes(local)
-        _value(local, shape, _log_peak(shape), block.X, block.Y[0], block.offset, out)
+        shape, offset = _shapes(local), self._rows(block).offset
+        _value(local, shape, _log_peak(shape), block.X, block.Y[0], offset, out)
 
     def eta_slopes(self, local: FloatArray, block: Block) -> FloatArray:
         return self._slopes(local, block)[0]
@@ -139,20 +162,19 @@ class Gamma(PredictorExpert):
         pull_linear(by_eta, block.X, out)
         out[:, -1] += by_dispersion.sum(axis=1)
 
-    @staticmethod
-    def _slopes(local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
+    def _slopes(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
         """First derivatives (K, B) of log f in eta and in log phi."""
-        shape = _shapes(local)
+        shape, offset = _shapes(local), self._rows(block).offset
         by_eta, by_dispersion = np.empty((2, len(local), block.weight.size))
-        _slopes(local, shape, _digamma_gap(shape), block.X, block.Y[0], block.offset, by_eta, by_dispersion)
+        _slopes(local, shape, _digamma_gap(shape), block.X, block.Y[0], offset, by_eta, by_dispersion)
         return by_eta, by_dispersion
 
     # ------------------------------------------------------------------------------- starts
     def for_starts(self, block: Block) -> Block:
-        return standardised_response(block, np.log(block.Y[0]))
+        return standardised_response(self._rows(block), np.log(block.Y[0]))
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
-        y = np.log(block.Y[0]) - block.offset
+        y = np.log(block.Y[0]) - self._rows(block).offset
         coef = lines(block.X, y, resp)
         gap = y - coef @ block.X
         mass = np.maximum(resp.sum(axis=1), 1e-300)
@@ -164,7 +186,7 @@ class Gamma(PredictorExpert):
 
     # ------------------------------------------------------------------------------- prediction
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
-        return np.asarray(np.exp(np.minimum(predictor(local, block), LARGEST_LOG_MEAN)))
+        return np.asarray(np.exp(np.minimum(predictor(local, self._rows(block)), LARGEST_LOG_MEAN)))
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         out = np.zeros((*local.shape, block.weight.size))

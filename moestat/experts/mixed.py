@@ -75,6 +75,10 @@ class Mixed(Expert):
         return all(e.scales_response for e in self.families)
 
     @property
+    def shifts_response(self) -> bool:  # type: ignore[override]
+        return all(e.shifts_response for e in self.families)
+
+    @property
     def equivariant(self) -> bool:  # type: ignore[override]
         return all(e.equivariant for e in self.families)
 

@@ -670,7 +670,8 @@ def test_mixable_components_have_their_predictors(problem: Problem) -> None:
 def _allowed(problem: Problem, moments: Coordinates) -> Coordinates:
     """Standardised as far as the components can follow."""
     X, Z = problem.expert.coordinates(moments.X), problem.gate.coordinates(moments.Z)
-    return Coordinates(X, Z, moments.y if problem.expert.scales_response else Affine.identity(moments.y.size))
+    y = moments.y if problem.expert.shifts_response else moments.y.without_location()
+    return Coordinates(X, Z, y if problem.expert.scales_response else Affine.identity(moments.y.size))
 
 
 def _carried(problem: Problem, params: SimpleNamespace, Z: ColumnMap, X: ColumnMap, y: Affine) -> SimpleNamespace:

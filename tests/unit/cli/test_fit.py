@@ -118,6 +118,21 @@ def test_classes():
     assert json.loads(run.out)["classes"] == ["Democrat", "Independent", "Republican"]
 
 
+def test_counts_with_an_exposure_from_the_fit_to_predictions():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.standard_normal(120), "t": rng.uniform(1.0, 5.0, 120)})
+    frame["y"] = rng.poisson(frame.t * np.exp(0.3 + 0.5 * frame.x))
+    frame.to_csv("counts.csv", index=False)
+    options = ("--expert", "poisson", "--experts", 1, "--exposure", "t")
+    run = moestat("fit", "counts.csv", "y ~ x", *options, "--out", "rates", "--json")
+    results = ms.moe("y ~ x", frame, expert="poisson", n_experts=1, exposure="t").fit()
+    assert json.loads(run.out)["loglik"] == results.llf
+    moestat("predict", "rates", "counts.csv", "--out", "means.csv")
+    np.testing.assert_allclose(pd.read_csv("means.csv")["mean"], results.predict(frame), rtol=1e-9)
+    frame.drop(columns="t").to_csv("without.csv", index=False)
+    assert "'t'" in refused("predict", "rates", "without.csv")
+
+
 def test_rows_with_missing_entries_are_dropped_on_request():
     frame = tone()
     frame.loc[[3, 9], "stretchratio"] = np.nan
