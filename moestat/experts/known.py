@@ -3,7 +3,7 @@
     f_k(y | x) = f0(y - loc - slopes' x - centre(x)),   f0 a law of scipy.stats with given shapes and scale
 
 Beside an estimated family it makes the contaminated mixture, where a pre-trained model or a stated background is one
-of the experts and only the others are learnt [Yan, Nguyen, Nguyen and Ho 2025, Contaminated mixture of experts].
+of the experts and only the others are learnt [Yan et al. 2025, arXiv 2505.18455].
 There is nothing to estimate.
 """
 
@@ -43,14 +43,15 @@ class Known(ParameterlessExpert):
     shapes : tuple of float
         Further parameters in scipy's order: ``known('t', shapes=(3,))``.
     slopes : tuple of float
-        Known slopes on the experts' covariates, in the users' units, one each; the law is about loc + slopes' x.
+        Known slopes on the experts' covariates, in the user's units, one each; the law is about loc + slopes' x.
     centre : callable, optional
         A function of the covariates (n, d) that gives locations (n,), such as a fitted model's ``predict``. Such an
         expert cannot be written as text: to load a fit, pass the model.
 
     References
     ----------
-    Yan, Nguyen, Nguyen and Ho (2025), Contaminated mixture of experts, NeurIPS.
+    Yan et al. (2025), On minimax estimation of parameters in softmax-contaminated mixture of experts, NeurIPS,
+    arXiv 2505.18455.
     """
 
     law: Any = "normal"

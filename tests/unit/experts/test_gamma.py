@@ -116,3 +116,21 @@ def test_what_is_not_positive_is_refused(bad):
 def test_unknown_settings_are_refused():
     with pytest.raises(ms.InputError, match="dispersion must be 'own' or 'common'"):
         Gamma(dispersion="shared")
+
+
+def test_beside_a_normal_law_units_do_not_matter():
+    """The response is scaled for both; an offset is one of the logarithm for this family, whatever the unit."""
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((300, 1))
+    half = rng.random(300) < 0.5
+    y = np.where(half, rng.gamma(3.0, 0.5, 300), 20.0 + 3.0 * X[:, 0] + rng.standard_normal(300))
+    y = np.maximum(y, 1e-3)
+    model = ms.MixtureOfExperts(expert="gamma, gaussian", n_experts=2)
+    one, dollars = ms.fit(model, X, y, n_starts=4), ms.fit(model, X, 1e6 * y, n_starts=4)
+    assert dollars.llf == pytest.approx(one.llf - 300 * np.log(1e6), rel=1e-9)
+    assert model.loglik(dollars.params, X, 1e6 * y) == pytest.approx(dollars.llf, rel=1e-11)
+    offset = 0.3 * rng.standard_normal(300)
+    shifted = ms.fit(ms.MixtureOfExperts(expert="gamma", n_experts=2), X, 1e6 * y, offset=offset, n_starts=4)
+    assert shifted.model.loglik(shifted.params, X, 1e6 * y, offset=offset) == pytest.approx(shifted.llf, rel=1e-11)
+    means = np.exp(shifted.params.expert.intercepts + X @ shifted.params.expert.slopes.T + offset[:, None])
+    np.testing.assert_allclose(shifted.expert_means(X, offset=offset), means, rtol=1e-9)
