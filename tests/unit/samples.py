@@ -36,7 +36,7 @@ def all_rows(source):
     """The rows of a source in their order, as one block without padding."""
     columns = zip(*(block[:5] for block in source.blocks()), strict=True)
     whole = Block(*(np.concatenate(parts, axis=-1) for parts in columns))
-    return Block(*(np.ascontiguousarray(part[..., whole.weight > 0]) for part in whole))
+    return Block(*(np.ascontiguousarray(part[..., whole.weight > 0]) for part in whole[:5]))
 
 
 @cache
