@@ -434,10 +434,17 @@ class MixtureOfExperts:
         return draw(*self._query(params, X, Z, offset=offset, exposure=exposure), rng)
 
     def sample_with_experts(
-        self, params: MoEParams, X: Any, rng: np.random.Generator, Z: Any = None, *, offset: Any = None
+        self,
+        params: MoEParams,
+        X: Any,
+        rng: np.random.Generator,
+        Z: Any = None,
+        *,
+        offset: Any = None,
+        exposure: Any = None,
     ) -> tuple[FloatArray, IntArray]:
         """The responses that `sample` draws, and the expert of each row: codes 0, ..., K - 1."""
-        return draw_with_experts(*self._query(params, X, Z, offset=offset), rng)
+        return draw_with_experts(*self._query(params, X, Z, offset=offset, exposure=exposure), rng)
 
     def _query(
         self, params: MoEParams, X: Any, Z: Any, *, y: Any = None, offset: Any = None, exposure: Any = None

@@ -575,7 +575,9 @@ class Results:
         y = None if self.schema.classes is not None else self.coordinates.y
         return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)
 
-    def get_expert_means(self, X: Any, Z: Any = None, *, offset: Any = None, kind: str = "observed") -> Estimated:
+    def get_expert_means(
+        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str = "observed"
+    ) -> Estimated:
         """`expert_means` with delta-method standard errors.
 
         Returns
@@ -589,7 +591,8 @@ class Results:
             When the data do not determine the means.
         """
         with _an_error_will_say():
-            block, value = self._block(X, Z, offset=offset), self.expert_means(X, Z, offset=offset)
+            block = self._block(X, Z, offset=offset, exposure=exposure)
+            value = self.expert_means(X, Z, offset=offset, exposure=exposure)
         se = self._delta_errors(expert_means_jacobian(self._terms, self.theta, block), kind)
         scale = 1.0 if self.schema.classes is not None else float(self.coordinates.y.scale[0])
         return Estimated(value, scale * np.moveaxis(se, -1, 0), proportion=self.schema.classes is not None)
@@ -614,6 +617,7 @@ class Results:
         Z: Any = None,
         *,
         offset: Any = None,
+        exposure: Any = None,
         along: str | int | None = None,
         title: str = "",
     ) -> Figure:
@@ -621,7 +625,7 @@ class Results:
 
         Parameters
         ----------
-        X, y, Z, offset : array-like, optional
+        X, y, Z, offset, exposure : array-like, optional
             Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
         along : str or int, optional
             Covariate on the horizontal axes, by name or position; the first when left out.
@@ -633,7 +637,7 @@ class Results:
         """
         from moestat.plotting import plot_summary
 
-        return plot_summary(self, X, y, Z, offset=offset, along=along, title=title)
+        return plot_summary(self, X, y, Z, offset=offset, exposure=exposure, along=along, title=title)
 
     # ------------------------------------------------------------------------------- storage
     def save(self, path: str | Path) -> Path:

@@ -35,6 +35,7 @@ class Covariates(NamedTuple):
     columns: pd.DataFrame
     right: str
     offset: Any = None
+    exposure: Any = None
     known_terms: Mapping[str, Any] = {}
 
 
@@ -139,12 +140,12 @@ def _designed(design: FrameDesign, frame: Any) -> Covariates:
     """Covariates that the formula of a fit makes of a user's columns."""
     from moestat.frames.columns import as_frame
 
-    X, Z, _, offset = design.rows(frame)
+    X, Z, _, offset, exposure = design.rows(frame)
     columns = _without_response(design, as_frame("X", frame).reset_index(drop=True))
     right = design.formula.text.split("~", 1)[1].strip()
     known = {"offset": design.offset, "exposure": design.exposure}
     terms = {name: column for name, column in known.items() if column is not None}
-    return Covariates(X, X if Z is None else Z, columns, right, offset, terms)
+    return Covariates(X, X if Z is None else Z, columns, right, offset, exposure, terms)
 
 
 def _without_response(design: FrameDesign, columns: pd.DataFrame) -> pd.DataFrame:

@@ -136,7 +136,7 @@ def simulate(
     truth = truth_of(model, params, classes)
     rows = covariates_of(truth, n, X, Z, covariates, rng)
     drawn, expert = truth.model.sample_with_experts(
-        truth.params, rows.X.to_numpy(), rng, rows.Z.to_numpy(), offset=rows.offset
+        truth.params, rows.X.to_numpy(), rng, rows.Z.to_numpy(), offset=rows.offset, exposure=rows.exposure
     )
     return Simulated(
         X=rows.X,

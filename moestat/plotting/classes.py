@@ -38,6 +38,7 @@ def plot_class(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: str | int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -52,7 +53,7 @@ def plot_class(
         With class labels as response.
     label
         One of ``results.schema.classes``.
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : str or int, optional
         Covariate on the horizontal axis, by name or position; the first when left out. The others are held at
@@ -74,7 +75,7 @@ def plot_class(
         raise InputError("this fit has no classes, its response is a number: use plot_experts.")
     if label not in classes:
         raise InputError(f"label must be one of the classes {classes}; got {label!r}.")
-    scene = scene_of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset, exposure)
     c = classes.index(label)
     with drawing(ax) as ax:
         if scene.covariates or along is not None:

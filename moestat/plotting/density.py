@@ -7,7 +7,7 @@ Computing and graphing highest density regions, The American Statistician 50).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -50,6 +50,7 @@ def plot_density(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: str | int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -62,7 +63,7 @@ def plot_density(
     Parameters
     ----------
     results : Results
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : str or int, optional
         Covariate on the horizontal axis, by name or position; the first when left out. The others are held at
@@ -74,7 +75,7 @@ def plot_density(
     -------
     Axes
     """
-    scene = scene_of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset, exposure)
     with drawing(ax) as ax:
         if results.schema.classes is not None:
             _draw_classes(ax, scene, along)
@@ -97,15 +98,14 @@ def _draw_ribbons(ax: Axes, scene: Scene, line: Line) -> None:
     y = _responses(scene, line)
     rows = line.rows.loc[np.repeat(np.arange(len(y)), y.shape[1])].reset_index(drop=True)
     density = scene.density(rows, y.ravel()).reshape(y.shape)
-    share = mass_above(y, density)
+    share = mass_above(y, density, scene.results.model.expert.discrete)
     for places, at in _stretches(line):
         ax.contourf(
             np.repeat(places[:, None], y.shape[1], axis=1), y[at], share[at], [0.0, *SHARES], colors=RIBBONS, zorder=1
         )
         ax.plot(places, scene.mean(line.rows)[at], color="black", lw=1.6, zorder=3)
     if scene.has_rows:
-        assert scene.y is not None
-        shown = scene.y.astype(float) - scene.offset + scene.mean_offset
+        shown = scene.level_responses
         size, _, alpha = crowding(len(scene.shown))
         at_rows = scene.places(line.name)[scene.shown], shown[scene.shown]
         ax.scatter(*at_rows, s=0.4 * size, color="0.15", alpha=0.6 * alpha, lw=0, zorder=2, gid="rows")
@@ -136,16 +136,20 @@ def _fill_beneath(ax: Axes, scene: Scene) -> None:
     """The same regions, beneath the density of a model without covariates."""
     y = responses(scene)
     density = scene.density(scene.typical_rows(len(y)), y)
-    share = mass_above(y[None], density[None])[0]
+    share = mass_above(y[None], density[None], scene.results.model.expert.discrete)[0]
     for level, colour in reversed([*zip(SHARES, RIBBONS, strict=True)]):
         ax.fill_between(y, density, where=share <= level, color=colour, lw=0, alpha=0.75, zorder=1)
     ax.axvline(scene.mean(scene.typical_rows(1))[0], color="black", lw=1.6, zorder=3)
 
 
-def mass_above(y: FloatArray, density: FloatArray) -> FloatArray:
-    """Probability of a density larger than here, (G, M): below c in the smallest set of probability c."""
+def mass_above(y: FloatArray, density: FloatArray, discrete: bool = False) -> FloatArray:
+    """Probability of a density larger than here, (G, M): below c in the smallest set of probability c.
+
+    Half a gap either side belongs to a response; to counts, beyond the first and the last one as well.
+    """
+    ends: Literal["edge", "constant"] = "edge" if discrete else "constant"
     gaps = np.diff(y, axis=1)
-    width = 0.5 * (np.pad(gaps, ((0, 0), (1, 0))) + np.pad(gaps, ((0, 0), (0, 1))))
+    width = 0.5 * (np.pad(gaps, ((0, 0), (1, 0)), ends) + np.pad(gaps, ((0, 0), (0, 1)), ends))
     order = np.argsort(-density, axis=1, kind="stable")
     mass = np.take_along_axis(density * width, order, axis=1)
     above = np.cumsum(mass, axis=1) - mass

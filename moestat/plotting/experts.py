@@ -29,6 +29,7 @@ def plot_experts(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: str | int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -42,7 +43,7 @@ def plot_experts(
     ----------
     results : Results
         With a numerical response.
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : str or int, optional
         Covariate on the horizontal axis, by name or position; the first when left out. The others are held at
@@ -61,7 +62,7 @@ def plot_experts(
     """
     if results.schema.classes is not None:
         raise InputError("plot_experts shows numerical responses; use plot_class for one class of this model.")
-    scene = scene_of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset, exposure)
     with drawing(ax) as ax:
         if not scene.covariates and along is None:
             draw_histogram(ax, scene)
@@ -73,8 +74,7 @@ def plot_experts(
             _draw_spread(ax, line, curves.value, scene.spread)
         draw_curves(ax, line, curves)
         if scene.has_rows:
-            assert scene.y is not None
-            shown = scene.y.astype(float) - scene.offset + scene.mean_offset  # all at the mean offset, as the lines are
+            shown = scene.level_responses
             draw_rows(ax, scene, scene.places(line.name), shown)
             _fit_to_points(ax, shown)
         sure = "dark bands: 95 % of the mean" if curves.limits else "no bands of the mean: not identified"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,12 +26,9 @@ def draw_histogram(ax: Axes, scene: Scene, experts: bool = True) -> None:
     rows = scene.typical_rows(len(y))
     density = scene.density(rows, y)
     if scene.has_rows:
-        assert scene.y is not None
-        shown = scene.y.astype(float) - scene.offset + scene.mean_offset
-        bins = np.histogram_bin_edges(shown, "fd" if np.ptp(shown) > 0 else 10)
-        ax.hist(
-            shown, min(len(bins) - 1, MOST_BARS), weights=scene.weight, density=True, color="0.88", ec="white", lw=0.6
-        )
+        shown = scene.level_responses
+        look_of_bars: dict[str, Any] = {"color": "0.88", "ec": "white", "lw": 0.6}
+        ax.hist(shown, _bars(scene, shown), weights=scene.weight, density=True, **look_of_bars)
         ax.plot(shown[scene.shown], np.zeros(len(scene.shown)), "|", color="0.4", ms=6, clip_on=False, zorder=4)
     ax.plot(y, density, color="0.2", lw=1.0, label="mixture")
     if experts:
@@ -44,14 +41,29 @@ def draw_histogram(ax: Axes, scene: Scene, experts: bool = True) -> None:
     ax.set_ylabel("density")
 
 
+def _bars(scene: Scene, shown: FloatArray) -> Any:
+    """Number of bars, or their edges: of counts, one around each where they are few."""
+    if scene.results.model.expert.discrete and shown.max() < MOST_BARS:
+        return np.arange(np.ceil(shown.max()) + 2.0) - 0.5
+    bins = np.histogram_bin_edges(shown, "fd" if np.ptp(shown) > 0 else 10)
+    return min(len(bins) - 1, MOST_BARS)
+
+
 def responses(scene: Scene) -> FloatArray:
     """The responses to draw at: those of the rows and a margin, or where the mixture lies."""
     if scene.has_rows:
-        assert scene.y is not None
-        low, high = scene.y.astype(float).min(), scene.y.astype(float).max()
+        low, high = scene.level_responses.min(), scene.level_responses.max()
     else:
         means = scene.expert_means(scene.typical_rows(1)).value[0]
         reach = 0.0 if scene.spread is None else 3 * scene.spread
         low, high = (means - reach).min(), (means + reach).max()
     margin = 0.1 * ((high - low) or 1.0)
+    if scene.results.model.expert.discrete:
+        return whole(high + margin)
     return np.linspace(low - margin, high + margin, POINTS)
+
+
+def whole(high: float) -> FloatArray:
+    """Counts from zero until here; of many, some at equal distances."""
+    step = max(1, int(high) // POINTS)
+    return np.arange(0.0, max(high, 1.0) + step, step)

@@ -51,6 +51,7 @@ def plot_fit(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: str | int | None = None,
     title: str = "",
 ) -> Figure:
@@ -59,7 +60,7 @@ def plot_fit(
     Parameters
     ----------
     results : Results
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : str or int, optional
         Covariate on the horizontal axis, by name or position; the first of each part when left out.
@@ -69,7 +70,7 @@ def plot_fit(
     -------
     matplotlib Figure
     """
-    rows = {"X": X, "y": y, "Z": Z, "offset": offset}
+    rows = {"X": X, "y": y, "Z": Z, "offset": offset, "exposure": exposure}
     scene = scene_of(results, **rows)
     gate_along = _gate_along(scene, along)
     with style():
@@ -98,6 +99,7 @@ def plot_summary(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: str | int | None = None,
     title: str = "",
 ) -> Figure:
@@ -106,7 +108,7 @@ def plot_summary(
     Parameters
     ----------
     results : Results
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : str or int, optional
         Covariate on the horizontal axes, by name or position; the first of each part when left out.
@@ -117,7 +119,7 @@ def plot_summary(
     -------
     matplotlib Figure
     """
-    rows = {"X": X, "y": y, "Z": Z, "offset": offset}
+    rows = {"X": X, "y": y, "Z": Z, "offset": offset, "exposure": exposure}
     scene = scene_of(results, **rows)
     classes = _frequent(results)
     with style(**SMALL):

@@ -37,6 +37,7 @@ def plot_gate_plane(
     Z: Any = None,
     *,
     offset: Any = None,
+    exposure: Any = None,
     along: tuple[str | int, str | int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -49,7 +50,7 @@ def plot_gate_plane(
     ----------
     results : Results
         With at least two covariates of the gate, numbers both.
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     along : pair of str or int, optional
         Covariates of the gate on the horizontal and the vertical axis; the first two when left out.
@@ -60,7 +61,7 @@ def plot_gate_plane(
     -------
     Axes
     """
-    scene = scene_of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset, exposure)
     across, up = _pair(scene, along)
     with drawing(ax) as ax:
         x, z, weights = _weights(scene, across, up)

@@ -27,7 +27,14 @@ NUMBERED = 0.03
 
 @picture
 def plot_responsibilities(
-    results: Results, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None, ax: Axes | None = None
+    results: Results,
+    X: Any = None,
+    y: Any = None,
+    Z: Any = None,
+    *,
+    offset: Any = None,
+    exposure: Any = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Every row as a thin column, divided by its responsibilities, the rows sorted by their likeliest expert.
 
@@ -38,7 +45,7 @@ def plot_responsibilities(
     Parameters
     ----------
     results : Results
-    X, y, Z, offset : array-like, optional
+    X, y, Z, offset, exposure : array-like, optional
         Rows to show; those of the fit when left out. A formula's fit takes a data frame as X.
     ax : Axes, optional
         Where to draw; the current axes when left out.
@@ -52,7 +59,7 @@ def plot_responsibilities(
     InputError
         When there are no rows: a loaded fit holds none.
     """
-    scene = scene_of(results, X, y, Z, offset)
+    scene = scene_of(results, X, y, Z, offset, exposure)
     if not scene.has_rows:
         raise InputError("plot_responsibilities needs rows: pass X and y; a loaded fit holds none.")
     resp, weight = scene.resp, scene.weight

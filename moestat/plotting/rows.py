@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from moestat.coordinates import Affine, Blend, ColumnMap
+from moestat.data import Block, positive_exposure
 from moestat.errors import InputError
 from moestat.frames.columns import Levels, as_frame, as_numbers
 from moestat.frames.typical import TRUTH, Typical, levels_to_show, typical
-from moestat.plotting.scene import Scene
+from moestat.plotting.scene import Known, Scene
 from moestat.query import known_covariates
 from moestat.typing import FloatArray
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from moestat.results import Results
 
 
-def scene_of(results: Results, X: Any = None, y: Any = None, Z: Any = None, offset: Any = None) -> Scene:
+def scene_of(
+    results: Results, X: Any = None, y: Any = None, Z: Any = None, offset: Any = None, exposure: Any = None
+) -> Scene:
     """The scene of the given rows, or of those of the fit, or of none when a loaded fit holds none."""
     responses = results.schema.responses
     if len(responses) != 1:
@@ -29,11 +32,13 @@ def scene_of(results: Results, X: Any = None, y: Any = None, Z: Any = None, offs
     if X is None and y is None and Z is None:
         if offset is not None:
             raise InputError("offset goes with rows: pass X and y as well, or leave it out.")
+        if exposure is not None:
+            raise InputError("exposure goes with rows: pass X and y as well, or leave it out.")
         return _without_rows(results) if results.source is None else _of_the_fit(results)
     design = results.design
     if design is not None and Z is None and design.reads(X, results.schema.features, results.schema.gate_features):
-        return _of_frame(results, as_frame("X", X), y, offset)
-    return _of_arrays(results, X, y, Z, offset)
+        return _of_frame(results, as_frame("X", X), y, offset, exposure)
+    return _of_arrays(results, X, y, Z, offset, exposure)
 
 
 def _of_the_fit(results: Results) -> Scene:
@@ -42,32 +47,38 @@ def _of_the_fit(results: Results) -> Scene:
     assert source is not None
     plain = source.in_coordinates(source.moments)
     at = plain.coordinates
-    parts = [(b.X[1:], b.Z[1:], b.Y, b.offset[None], b.weight[None], b.weight > 0) for b in plain.blocks()]
-    X, Z, Y, offset, weight = (np.concatenate([p[i][:, p[5]].T for p in parts]) for i in range(5))
-    known, y = offset[:, 0] * at.y.scale[0], at.y.restore(Y)[:, 0]
+    parts = [
+        (b.X[1:], b.Z[1:], b.Y, np.stack([b.offset, _exposures(b), b.weight]), b.weight > 0) for b in plain.blocks()
+    ]
+    X, Z, Y, terms = (np.concatenate([p[i][:, p[4]].T for p in parts]) for i in range(4))
+    offset, amounts, weight = terms.T
+    y = at.y.restore(Y)[:, 0]
+    offset = offset * at.y.scale[0] - np.log(amounts) if source.uses_offset else np.zeros(len(y))
+    known = Known(offset, amounts if source.uses_exposure else None)
     classes = results.schema.classes
     labels = y if classes is None else np.array(classes, dtype=object)[y.astype(np.int64)]
     if results.frame is not None and results.design is not None:
         columns = list(dict.fromkeys([*results.design.expert_columns, *results.design.gate_columns]))
-        return _framed(results, results.frame[columns], labels, known, weight[:, 0])
-    return _arrayed(results, at.X.restore(X), at.Z.restore(Z), labels, known, weight[:, 0])
+        return _framed(results, results.frame[columns], labels, known, weight)
+    return _arrayed(results, at.X.restore(X), at.Z.restore(Z), labels, known, weight)
 
 
-def _of_frame(results: Results, frame: pd.DataFrame, y: Any, offset: Any) -> Scene:
+def _of_frame(results: Results, frame: pd.DataFrame, y: Any, offset: Any, exposure: Any) -> Scene:
     design = results.design
     assert design is not None
     scored = y is None and design.has_response(frame)
     columns = list(dict.fromkeys([*design.expert_columns, *design.gate_columns]))
     try:
-        read, given = frame, design.rows(frame, y=y, offset=offset, scored=scored)
+        read, given = frame, design.rows(frame, y=y, offset=offset, exposure=exposure, scored=scored)
     except InputError:
         nearer = _within(design, frame, columns)
         if nearer is None:
             raise
-        read, given = nearer, design.rows(nearer, y=y, offset=offset, scored=scored)
-    _, _, y, known = given
+        read, given = nearer, design.rows(nearer, y=y, offset=offset, exposure=exposure, scored=scored)
+    _, _, y, offset, exposure = given
+    known = _known(results, offset, exposure, len(frame))
     y = None if y is None else np.asarray(y)
-    scene = _framed(results, frame[columns], y, _known_term(results, known, len(frame)), np.ones(len(frame)))
+    scene = _framed(results, frame[columns], y, known, np.ones(len(frame)))
     return scene if read is frame else replace(scene, asked=read[columns].reset_index(drop=True))
 
 
@@ -91,19 +102,19 @@ def _within(design: FrameDesign, frame: pd.DataFrame, columns: list[str]) -> pd.
 
 def _readable(design: FrameDesign, frame: pd.DataFrame) -> bool:
     try:
-        design.rows(frame, offset=0.0)
+        design.rows(frame, offset=0.0, exposure=1.0)
     except InputError:
         return False
     return True
 
 
-def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any) -> Scene:
+def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any, exposure: Any) -> Scene:
     if X is None and Z is None and not results.schema.features:
         X = np.empty((len(y), 0))
     covariates, gate = known_covariates(results.schema, X, Z)
     n = len(covariates)
     y = None if y is None else np.asarray(y).reshape(n, -1)[:, 0]
-    scene = _arrayed(results, covariates, gate, y, _known_term(results, offset, n), np.ones(n))
+    scene = _arrayed(results, covariates, gate, y, _known(results, offset, exposure, n), np.ones(n))
     at = results.coordinates
     reach = {**_reach(at.Z, scene.gate), **_reach(at.X, scene.experts)}
     middle = {
@@ -113,14 +124,24 @@ def _of_arrays(results: Results, X: Any, y: Any, Z: Any, offset: Any) -> Scene:
     return replace(scene, typical=middle)
 
 
-def _known_term(results: Results, offset: Any, n: int) -> FloatArray:
-    """The offset of every row, zero without one; a fit with an offset cannot be shown without."""
-    if offset is None and results.source is not None and results.source.uses_offset:
+def _exposures(block: Block) -> FloatArray:
+    return np.ones(block.weight.size) if block.exposure is None else block.exposure
+
+
+def _known(results: Results, offset: Any, exposure: Any, n: int) -> Known:
+    """The known terms of every row; a fit with an offset or exposures cannot be shown without."""
+    source = results.source
+    if offset is None and source is not None and source.uses_offset:
         raise InputError("offset is needed: the model was fitted with one, and the points move with it.")
-    return np.zeros(n) if offset is None else np.broadcast_to(np.asarray(offset, dtype=float), (n,))
+    if exposure is None and source is not None and source.uses_exposure:
+        raise InputError("exposure is needed: the model was fitted with exposures, and the points move with them.")
+    return Known(
+        np.zeros(n) if offset is None else np.broadcast_to(np.asarray(offset, dtype=float), (n,)),
+        None if exposure is None else positive_exposure(exposure, n),
+    )
 
 
-def _framed(results: Results, rows: pd.DataFrame, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
+def _framed(results: Results, rows: pd.DataFrame, y: Any, known: Known, weight: FloatArray) -> Scene:
     """Rows of the columns of a formula."""
     design = results.design
     assert design is not None
@@ -135,7 +156,7 @@ def _framed(results: Results, rows: pd.DataFrame, y: Any, offset: FloatArray, we
     middle = {name: _known_part(here, levels[name], design.typical.get(name)) for name, here in middle.items()}
     table = pd.DataFrame(numbers, index=rows.index).reset_index(drop=True)
     return Scene(
-        results, design.expert_columns, design.gate_columns, middle, levels, table, y, offset, weight, framed=True
+        results, design.expert_columns, design.gate_columns, middle, levels, table, y, known, weight, framed=True
     )
 
 
@@ -149,18 +170,18 @@ def _known_part(here: Typical, levels: tuple[Any, ...] | None, known: Typical | 
     return Typical(float(np.clip(here.value, known.low, known.high)), low, high)
 
 
-def _arrayed(results: Results, X: FloatArray, Z: FloatArray, y: Any, offset: FloatArray, weight: FloatArray) -> Scene:
+def _arrayed(results: Results, X: FloatArray, Z: FloatArray, y: Any, known: Known, weight: FloatArray) -> Scene:
     """Rows of arrays; a column of X and one of Z that have one name are one covariate if they have the same values."""
     experts = results.schema.features
-    known = dict(zip(experts, X.T, strict=True))
+    own = dict(zip(experts, X.T, strict=True))
     gate = tuple(
-        f"{name} (gate)" if name in known and not np.array_equal(known[name], column) else name
+        f"{name} (gate)" if name in own and not np.array_equal(own[name], column) else name
         for name, column in zip(results.schema.gate_features, Z.T, strict=True)
     )
-    table = pd.DataFrame({**known, **dict(zip(gate, Z.T, strict=True))}, index=range(len(X)))
+    table = pd.DataFrame({**own, **dict(zip(gate, Z.T, strict=True))}, index=range(len(X)))
     middle = {name: typical(table[name].to_numpy(), None, weight) for name in table.columns}
     levels: Levels = dict.fromkeys(middle)
-    return Scene(results, experts, gate, middle, levels, table, y, offset, weight, framed=False)
+    return Scene(results, experts, gate, middle, levels, table, y, known, weight, framed=False)
 
 
 def _without_rows(results: Results) -> Scene:
@@ -178,7 +199,7 @@ def _without_rows(results: Results) -> Scene:
         middle = {**_reach(results.coordinates.Z, gate), **_reach(results.coordinates.X, experts)}
         levels = dict.fromkeys(middle)
     framed = design is not None and design.readable
-    return Scene(results, experts, gate, middle, levels, None, None, nothing, nothing, framed)
+    return Scene(results, experts, gate, middle, levels, None, None, Known(nothing), nothing, framed)
 
 
 def _reach(at: ColumnMap, names: tuple[str, ...]) -> dict[str, Typical]:

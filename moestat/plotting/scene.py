@@ -55,6 +55,23 @@ class Curves:
 
 
 @dataclass(frozen=True, eq=False)
+class Known:
+    """Known terms of the rows: offsets (n,), without the logarithms of the exposures, and exposures (n,), if any."""
+
+    offset: FloatArray
+    exposure: FloatArray | None = None
+
+    def middle(self, weight: FloatArray) -> tuple[float, float]:
+        """Those of the curves: the mean offset, and the median exposure, which is whole where exposures are."""
+        offset = float(np.average(self.offset, weights=weight)) if self.offset.size else 0.0
+        if self.exposure is None:
+            return offset, 1.0
+        order = np.argsort(self.exposure)
+        half = np.searchsorted(np.cumsum(weight[order]), 0.5 * weight.sum())
+        return offset, float(self.exposure[order[half]])
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """A fit with the rows to show.
 
@@ -67,7 +84,9 @@ class Scene:
         What the covariates are held at and how far they reach; levels of the categorical ones.
     rows : DataFrame or None
         Covariates of the rows.
-    y, offset, weight : ndarray or None
+    y, weight : ndarray or None
+    known : Known
+        Offsets and exposures of the rows.
     framed : bool
         The covariates are columns that the formula reads.
     asked : DataFrame or None
@@ -82,7 +101,7 @@ class Scene:
     levels: Levels
     rows: pd.DataFrame | None
     y: AnyArray | None
-    offset: FloatArray
+    known: Known
     weight: FloatArray
     framed: bool
     asked: pd.DataFrame | None = None
@@ -104,7 +123,7 @@ class Scene:
         if self.rows is None or self.y is None:
             raise InputError("rows are needed for responsibilities: pass X and y; a loaded fit holds none.")
         X, Z = self.ask(self.rows if self.asked is None else self.asked)
-        return self.results.responsibilities(X, self.y, Z, offset=self.offset)
+        return self.results.responsibilities(X, self.y, Z, offset=self.known.offset, exposure=self.known.exposure)
 
     @property
     def has_rows(self) -> bool:
@@ -166,13 +185,17 @@ class Scene:
         words = [f"{name} at {_short(self.typical[name].value)}" for name in others]
         if len(others) > LISTED:
             words = [f"{len(others)} other covariates at typical values"]
-        return ", ".join([*words, *([f"offset at {self.mean_offset:.3g}"] if offset and self._has_offset else [])])
+        return ", ".join([*words, *(self._held_terms() if offset else [])])
 
-    @property
-    def _has_offset(self) -> bool:
-        """Whether curves depend on a known term."""
-        named = self.results.design is not None and (self.results.design.offset or self.results.design.exposure)
-        return bool(self.offset.any() or named)
+    def _held_terms(self) -> list[str]:
+        """In words, at which known terms the curves are drawn; only what they depend on."""
+        design, (offset, exposure) = self.results.design, self._middle
+        words = []
+        if self.known.offset.any() or (design is not None and design.offset):
+            words.append(f"offset at {offset:.3g}")
+        if self.known.exposure is not None or (design is not None and design.exposure):
+            words.append(f"exposure at {exposure:.3g}")
+        return words
 
     def ask(self, rows: pd.DataFrame) -> tuple[Any, Any]:
         """X and Z that results are asked about."""
@@ -181,10 +204,34 @@ class Scene:
         X = rows[list(self.experts)].to_numpy(dtype=float)
         return X, rows[list(self.gate)].to_numpy(dtype=float)
 
+    @cached_property
+    def _middle(self) -> tuple[float, float]:
+        return self.known.middle(self.weight)
+
     @property
-    def mean_offset(self) -> float:
-        """The offset of the curves."""
-        return float(np.average(self.offset, weights=self.weight)) if self.offset.size else 0.0
+    def terms(self) -> dict[str, Any]:
+        """The offset and the exposure of the curves."""
+        return dict(zip(("offset", "exposure"), self._middle, strict=True))
+
+    @cached_property
+    def level_responses(self) -> FloatArray:
+        """Responses (n,) as they would be at the offset and the exposure of the curves.
+
+        A known term of a line shifts them; one of a law with a log link, or an exposure, multiplies them.
+        """
+        assert self.y is not None
+        assert self.rows is not None
+        y, (offset, _) = self.y.astype(float), self._middle
+        expert = self.results.model.expert
+        if self.known.exposure is None and expert.shifts_response and not expert.discrete:
+            return y - self.known.offset + offset
+        if self.known.exposure is None and not self.known.offset.any():
+            return y
+        X, Z = self.ask(self.rows)
+        with _quiet():
+            own = self.results.predict(X, Z, offset=self.known.offset, exposure=self.known.exposure)
+            ratio = np.divide(self.results.predict(X, Z, **self.terms), own, out=np.ones_like(own), where=own > 0)
+        return np.asarray(y * ratio)
 
     # ------------------------------------------------------------------------------- what the model says there
     @property
@@ -201,10 +248,8 @@ class Scene:
     def expert_means(self, rows: pd.DataFrame) -> Curves:
         """Means, or class probabilities, of the experts with limits."""
         X, Z = self.ask(rows)
-        results, known = self.results, self.mean_offset
-        return _curves(
-            lambda: results.get_expert_means(X, Z, offset=known), lambda: results.expert_means(X, Z, offset=known)
-        )
+        results, terms = self.results, self.terms
+        return _curves(lambda: results.get_expert_means(X, Z, **terms), lambda: results.expert_means(X, Z, **terms))
 
     def gate_weights(self, rows: pd.DataFrame) -> Curves:
         """Gate weights with limits."""
@@ -215,19 +260,19 @@ class Scene:
     def mean(self, rows: pd.DataFrame) -> FloatArray:
         """Means, or class probabilities, of the mixture."""
         with _quiet():
-            return self.results.predict(*self.ask(rows), offset=self.mean_offset)
+            return self.results.predict(*self.ask(rows), **self.terms)
 
     def density(self, rows: pd.DataFrame, y: FloatArray) -> FloatArray:
         """p(y | x), one value per row."""
         X, Z = self.ask(rows)
         with _quiet():
-            return self.results.density(X, y, Z, offset=self.mean_offset)
+            return self.results.density(X, y, Z, **self.terms)
 
     def responsibilities(self, rows: pd.DataFrame, y: FloatArray) -> FloatArray:
         """Responsibilities of made-up rows, (n, K)."""
         X, Z = self.ask(rows)
         with _quiet():
-            return self.results.responsibilities(X, y, Z, offset=self.mean_offset)
+            return self.results.responsibilities(X, y, Z, **self.terms)
 
 
 def _quiet() -> Any:

@@ -276,3 +276,13 @@ def test_a_fit_says_nothing_about_the_law_of_its_covariates():
         simulate(results, covariates="normal")
     with pytest.raises(InputError, match="params must be left out when model is a fit"):
         simulate(results, TRUTH)
+
+
+def test_rows_with_exposures_are_drawn_at_them():
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"x": rng.random(400), "t": rng.choice([1.0, 1000.0], 400)})
+    table["y"] = rng.poisson(2.0 * table["t"])
+    results = ms.moe("y ~ x", table, expert="poisson", exposure="t", n_experts=1).fit()
+    drawn = ms.datasets.simulate(results, X=table, seed=1).frame
+    rates = (drawn["y"] / table["t"])[table["t"] > 1]
+    assert np.abs(rates - 2.0).max() < 0.25  # five standard errors of 2000 counts

@@ -171,9 +171,9 @@ def test_a_known_term_is_held_and_said():
     data = planes().assign(t=np.linspace(2, 4, len(planes())))
     results = ms.moe("y ~ x", data, offset="t", n_experts=1).fit()
     scene = scene_of(results)
-    assert scene.mean_offset == pytest.approx(3.0)
+    assert scene.terms["offset"] == pytest.approx(3.0)
     assert scene.held(("x",), "x") == "offset at 3"
-    assert scene_of(results, data.head(10)).offset.tolist() == data["t"].head(10).tolist()
+    assert scene_of(results, data.head(10)).known.offset.tolist() == data["t"].head(10).tolist()
 
 
 def test_curves_without_a_covariance_have_no_limits():
@@ -207,7 +207,7 @@ def test_the_offset_of_a_fit_is_needed_for_other_rows():
     results = ms.fit(ms.MixtureOfExperts(n_experts=1), x, np.sin(9 * x), offset=x, n_starts=1)
     with pytest.raises(ms.InputError, match="offset is needed: the model was fitted with one"):
         scene_of(results, x, np.sin(9 * x))
-    np.testing.assert_allclose(scene_of(results).offset, x, atol=1e-12)
+    np.testing.assert_allclose(scene_of(results).known.offset, x, atol=1e-12)
 
 
 def test_rows_that_the_formula_cannot_read_are_named():
