@@ -68,6 +68,11 @@ def check_bounds(model: MixtureOfExperts, schema: Schema, bounds: Any) -> Bounds
             raise InputError(f"bounds name the unknown field {path!r}; the model has: {', '.join(slots)}.")
         if path in (model.fixed or {}):
             raise InputError(f"bounds[{path!r}] bounds a field that the model holds fixed; leave one of the two out.")
+        if not slots[path].support.elementwise:
+            raise InputError(
+                f"bounds[{path!r}] cannot be kept: the entries of a covariance matrix are admissible only together. "
+                "Use shape='diagonal', whose variances can be bounded."
+            )
         checked[path] = _ends(path, value, slots[path])
     return checked
 

@@ -94,6 +94,8 @@ class Component(ABC):
     known_features: ClassVar[bool] = False
     #: covariates may be shifted and scaled, and `rescale` carries the parameters
     equivariant: ClassVar[bool] = False
+    #: covariates are scaled all alike, as distances between rows of them matter
+    isotropic: ClassVar[bool] = False
     #: covariates may be mixed as well: they enter by the slopes of `predictors` and nowhere else
     mixable: ClassVar[bool] = False
 
@@ -122,7 +124,31 @@ class Component(ABC):
 
     def coordinates(self, moments: Affine) -> Affine:
         """What `rescale` can follow of a shift and scale of the covariates: all of it, none, or a scale alone, say."""
-        return moments if self.equivariant else Affine.identity(moments.size)
+        if not self.equivariant:
+            return Affine.identity(moments.size)
+        return moments.isotropic() if self.isotropic else moments
+
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        """The representative among parameters with equal weights, or densities."""
+        return theta
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        """Directions (r, P) in which weights, or densities, do not change here, and their names in words.
+
+        They are tangents: a curve of equal weights may bend (a temperature's ray does).
+        """
+        return np.zeros((0, layout.size)), ()
+
+    def pinned(self, layout: Layout) -> IntArray:
+        """Flat positions that `canonical` holds at a constant (zero, say)."""
+        return np.zeros(0, dtype=np.int64)
+
+    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        """Gradients (r, P), at canonical parameters, of what `canonical` holds constant: one per invariance.
+
+        They are those of the pinned positions, unless something else is held, such as the length of a vector.
+        """
+        return np.eye(layout.size)[self.pinned(layout)]
 
     def bind(self, layout: Layout) -> Self:
         """The component as passes use it: told its layout, should its functions need more than ``local``."""
@@ -169,25 +195,26 @@ class Gate(Component):
 
     #: weights are softmax(h); a joint likelihood keeps its own normaliser and sets this to False
     normalised: ClassVar[bool] = True
+    #: the M-step has a closed form in the score and the present parameters
+    closed_form: ClassVar[bool] = False
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
     #: logits have derivatives everywhere; a maximum at a kink has none that vanishes
     smooth: ClassVar[bool] = True
 
-    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        """The representative among parameters with equal weights."""
-        return theta
+    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
+        """Smallest admissible value of each unconstrained parameter; see `Expert.lower_bounds`.
 
-    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        """Directions (r, P) in which the weights do not change at these parameters, and their names in words.
-
-        They are tangents: a curve of equal weights may bend (a temperature's ray does).
+        ``spread`` (e,) is near the covariates' standard deviations, in working units.
         """
-        return np.zeros((0, layout.size)), ()
+        return np.full(layout.size, -np.inf)
 
-    def pinned(self, layout: Layout) -> IntArray:
-        """Flat positions that `canonical` holds at a constant (zero, say)."""
-        return np.zeros(0, dtype=np.int64)
+    def m_step(self, layout: Layout, theta: FloatArray, score: FloatArray, rows: float) -> FloatArray:
+        """The maximiser of the gate's part of Q, from its score at theta (P,) and the sum of the row weights.
+
+        In an exponential family the score tells the sums of the sufficient statistics.
+        """
+        raise InputError(f"the {self.name} gate has no closed-form M-step.")
 
     def dilation(self, layout: Layout) -> Dilation | None:
         """What multiplies all logits by a positive number, where parameters can."""
@@ -210,13 +237,6 @@ class Gate(Component):
         out[columns[child]] = theta[columns[parent]]
         return out
 
-    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        """Gradients (r, P), at canonical parameters, of what `canonical` holds constant: one per invariance.
-
-        They are those of the pinned positions, unless something else is held, such as the length of a vector.
-        """
-        return np.eye(layout.size)[self.pinned(layout)]
-
     def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         """Parameters with the same weights for covariates in the given coordinates."""
         raise InputError(f"the {self.name} gate is not equivariant; it keeps raw covariates.")
@@ -225,6 +245,8 @@ class Gate(Component):
 class Expert(Component):
     """A log density b_k(y | x)."""
 
+    #: several columns of y are modelled together
+    several_responses: ClassVar[bool] = False
     #: y holds class labels
     categorical: ClassVar[bool] = False
     #: y holds whole numbers, which have probabilities, not densities
@@ -253,10 +275,10 @@ class Expert(Component):
         if self.categorical != (schema.classes is not None):
             kind = "class labels (categorical=True)" if self.categorical else "numbers (categorical=False)"
             raise InputError(f"the {self.name} expert needs a response of {kind}; got {source!r}.")
-        if len(schema.responses) != 1:
+        if len(schema.responses) != 1 and not self.several_responses:
             raise InputError(
                 f"the {self.name} expert models one response; got {len(schema.responses)} columns in y. "
-                "Fit one column at a time."
+                "Fit one column at a time, or use expert='multivariate_gaussian'."
             )
         if source.uses_exposure and not self.accepts_exposure:
             raise InputError(
@@ -271,7 +293,7 @@ class Expert(Component):
 
     @abstractmethod
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
-        """Conditional means: (K, B), or (K, C, B) for C class probabilities."""
+        """Conditional means: (K, B), or (K, C, B) for C class probabilities or responses."""
 
     @abstractmethod
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
@@ -301,10 +323,10 @@ class Expert(Component):
         raise InputError(f"the {self.name} expert is not equivariant; it keeps raw covariates.")
 
     def residual_moments(self, local: FloatArray, block: Block, resp: FloatArray, out: FloatArray) -> None:
-        """Add responsibility-weighted sums of features times residuals (q) and of squared residuals (1).
+        """Add responsibility-weighted sums of residuals times features (m q) and of products of residuals.
 
-        They go to the last columns of out (K, q (q + 1) / 2 + q + 1), whose first columns hold the weighted
-        products of the features in the order (0,0), (1,0), (1,1), (2,0), ...
+        They go to the last columns of out (K, q (q + 1) / 2 + m q + m (m + 1) / 2), m the number of responses, whose
+        first columns hold the weighted products of the features in the order (0,0), (1,0), (1,1), (2,0), ...
         """
         raise InputError(f"the {self.name} expert has no closed-form M-step.")
 
@@ -313,7 +335,7 @@ class Expert(Component):
         return False
 
     def least_squares_rows(self, local: FloatArray, block: Block) -> FloatArray:
-        """Rows (K, p + 1, B) of each expert's least-squares problem: features, then current residuals."""
+        """Rows (K, p + m, B) of each expert's least-squares problem: features, then current residuals."""
         raise InputError(f"the {self.name} expert has no closed-form M-step.")
 
     def m_step(
@@ -321,7 +343,7 @@ class Expert(Component):
     ) -> tuple[FloatArray, FloatArray]:
         """The maximiser of Q, as local parameters (K, q), and the score at the old ones (K, q).
 
-        ``factors`` (K, p + 1, p + 1) are triangular factors of the weighted least-squares rows, given
+        ``factors`` (K, p + m, p + m) are triangular factors of the weighted least-squares rows, given
         when the moments are ill-conditioned.
         """
         raise InputError(f"the {self.name} expert has no closed-form M-step.")

@@ -111,6 +111,10 @@ class Affine(ColumnMap):
         """The same scale about the origin."""
         return Affine(np.zeros_like(self.location), self.scale)
 
+    def isotropic(self) -> Affine:
+        """The same location, and the largest scale for every column."""
+        return Affine(self.location, np.full_like(self.scale, self.scale.max(initial=0.0)))
+
     def same_as(self, other: ColumnMap) -> bool:
         return (
             isinstance(other, Affine)

@@ -72,7 +72,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like (n, d)
-        y : array-like (n,)
+        y : array-like (n,), or (n, m) for an expert of several responses
         sample_weight : array-like (n,), optional
             Frequencies: a row of weight 2 counts as two rows, a row of weight 0 as none.
 
@@ -85,7 +85,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         ConvergenceWarning
             When the solution is not a strict maximum; see `moestat.fit`.
         """
-        model = MixtureOfExperts(gate=self.gate, expert=self.expert, n_experts=self.n_experts, fixed=self.fixed)
+        model = self._model()
         self._check_expert(model)
         rows, response = self._with_response(X, y, ensure_min_samples=model.n_experts)
         self._select_columns(X)
@@ -93,7 +93,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         self.results_ = fit(
             model,
             covariates,
-            pd.Series(response, name=getattr(y, "name", None)),
+            _named(response, y),
             gate,
             sample_weight,
             n_starts=self.n_starts,
@@ -103,6 +103,9 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         )
         self.n_iter_ = max(1, len(self.results_.trace) - 1)
         return self
+
+    def _model(self) -> MixtureOfExperts:
+        return MixtureOfExperts(gate=self.gate, expert=self.expert, n_experts=self.n_experts, fixed=self.fixed)
 
     def _check_expert(self, model: MixtureOfExperts) -> None:
         """Refuse experts for the other kind of response."""
@@ -241,10 +244,12 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
     """
 
     def _with_response(self, X: Any, y: Any, **rules: Any) -> tuple[FloatArray, AnyArray]:
-        return super()._with_response(X, y, y_numeric=True, **rules)
+        several = self._model().expert.several_responses
+        rows, response = super()._with_response(X, y, y_numeric=True, multi_output=several, **rules)
+        return rows, response
 
     def predict(self, X: Any) -> FloatArray:
-        """Conditional mean of every row of X, (n,)."""
+        """Conditional mean of every row of X, (n,) or (n, m)."""
         check_is_fitted(self)
         return self.results_.predict(*self._known_parts(X))
 
@@ -372,6 +377,13 @@ def _laid_out_as(weights: Any, values: FloatArray) -> Any:
     if isinstance(weights, pd.DataFrame):
         return pd.DataFrame(values, index=weights.index, columns=weights.columns)
     return type(weights)(values, schema=list(weights.columns))  # polars
+
+
+def _named(response: AnyArray, y: Any) -> pd.Series[Any] | pd.DataFrame:
+    """A checked response under the names that it came with."""
+    if response.ndim == 1:
+        return pd.Series(response, name=getattr(y, "name", None))
+    return pd.DataFrame(response, columns=getattr(y, "columns", None))
 
 
 def _seed(random_state: Any) -> int:

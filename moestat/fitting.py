@@ -22,7 +22,7 @@ from moestat.errors import (
     SpikeWarning,
     warn,
 )
-from moestat.model import MixtureOfExperts, MoEParams, log_jacobian
+from moestat.model import MixtureOfExperts, MoEParams
 from moestat.progress import Report, reporting
 from moestat.representative import canonical
 from moestat.results import Results
@@ -221,7 +221,7 @@ def _results(search: Search, rows: BlockSource) -> Results:
     assert best.final is not None
     source = problem.passes.source
     theta = canonical(problem, best.final.theta)
-    optimum, sums = examine(problem, theta, model.names(source.schema), log_jacobian(source))
+    optimum, sums = examine(problem, theta, model.names(source.schema), problem.shift)
     groups = search.solutions
     mine = search.group_of(best)
     certificate = Certificate(
@@ -235,6 +235,7 @@ def _results(search: Search, rows: BlockSource) -> Results:
         gave_up=search.gave_up,
         n_rows=source.total_weight,
         n_experts=model.n_experts,
+        joint=not model.gate.normalised,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
     _warn(certificate, model.gate.smooth)
@@ -260,7 +261,7 @@ def _rival(group: list[Outcome]) -> Rival:
 
 def _starts_table(search: Search, groups: list[list[Outcome]]) -> list[dict[str, Any]]:
     number = {id(outcome): i + 1 for i, group in enumerate(groups) for outcome in group}
-    shift = log_jacobian(search.problem.passes.source)
+    shift = search.problem.shift
     return [
         {
             "family": o.start.family,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from moestat.component import Component, Dims
 from moestat.coordinates import Affine, ColumnMap, Coordinates
@@ -18,7 +19,7 @@ from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.expressions import parse, parse_families
 from moestat.gates import GATES, Gate
-from moestat.params import Layout, Slot, leaf_names, n_paired, pair_labels
+from moestat.params import Layout, Slot, covariance_names, leaf_names, n_paired, pair_labels, product_names
 from moestat.passes import Passes
 from moestat.query import query_block
 from moestat.terms import Terms, Tile
@@ -131,8 +132,19 @@ class MixtureOfExperts:
         """Names of the parameters in the order of the flat vector; experts count from 1."""
         classes = schema.classes[1:] if schema.classes is not None else ()
         labels: dict[str, dict[str, Any]] = {
-            "gate": {"feature": schema.gate_features, "pair": pair_labels(schema.gate_features)},
-            "expert": {"feature": schema.features, "class": classes, "response": schema.responses},
+            "gate": {
+                "feature": schema.gate_features,
+                "pair": pair_labels(schema.gate_features),
+                "product": product_names(schema.gate_features),
+                "covariance": covariance_names(schema.gate_features),
+            },
+            "expert": {
+                "feature": schema.features,
+                "class": classes,
+                "response": schema.responses,
+                "power": [f"power{q}" for q in range(2, 21)],
+                "covariance": covariance_names(schema.responses),
+            },
         }
         leaves = self.layout(schema).leaves()
         return [name for path, slot, _ in leaves for name in leaf_names(path, slot, labels[path.split(".")[0]])]
@@ -180,10 +192,11 @@ class MixtureOfExperts:
         layout = self.layout(schema)
         free = np.ones(layout.size, dtype=bool)
         natural = layout.natural(np.full(layout.size, rest))
+        slots = {path: slot for path, slot, _ in layout.leaves()}
         for path, value in (self.fixed or {}).items():
             index = layout.index(path)
             free[index] = False
-            natural[index] = _broadcast(path, value, index.shape)
+            natural[index] = _held_entries(path, value, slots[path])
         record = _from_natural(layout, natural)
         return Holding(free, self.to_theta(record, schema, coordinates))
 
@@ -373,7 +386,7 @@ class MixtureOfExperts:
         """Log-likelihood of a prepared source, in the units of the raw response."""
         theta = self.to_theta(params, source.schema, source.coordinates)
         total = Passes(self.terms(source.schema, source.coordinates), source).loglik(theta)
-        return total + log_jacobian(source)
+        return total + log_jacobian(source, joint=not self.gate.normalised)
 
     def evaluate(
         self, params: MoEParams, X: Any, Z: Any = None, *, y: Any = None, offset: Any = None, exposure: Any = None
@@ -468,13 +481,18 @@ class MixtureOfExperts:
         same = gate.n_features == expert.n_features or _is_blind(self.gate, self.n_experts)
         gate_features = features if same else tuple(f"z{i + 1}" for i in range(gate.n_features))
         classes = tuple(range(expert.n_classes)) if self.expert.categorical else None
-        return Schema(features, gate_features, ("y",), classes)
+        m = expert.n_responses
+        responses = ("y",) if m == 1 else tuple(f"y{i + 1}" for i in range(m))
+        return Schema(features, gate_features, responses, classes)
 
 
 # --------------------------------------------------------------------------------------- shared with results
-def log_jacobian(source: BlockSource) -> float:
-    """What turns a log-likelihood in working units of y into one in raw units."""
-    return -source.total_weight * float(np.log(source.coordinates.y.scale).sum())
+def log_jacobian(source: BlockSource, joint: bool = False) -> float:
+    """What turns a log-likelihood in working units of y, or jointly of the gate's covariates and y, into raw units."""
+    units = source.coordinates.y.scale
+    if joint:
+        units = np.concatenate([units, _affine(source.coordinates.Z).scale])
+    return -source.total_weight * float(np.log(units).sum())
 
 
 def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
@@ -489,7 +507,8 @@ def mixture_mean(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
 def log_densities(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     """log p(y | x) in working units (n,); minus infinity where every expert's density underflows."""
     tile = next(terms.tiles(theta, [block]))
-    return np.where(np.isneginf(tile.E + tile.H).all(axis=0), -np.inf, tile.row)
+    row = tile.row if terms.gate.normalised else tile.row - logsumexp(tile.H, axis=0)
+    return np.where(np.isneginf(tile.E + tile.H).all(axis=0), -np.inf, row)
 
 
 def draw(terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator) -> FloatArray:
@@ -581,6 +600,14 @@ def _rescaled_expert(expert: Expert, params: Any, covariates: ColumnMap, respons
     return expert.rescale(params, covariates, response)
 
 
+def _held_entries(path: str, value: Any, slot: Slot) -> FloatArray:
+    """Reported entries of a held value: a number, or an array like the record's."""
+    held = _broadcast(path, value, slot.record_shape)
+    if not slot.support.fits(held):
+        raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {held.tolist()}.")
+    return slot.support.entries(held)
+
+
 def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
         numbers = np.asarray(value, dtype=np.float64)
@@ -596,12 +623,18 @@ def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
 def _from_natural(layout: Layout, natural: FloatArray) -> Any:
     theta = np.empty_like(natural)
     for path, slot, start in layout.leaves():
-        chunk = natural[start : start + slot.size]
+        chunk = natural[start : start + slot.size].reshape(slot.shape)
         if not slot.support.contains(chunk):
-            bad = next(value for value in chunk.tolist() if not slot.support.contains(np.array(value)))
-            raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {bad}.")
-        theta[start : start + slot.size] = slot.support.free(chunk)
+            raise InputError(f"fixed[{path!r}] {slot.support.rule}; got {_first_bad(slot, chunk)}.")
+        theta[start : start + slot.size] = slot.support.free(chunk).ravel()
     return layout.unpack(theta)
+
+
+def _first_bad(slot: Slot, entries: FloatArray) -> Any:
+    """The first inadmissible number, or all of what is admissible only together."""
+    if not slot.support.elementwise:
+        return slot.support.record(entries).tolist()
+    return next(value for value in entries.ravel().tolist() if not slot.support.contains(np.array(value)))
 
 
 def _build(path: str, layout: Layout, given: Any) -> Any:
@@ -647,16 +680,17 @@ def _is_blind(component: Component, n_experts: int) -> bool:
 
 
 def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> Dims:
-    """Number of covariates and classes from the shapes of given parameters."""
-    sizes = {"feature": 0, "class": 1, "pair": 0}
+    """Number of covariates, responses and classes from the shapes of given parameters."""
+    sizes = {"feature": 0, "response": 1, "class": 1, "pair": 0}
     for leaf, slot, value in _leaves(path, component.layout(Dims(n_experts, 1, 1, 2)), given):
         try:
             shape = np.asarray(value, dtype=np.float64).shape
         except (TypeError, ValueError) as error:
             raise InputError(f"{leaf} must be an array of numbers; got {value!r}.") from error
-        if len(shape) != len(slot.shape):
-            raise InputError(f"{leaf} must have {len(slot.shape)} axes {slot.axes}; got an array of shape {shape}.")
-        for axis, size in zip(slot.axes, shape, strict=True):
+        axes = len(slot.record_shape)
+        if len(shape) != axes:
+            raise InputError(f"{leaf} must have {axes} axes {slot.axes}; got an array of shape {shape}.")
+        for axis, size in zip(slot.axes, shape, strict=False):
             if axis in sizes:
                 sizes[axis] = size
-    return Dims(n_experts, sizes["feature"] or n_paired(sizes["pair"]), 1, sizes["class"] + 1)
+    return Dims(n_experts, sizes["feature"] or n_paired(sizes["pair"]), sizes["response"], sizes["class"] + 1)

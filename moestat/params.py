@@ -15,9 +15,10 @@ from math import isqrt, prod
 from typing import Any, TypeVar, dataclass_transform
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from moestat.errors import InputError
-from moestat.typing import FloatArray, IntArray
+from moestat.typing import BoolArray, FloatArray, IntArray
 
 T = TypeVar("T")
 
@@ -26,20 +27,67 @@ LOG_SMALLEST, LOG_LARGEST = -708.0, 709.0
 
 
 # --------------------------------------------------------------------------------------- supports
+def _same(x: FloatArray) -> FloatArray:
+    return x
+
+
+def _nothing_more(x: FloatArray) -> bool:
+    return True
+
+
+def _same_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape
+
+
+def _nowhere(shape: tuple[int, ...]) -> BoolArray:
+    return np.zeros(shape, dtype=bool)
+
+
+def _everywhere(shape: tuple[int, ...]) -> BoolArray:
+    return np.ones(shape, dtype=bool)
+
+
 @dataclass(frozen=True)
 class Support:
-    """Set of values a field may take, with its map to the whole real line."""
+    """Set of values a field may take, with its map to the whole real line.
+
+    Parameters
+    ----------
+    name : str
+    free, natural : callable
+        From reported entries to unconstrained numbers and back, arrays of one shape.
+    slope : callable
+        d natural / d free as a function of the reported entries: of their shape, or with one more axis at the end
+        when the entries of the last axis depend on each other.
+    contains : callable
+        Whether reported entries are admissible.
+    rule : str
+    record, entries : callable
+        From reported entries to what a record holds, and back (a matrix and its distinct entries).
+    fits : callable
+        Whether what a record holds has such entries at all (a matrix is symmetric).
+    record_shape : callable
+        Shape of what a record holds, from that of the entries.
+    positive : callable
+        Which entries are positive by definition, for a shape.
+    """
 
     name: str
     free: Callable[[FloatArray], FloatArray]
     natural: Callable[[FloatArray], FloatArray]
-    slope: Callable[[FloatArray], FloatArray]  # d natural / d free, as a function of the natural value
+    slope: Callable[[FloatArray], FloatArray]
     contains: Callable[[FloatArray], bool]
     rule: str
+    record: Callable[[FloatArray], FloatArray] = _same
+    entries: Callable[[FloatArray], FloatArray] = _same
+    fits: Callable[[FloatArray], bool] = _nothing_more
+    record_shape: Callable[[tuple[int, ...]], tuple[int, ...]] = _same_shape
+    positive: Callable[[tuple[int, ...]], BoolArray] = _nowhere
 
-
-def _same(x: FloatArray) -> FloatArray:
-    return x
+    @property
+    def elementwise(self) -> bool:
+        """Whether the entries are admissible one by one."""
+        return self.entries is _same
 
 
 def _all_finite(x: FloatArray) -> bool:
@@ -58,7 +106,9 @@ def _exp(x: FloatArray) -> FloatArray:
     return np.exp(x if np.iscomplexobj(x) else np.clip(x, LOG_SMALLEST, LOG_LARGEST))
 
 
-POSITIVE = Support("positive", np.log, _exp, _same, _all_positive, "must be finite and larger than zero")
+POSITIVE = Support(
+    "positive", np.log, _exp, _same, _all_positive, "must be finite and larger than zero", positive=_everywhere
+)
 
 
 # --------------------------------------------------------------------------------------- records
@@ -129,6 +179,26 @@ class Slot:
     def size(self) -> int:
         return prod(self.shape)
 
+    @property
+    def record_shape(self) -> tuple[int, ...]:
+        """Shape of the record's array."""
+        return self.support.record_shape(self.shape)
+
+    def natural(self, free: FloatArray) -> FloatArray:
+        """Reported entries, in the slot's shape, of the slot's part of a flat vector."""
+        return self.support.natural(free.reshape(self.shape))
+
+    def record(self, free: FloatArray) -> FloatArray:
+        """What the record holds, of the slot's part of a flat vector."""
+        return self.support.record(self.natural(free))
+
+    def jacobian(self, free: FloatArray) -> FloatArray:
+        """d natural / d free (size, size)."""
+        slope = self.support.slope(self.natural(free))
+        if slope.ndim == len(self.shape):
+            return np.diag(slope.ravel())
+        return block_diag(*slope.reshape(-1, *slope.shape[-2:]))
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -191,7 +261,7 @@ class Layout:
             if isinstance(entry, Layout):
                 pieces.append(entry.pack(value, f"{prefix}{name}."))
             else:
-                pieces.append(entry.support.free(_checked(f"{prefix}{name}", value, entry)).ravel())
+                pieces.append(entry.support.free(_checked_entries(f"{prefix}{name}", value, entry)).ravel())
         return np.concatenate(pieces)
 
     def unpack(self, theta: FloatArray) -> Any:
@@ -203,7 +273,7 @@ class Layout:
             if isinstance(entry, Layout):
                 values[name] = entry.unpack(chunk)
             else:
-                values[name] = entry.support.natural(chunk).reshape(entry.shape)
+                values[name] = entry.record(chunk)
             offset += entry.size
         return self.build(**values)
 
@@ -211,16 +281,22 @@ class Layout:
         """Flat vector in the user's units (variances, not their logs)."""
         out = np.empty_like(theta)
         for _, slot, start in self.leaves():
-            out[start : start + slot.size] = slot.support.natural(theta[start : start + slot.size])
+            out[start : start + slot.size] = slot.natural(theta[start : start + slot.size]).ravel()
         return out
 
-    def slope(self, theta: FloatArray) -> FloatArray:
-        """d natural / d unconstrained, one entry per parameter."""
-        out = np.empty_like(theta)
-        natural = self.natural(theta)
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """d natural / d unconstrained (P, P)."""
+        out = np.zeros((theta.size, theta.size))
         for _, slot, start in self.leaves():
-            out[start : start + slot.size] = slot.support.slope(natural[start : start + slot.size])
+            part = slice(start, start + slot.size)
+            out[part, part] = slot.jacobian(theta[part])
         return out
+
+    @cached_property
+    def positive(self) -> BoolArray:
+        """Which parameters are positive by definition (P,)."""
+        flags = [slot.support.positive(slot.shape).ravel() for _, slot, _ in self.leaves()]
+        return np.concatenate([np.zeros(0, dtype=bool), *flags])
 
     def permute(self, theta: FloatArray, order: Sequence[int] | IntArray) -> FloatArray:
         """Relabel experts: entry ``j`` of every expert axis becomes the old entry ``order[j]``."""
@@ -234,16 +310,23 @@ class Layout:
         return out
 
 
-def layout_of(record: type, sizes: Mapping[str, int], **parts: Layout) -> Layout:
-    """Layout of a record class, given the length of each axis and the layouts of its nested records."""
+def slot_of(sizes: Mapping[str, int], *axes: str, support: Support = REAL, label: str | None = None) -> Slot:
+    """Slot over named axes, given the length of each."""
+    return Slot(axes, tuple(sizes[name] for name in axes), support, label)
+
+
+def layout_of(record: type, sizes: Mapping[str, int], **parts: Layout | Slot) -> Layout:
+    """Layout of a record class, given the length of each axis and the layouts of its nested records.
+
+    A field whose axes depend on settings is a part too, and is given its slot.
+    """
     entries: list[tuple[str, Slot | Layout]] = []
     for f in dataclasses.fields(record):
-        if "part" in f.metadata:
+        if f.name in parts:
             entries.append((f.name, parts[f.name]))
         else:
-            names = f.metadata["axes"]
-            shape = tuple(sizes[name] for name in names)
-            entries.append((f.name, Slot(names, shape, f.metadata["support"], f.metadata["label"])))
+            about = f.metadata
+            entries.append((f.name, slot_of(sizes, *about["axes"], support=about["support"], label=about["label"])))
     return Layout(record, tuple(entries))
 
 
@@ -290,15 +373,19 @@ def _member(record: Any, name: str) -> Any:
         raise InputError(f"a {type(record).__name__} has no field {name!r}, which this model needs.") from None
 
 
-def _checked(path: str, value: Any, slot: Slot) -> FloatArray:
+def _checked_entries(path: str, value: Any, slot: Slot) -> FloatArray:
+    """The reported entries of what a record holds, shape and support checked."""
     array = np.asarray(value, dtype=np.float64)
-    if array.shape != slot.shape:
+    if array.shape != slot.record_shape:
         meaning = ", ".join(f"{name}={size}" for name, size in zip(slot.axes, slot.shape, strict=True))
-        raise InputError(f"{path} must have shape {slot.shape} ({meaning or 'a scalar'}); got {array.shape}.")
-    if not slot.support.contains(array):
-        bad = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array <= 0]
-        raise InputError(f"{path} {slot.support.rule}; got {float(bad.ravel()[0])}.")
-    return array
+        raise InputError(f"{path} must have shape {slot.record_shape} ({meaning or 'a scalar'}); got {array.shape}.")
+    entries = slot.support.entries(array)
+    if slot.support.fits(array) and slot.support.contains(entries):
+        return entries
+    if not slot.support.elementwise:
+        raise InputError(f"{path} {slot.support.rule}; got {array.tolist()}.")
+    bad = array[~np.isfinite(array)] if not np.isfinite(array).all() else array[array <= 0]
+    raise InputError(f"{path} {slot.support.rule}; got {float(bad.ravel()[0])}.")
 
 
 def _label(axis: str, position: int, labels: Mapping[str, Sequence[Any]]) -> str:
@@ -325,5 +412,19 @@ def leaf_owners(path: str, slot: Slot) -> list[str]:
     for name in path.split(".")[:-1]:
         head += f"[{int(name) + 1}]" if name.isdigit() else f".{name}" if head else name
     one_of_a_tuple = head.endswith("]") and slot.shape[:1] == (1,)  # a member with one expert needs no second number
-    numbered = slot.axes[:1] == ("expert",) and not one_of_a_tuple
-    return [f"{head}[{position[0] + 1}]" if numbered else head for position in np.ndindex(*slot.shape)]
+    at = slot.axes.index("expert") if "expert" in slot.axes and not one_of_a_tuple else None
+    return [head if at is None else f"{head}[{position[at] + 1}]" for position in np.ndindex(*slot.shape)]
+
+
+def product_names(names: Sequence[str]) -> list[str]:
+    """Products of two columns, ``x1^2`` and ``x1:x2``, in the order (0,0), (1,0), (1,1), (2,0), ..."""
+    return [f"{a}^2" if i == j else f"{b}:{a}" for i, a in enumerate(names) for j, b in enumerate(names[: i + 1])]
+
+
+def covariance_names(names: Sequence[str]) -> list[str]:
+    """Distinct entries of a covariance matrix, ``y1.variance`` and ``y1:y2.covariance``, in the same order."""
+    return [
+        f"{a}.variance" if i == j else f"{b}:{a}.covariance"
+        for i, a in enumerate(names)
+        for j, b in enumerate(names[: i + 1])
+    ]

@@ -22,8 +22,7 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     theta = _least_norm(problem, theta)
     relabelled = terms.by_mass(theta, problem.passes.shares(theta).mass)
     ordered = relabelled if problem.admits(relabelled) else theta
-    gate = terms.canonical_gate(ordered)
-    moved = np.concatenate([gate, ordered[terms.n_gate :]])
+    moved = terms.canonical(ordered)
     if problem.admits(moved):
         return moved
     straight = _straight(problem, ordered, moved)

@@ -31,7 +31,6 @@ from moestat.inference.prediction import (
     mean_jacobian,
 )
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
-from moestat.params import POSITIVE
 from moestat.passes import Passes
 from moestat.query import query_block
 from moestat.solvers import Problem, TraceRow
@@ -65,7 +64,8 @@ class Results:
     certificate : Certificate
         What kind of optimum this is, and the evidence.
     llf : float
-        Log-likelihood: a sum over rows of weight times log density, in nats.
+        Log-likelihood: a sum over rows of weight times log density, in nats. Of y given the covariates; with a joint
+        gate (``certificate.joint``) of the gate's covariates and y together, and so are aic, bic and icl.
     nobs : float
         Number of rows: the sum of the sample weights.
     design : FrameDesign or None
@@ -122,7 +122,8 @@ class Results:
     def __repr__(self) -> str:
         gate, expert = self.model.gate.name, self.model.expert.name
         return (
-            f"Results({gate} gate, {self.model.n_experts} x {expert}, llf={self.llf:.6g}, "
+            f"Results({gate} gate, {self.model.n_experts} x {expert}, "
+            f"{'joint ' if self.certificate.joint else ''}llf={self.llf:.6g}, "
             f"{self.certificate.status.value})"
         )
 
@@ -171,8 +172,7 @@ class Results:
     @cached_property
     def positive(self) -> pd.Series[bool]:
         """Whether each parameter is positive by definition (variances)."""
-        flags = [slot.support is POSITIVE for _, slot, _ in self._terms.layout.leaves() for _ in range(slot.size)]
-        return self._series(np.array(flags))
+        return self._series(self._terms.layout.positive)
 
     def _series(self, values: AnyArray) -> pd.Series[Any]:
         import pandas as pd
@@ -373,8 +373,8 @@ class Results:
         Returns
         -------
         DataFrame indexed by name, with columns estimate, std_err, z, p, lower, upper and role
-            The role is ``estimated``, ``held`` (by the model) or ``reference`` (the gate's last expert); only estimated
-            ones have errors, and those that the data do not determine have NaN.
+            The role is ``estimated``, ``held`` (by the model) or ``reference`` (at a constant, as the gate's last
+            expert is); only estimated ones have errors, and those that the data do not determine have NaN.
         """
         import pandas as pd
 
@@ -480,7 +480,7 @@ class Results:
 
         Returns
         -------
-        ndarray (n,), or class probabilities (n, C) in the order of ``schema.classes``
+        ndarray (n,), (n, m) for several responses, or class probabilities (n, C) in the order of ``schema.classes``
         """
         if X is None and Z is None:
             # block by block: a source may use one buffer for all
@@ -492,12 +492,12 @@ class Results:
         )
 
     def expert_means(self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
-        """Mean of each expert at new rows: (n, K), or (n, K, C) class probabilities."""
+        """Mean of each expert at new rows: (n, K), or (n, K, C) class probabilities or responses."""
         block = self._block(X, Z, offset=offset, exposure=exposure)
         means = self._terms.expert.mean(self.theta[self._terms.expert_columns], block)
         if means.ndim == 2:
             return self._raw_response(np.ascontiguousarray(means.T))
-        return np.ascontiguousarray(np.moveaxis(means, 2, 0))
+        return self._raw_response(np.ascontiguousarray(np.moveaxis(means, 2, 0)))
 
     def _raw_response(self, values: FloatArray) -> FloatArray:
         if self.schema.classes is not None:
@@ -507,7 +507,7 @@ class Results:
     def gate_weights(self, X: Any = None, Z: Any = None) -> FloatArray:
         """Gate weights pi_k of new rows, or of the training rows, (n, K)."""
         if X is None and Z is None:
-            return self._over_rows(lambda tile: tile.PI)
+            return self._over_rows(lambda tile: self._terms.gate_weights(self.theta, tile.block))
         return np.ascontiguousarray(self._terms.gate_weights(self.theta, self._gate_block(X, Z)).T)
 
     def _gate_block(self, X: Any, Z: Any) -> Block:
@@ -530,7 +530,7 @@ class Results:
     def log_density(
         self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
     ) -> FloatArray:
-        """log p(y | x) of new rows, in nats and raw units, (n,)."""
+        """log p(y | x) of new rows, in nats and raw units, (n,); conditional also when the fit was a joint one."""
         working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset, exposure, scored=True))
         return working - float(np.log(self.coordinates.y.scale).sum())
 
@@ -573,7 +573,9 @@ class Results:
             block = self._block(X, Z, offset=offset, exposure=exposure)
         covariance = self._information.working_covariance(mean_jacobian(self._terms, self.theta, block), kind)
         y = None if self.schema.classes is not None else self.coordinates.y
-        return Prediction.of(self._terms, self.theta, covariance, block, y, self.schema.classes)
+        several = self.schema.responses if len(self.schema.responses) > 1 else None
+        labels = several if self.schema.classes is None else self.schema.classes
+        return Prediction.of(self._terms, self.theta, covariance, block, y, labels)
 
     def get_expert_means(
         self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str = "observed"
@@ -594,7 +596,7 @@ class Results:
             block = self._block(X, Z, offset=offset, exposure=exposure)
             value = self.expert_means(X, Z, offset=offset, exposure=exposure)
         se = self._delta_errors(expert_means_jacobian(self._terms, self.theta, block), kind)
-        scale = 1.0 if self.schema.classes is not None else float(self.coordinates.y.scale[0])
+        scale = 1.0 if self.schema.classes is not None else self.coordinates.y.scale
         return Estimated(value, scale * np.moveaxis(se, -1, 0), proportion=self.schema.classes is not None)
 
     def get_gate_weights(self, X: Any = None, Z: Any = None, *, kind: str = "observed") -> Estimated:

@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from moestat.certificate import OPEN_ENDED, Optimum, Status, examine
-from moestat.model import MixtureOfExperts, log_jacobian
+from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
 from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
@@ -183,7 +183,7 @@ class Search:
 
     def _examined(self, outcome: Outcome, final: Solution) -> Outcome:
         source = self.problem.passes.source
-        optimum, _ = examine(self.problem, final.theta, self.model.names(source.schema), log_jacobian(source))
+        optimum, _ = examine(self.problem, final.theta, self.model.names(source.schema), self.problem.shift)
         return replace(outcome, final=final, optimum=optimum)
 
     # ------------------------------------------------------------------------------- solutions

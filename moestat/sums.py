@@ -226,15 +226,15 @@ class ExpertMoments:
         self._total.take()
 
     def _allocate(self, tile: Tile, F: FloatArray) -> None:
-        gate, K, q = self._terms.gate, self._terms.n_experts, F.shape[0]
+        gate, K, q, m = self._terms.gate, self._terms.n_experts, F.shape[0], len(tile.block.Y)
         self.shared = gate.known_features and gate.features(tile.block) is F
         self._n_products = q * (q + 1) // 2
         rows = K + (K * (K - 1) // 2 if self.shared else 0)
-        self._total = Total((_up4(rows), _up4(self._n_products)), (K, self._n_products + q + 1))
+        self._total = Total((_up4(rows), _up4(self._n_products)), (K, self._n_products + m * q + m * (m + 1) // 2))
 
     @property
     def moments(self) -> FloatArray:
-        """(K, q (q + 1) / 2 + q + 1): products of features, features times residuals, squared residuals."""
+        """(K, q (q + 1) / 2 + m q + m (m + 1) / 2): products of features, with residuals, and of residuals."""
         products, out = self._total.values
         n = self._n_products
         out[:, :n] = products[: len(out), :n]
@@ -276,7 +276,7 @@ class EMSums:
         else:
             terms.expert.pull(self.local_expert, block, tile.E, tile.R, expert)
             self._curvature.add(tile)
-        if not self._moments.shared:
+        if not self._moments.shared and not terms.gate.closed_form:
             self._information.add(tile)
         self._score.take()
 
@@ -302,7 +302,7 @@ class EMSums:
 
     @property
     def gate_information(self) -> FloatArray:
-        """Minus the Hessian of the gate's part of Q (Pg, Pg)."""
+        """Minus the Hessian of the gate's part of Q (Pg, Pg); only without a closed form."""
         return self._moments.gate_information if self._moments.shared else self._information.matrix
 
     @cached_property  # asked for when all tiles are in, and more than once
@@ -519,7 +519,7 @@ class OuterProductSums:
 
 
 class FactorSums:
-    """Triangular factors (K, p + 1, p + 1) of each expert's weighted least-squares rows, by updating QR."""
+    """Triangular factors (K, p + m, p + m) of each expert's weighted least-squares rows, by updating QR."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from moestat.component import Expert, Gate
 from moestat.coordinates import Coordinates
@@ -99,18 +100,21 @@ class Terms:
 
     @property
     def pinned(self) -> IntArray:
-        """Flat positions that the gate's canonical form holds at a constant."""
-        return np.arange(self.n_gate) if self.idle_gate else self.gate.pinned(self.gate_layout)
+        """Flat positions that the canonical form holds at a constant."""
+        gate = np.arange(self.n_gate) if self.idle_gate else self.gate.pinned(self.gate_layout)
+        return np.concatenate([gate, self.expert.pinned(self.expert_layout) + self.n_gate])
 
     def constraints(self, theta: FloatArray) -> FloatArray:
-        """Gradients (r, P), at a canonical theta, of what the gate's canonical form holds constant."""
-        gate = np.eye(self.n_gate) if self.idle_gate else self.gate.constraints(self.gate_layout, theta[: self.n_gate])
-        return np.pad(gate, ((0, 0), (0, self.size - self.n_gate)))
+        """Gradients (r, P), at a canonical theta, of what the canonical form holds constant."""
+        n = self.n_gate
+        gate = np.eye(n) if self.idle_gate else self.gate.constraints(self.gate_layout, theta[:n])
+        return block_diag(gate, self.expert.constraints(self.expert_layout, theta[n:]))
 
-    def canonical_gate(self, theta: FloatArray) -> FloatArray:
-        """The gate's parameters (Pg,) in canonical form."""
-        gate = theta[: self.n_gate]
-        return np.zeros_like(gate) if self.idle_gate else self.gate.canonical(self.gate_layout, gate)
+    def canonical(self, theta: FloatArray) -> FloatArray:
+        """The representative (P,) among parameters with equal densities, experts in their order."""
+        n = self.n_gate
+        gate = np.zeros(n) if self.idle_gate else self.gate.canonical(self.gate_layout, theta[:n])
+        return np.concatenate([gate, self.expert.canonical(self.expert_layout, theta[n:])])
 
     @property
     def gate_layout(self) -> Layout:
@@ -124,17 +128,17 @@ class Terms:
 
     def invariances(self, theta: FloatArray) -> FloatArray:
         """Declared directions (r, P) that leave the density unchanged at theta."""
-        gate = theta[: self.n_gate]
-        directions = np.eye(self.n_gate) if self.idle_gate else self.gate.invariances(self.gate_layout, gate)[0]
-        out = np.zeros((len(directions), self.size))
-        out[:, : self.n_gate] = directions
-        return out
+        n = self.n_gate
+        gate = np.eye(n) if self.idle_gate else self.gate.invariances(self.gate_layout, theta[:n])[0]
+        expert, _ = self.expert.invariances(self.expert_layout, theta[n:])
+        return block_diag(gate, expert)
 
     def invariance_names(self, theta: FloatArray) -> tuple[str, ...]:
         """The same directions in words; a gate with nothing to share out has none."""
-        if self.idle_gate:
-            return ()
-        return self.gate.invariances(self.gate_layout, theta[: self.n_gate])[1]
+        n = self.n_gate
+        gate = () if self.idle_gate else self.gate.invariances(self.gate_layout, theta[:n])[1]
+        _, expert = self.expert.invariances(self.expert_layout, theta[n:])
+        return (*gate, *expert)
 
     def by_mass(self, theta: FloatArray, mass: FloatArray) -> FloatArray:
         """Parameters of the same density with experts by decreasing mass, as far as they may be relabelled."""

@@ -162,6 +162,8 @@ class Certificate:
         Whether an automatic search ended at its largest number of starts, before it was content.
     deficient : tuple of str
         Columns that are constant or linear combinations of others, in words.
+    joint : bool
+        Whether the likelihood is one of the gate's covariates and the response together.
     """
 
     optimum: Optimum
@@ -175,6 +177,7 @@ class Certificate:
     n_experts: int
     gave_up: bool = False
     deficient: tuple[str, ...] = ()
+    joint: bool = False
 
     @property
     def status(self) -> Status:

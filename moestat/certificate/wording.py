@@ -23,7 +23,8 @@ def verdict(c: Certificate) -> list[str]:
     if c.higher:
         count = sum(rival.n_starts for rival in c.higher)
         lines.append(f"  But {count} start{'s' if count > 1 else ''} went higher, to no finite maximum; see below.")
-    lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows")
+    of = ", joint: of covariates and response together" if c.joint else ""
+    lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows{of}")
     if o.status is Status.RUNAWAY:
         lines += _limit(o)
     lines.append(f"  gradient           {_gradient(o)}")

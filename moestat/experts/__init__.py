@@ -8,12 +8,25 @@ from moestat.experts.gaussian import Gaussian, GaussianParams
 from moestat.experts.known import Known
 from moestat.experts.mixed import Mixed, MixedParams
 from moestat.experts.multinomial import Multinomial, MultinomialParams
+from moestat.experts.multivariate import MultivariateGaussian, MultivariateParams
 from moestat.experts.noise import Noise, NoiseParams
 from moestat.experts.poisson import Poisson, PoissonParams
 from moestat.experts.zero import Zero
 
 EXPERTS: dict[str, type[Expert]] = {
-    expert.name: expert for expert in (Gaussian, Multinomial, Poisson, Binomial, Gamma, Known, Constant, Noise, Zero)
+    expert.name: expert
+    for expert in (
+        Gaussian,
+        MultivariateGaussian,
+        Multinomial,
+        Poisson,
+        Binomial,
+        Gamma,
+        Known,
+        Constant,
+        Noise,
+        Zero,
+    )
 }
 
 __all__ = [
@@ -31,6 +44,8 @@ __all__ = [
     "MixedParams",
     "Multinomial",
     "MultinomialParams",
+    "MultivariateGaussian",
+    "MultivariateParams",
     "Noise",
     "NoiseParams",
     "Poisson",

@@ -1,8 +1,9 @@
-"""Gaussian expert with a linear mean.
+"""Gaussian expert.
 
     f_k(y | x) = N(y; a_k' x + b_k, sigma_k^2)        [Jacobs et al. 1991; Jordan and Jacobs 1994, sec. 2]
 
-Variances are maximum-likelihood variances (divided by the number of rows, not by degrees of freedom).
+The mean here is linear; `moestat.experts.means` has others. Variances are maximum-likelihood variances (divided by the
+number of rows, not by degrees of freedom).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from moestat.component import Dims, Expert
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.experts.least_squares import ill_conditioned, solve, solve_factored, unpack
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
+from moestat.spelling import suggestion
 from moestat.typing import FloatArray, IntArray
 
 LOG_2PI = log(2 * pi)
@@ -30,9 +33,6 @@ VARIANCE_FLOOR = 1e-10
 
 #: The same for a single expert, which has no rows to choose from: below it scores are rounding.
 ROUNDING_FLOOR = 1e-14
-
-#: Smallest reciprocal condition of an expert's scaled Gram matrix that Cholesky is trusted with.
-MIN_RCOND = 1e-9
 
 #: Smallest variance a start may have, as a share of the response's variance in the sketch.
 START_VARIANCE = 1e-3
@@ -56,17 +56,24 @@ class CommonVarianceParams:
     variance: FloatArray = axes(support=POSITIVE, label="variance")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Gaussian(Expert):
-    """Normal law with a linear mean.
+    """Normal law.
 
     Parameters
     ----------
     variance : {"own", "common"}
         One variance per expert, or one for all.
+    form : str
+        Of the mean: ``"linear"``; ``"polynomial"``, a sum of powers of each covariate; or the name of an activation
+        such as ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"relu"``: a scale times the activation of a linear predictor.
+    degree : int
+        Highest power of a polynomial mean.
     """
 
     variance: str = "own"
+    form: str = "linear"
+    degree: int = 2
 
     name: ClassVar[str] = "gaussian"
     equivariant: ClassVar[bool] = True
@@ -76,7 +83,30 @@ class Gaussian(Expert):
     closed_form: ClassVar[bool] = True
     has_cdf: ClassVar[bool] = True
 
+    def __new__(cls, variance: str = "own", form: str = "linear", degree: int = 2) -> Gaussian:
+        from moestat.experts.means import class_of  # which are Gaussians themselves
+
+        # other means are other maps, with parameters of their own
+        return object.__new__(class_of(form) if cls is Gaussian else cls)
+
+    def __getnewargs__(self) -> tuple[str, str, int]:
+        return self.variance, self.form, self.degree
+
+    def __repr__(self) -> str:
+        form = "" if self.form == "linear" else f", form={self.form!r}"
+        degree = f", degree={self.degree}" if self.form == "polynomial" else ""
+        return f"Gaussian(variance={self.variance!r}{form}{degree})"
+
+    def _check_form(self) -> None:
+        """Refuse what is not the form of this class: a name that is none of the forms'."""
+        from moestat.experts.means import FORMS
+
+        if self.form != "linear":
+            near = suggestion(self.form, FORMS) if isinstance(self.form, str) else ""
+            raise InputError(f"form must be one of {list(FORMS)}; got {self.form!r}.{near}")
+
     def __post_init__(self) -> None:
+        self._check_form()
         if self.variance not in ("own", "common"):
             raise InputError(f"variance must be 'own' or 'common'; got {self.variance!r}.")
 
@@ -114,35 +144,34 @@ class Gaussian(Expert):
 
     # ------------------------------------------------------------------------------- density
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        _value(local, block.X, block.Y, block.offset, out)
+        _value(local, self.features(block), block.Y, block.offset, out)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        _jac(local, block.X, block.Y, block.offset, out)
+        _jac(local, self.features(block), block.Y, block.offset, out)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        _curv(local, block.X, block.Y, block.offset, weights, out)
+        _curv(local, self.features(block), block.Y, block.offset, weights, out)
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        _pull(local, block.X, block.Y, block.offset, weights, out)
+        _pull(local, self.features(block), block.Y, block.offset, weights, out)
 
     # ------------------------------------------------------------------------------- M-step
     def features(self, block: Block) -> FloatArray:
+        """What the mean is linear in."""
         return block.X
 
     def residual_moments(self, local: FloatArray, block: Block, resp: FloatArray, out: FloatArray) -> None:
-        _residual_moments(local, block.X, block.Y, block.offset, resp, out)
+        _residual_moments(local, self.features(block), block.Y, block.offset, resp, out)
 
     def ill_conditioned(self, local: FloatArray, moments: FloatArray) -> bool:
-        p = local.shape[1] - 1
-        grams = (_unpack(row, p)[0] for row in moments)
-        return any(_reciprocal_condition(gram) < MIN_RCOND for gram in grams)
+        return ill_conditioned(moments, local.shape[1] - 1)
 
     def least_squares_rows(self, local: FloatArray, block: Block) -> FloatArray:
         K, p = local.shape[0], local.shape[1] - 1
-        rows = np.empty((K, p + 1, block.weight.size))
+        F, rows = self.features(block), np.empty((K, p + 1, block.weight.size))
         for k in range(K):
-            rows[k, :p] = block.X
-            _residuals(local[k], block.X, block.Y[0], block.offset, rows[k, p])
+            rows[k, :p] = F
+            _residuals(local[k], F, block.Y[0], block.offset, rows[k, p])
         return rows
 
     def m_step(
@@ -152,15 +181,15 @@ class Gaussian(Expert):
         new, score = local.copy(), np.zeros_like(local)
         rss, mass = np.zeros(len(local)), np.zeros(len(local))
         for k, row in enumerate(moments):
-            gram, cross, square = _unpack(row, p)
+            gram, cross, square = unpack(row, p)
             unit = exp(-local[k, p])
             score[k, :p], score[k, p] = unit * cross, 0.5 * (unit * square - gram[0, 0])
             mass[k] = gram[0, 0]
             if factors is None:
-                step = _solve_moments(gram, cross)
+                step = solve(gram, cross)
                 rss[k] = max(float(square - step @ cross), 0.0)
             else:
-                step = np.asarray(np.linalg.lstsq(factors[k, :p, :p], factors[k, :p, p], rcond=1e-14)[0])
+                step = solve_factored(factors[k, :p, :p], factors[k, :p, p])
                 rss[k] = factors[k, p, p] ** 2
             new[k, :p] += step
         if self.variance == "common":
@@ -173,25 +202,32 @@ class Gaussian(Expert):
         y = block.Y[0] - block.offset
         total = block.weight.sum()
         spread = block.weight @ (y - block.weight @ y / total) ** 2 / total or 1.0
-        coef = np.empty((len(resp), block.X.shape[0]))
-        variances = np.empty(len(resp))
+        F = self.features(block)
+        local = np.empty((len(resp), len(F) + 1))
         for k, weight in enumerate(resp):
             root = np.sqrt(weight)
-            coef[k] = np.linalg.lstsq((block.X * root).T, root * y, rcond=1e-7)[0]
-            rss = weight @ (y - coef[k] @ block.X) ** 2
-            variances[k] = max(rss / max(weight.sum(), 1e-300), START_VARIANCE * spread)
-        variance = {"variances": variances} if self.variance == "own" else {"variance": variances.mean()}
-        return layout.build(slopes=coef[:, 1:], intercepts=coef[:, 0], **variance)
+            coef = local[k, :-1] = np.linalg.lstsq((F * root).T, root * y, rcond=1e-7)[0]
+            rss = weight @ (y - coef @ F) ** 2
+            local[k, -1] = max(rss / max(weight.sum(), 1e-300), START_VARIANCE * spread)
+        return self._started(layout, local)
+
+    def _started(self, layout: Layout, local: FloatArray) -> Any:
+        """Record of local parameters (K, q) whose last one is the variance itself."""
+        if self.variance == "common":
+            local[:, -1] = local[:, -1].mean()
+        theta = np.empty(layout.size)
+        theta[self.columns(layout)] = np.column_stack([local[:, :-1], np.log(local[:, -1])])
+        return layout.unpack(theta)
 
     # ------------------------------------------------------------------------------- prediction
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
         out = np.empty((local.shape[0], block.weight.size))
-        linear_predictor(local, block.X, out)
+        linear_predictor(local, self.features(block), out)
         return out + block.offset
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         out = np.zeros((*local.shape, block.weight.size))
-        out[:, :-1] = block.X
+        out[:, :-1] = self.features(block)
         return out
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
@@ -201,41 +237,6 @@ class Gaussian(Expert):
         mean = np.take_along_axis(self.mean(local, block), chosen[None], axis=0)
         sd = np.exp(0.5 * local[chosen, -1])
         return np.asarray(mean + sd * rng.standard_normal(chosen.size))
-
-
-def _unpack(row: FloatArray, p: int) -> tuple[FloatArray, FloatArray, float]:
-    """Gram matrix, cross moments and square of the residuals from one row of moments."""
-    n = p * (p + 1) // 2
-    gram = np.empty((p, p))
-    lower = np.tril_indices(p)
-    gram[lower] = row[:n]
-    gram.T[lower] = row[:n]
-    return gram, row[n : n + p], float(row[n + p])
-
-
-def _solve_moments(gram: FloatArray, cross: FloatArray) -> FloatArray:
-    """Solution of gram @ step = cross; minimum norm along directions that the scaled matrix does not see."""
-    scale = _equilibrate(gram)
-    eigenvalues, vectors = np.linalg.eigh(gram * scale[:, None] * scale)
-    kept = eigenvalues > 1e-14 * max(eigenvalues[-1], 1e-300)
-    inverse = np.where(kept, 1.0 / np.where(kept, eigenvalues, 1.0), 0.0)
-    return scale * (vectors @ (inverse * (vectors.T @ (scale * cross))))
-
-
-def _reciprocal_condition(gram: FloatArray) -> float:
-    """Of the scaled matrix, without features that are zero in every row: those lose nothing."""
-    seen = np.flatnonzero(np.diag(gram) > 0)
-    if not seen.size:
-        return 0.0
-    gram = gram[np.ix_(seen, seen)]
-    scale = _equilibrate(gram)
-    eigenvalues = np.linalg.eigvalsh(gram * scale[:, None] * scale)
-    return float(eigenvalues[0] / eigenvalues[-1])
-
-
-def _equilibrate(gram: FloatArray) -> FloatArray:
-    diagonal = np.diag(gram)
-    return 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
 
 
 # --------------------------------------------------------------------------------------- kernels

@@ -5,6 +5,7 @@ from moestat.gates.activation import Activation, ActivationParams, HeldActivatio
 from moestat.gates.adaptive import AdaptiveTemperature, AdaptiveTemperatureParams
 from moestat.gates.constant import Constant, ConstantParams, GivenWeightsParams
 from moestat.gates.cosine import Cosine, CosineParams
+from moestat.gates.gaussian import Gaussian, GaussianLogitsParams, JointParams
 from moestat.gates.hierarchical import GroupParams, Hierarchical, HierarchicalParams
 from moestat.gates.laplace import Laplace, LaplaceParams
 from moestat.gates.norga import NoRGa
@@ -28,6 +29,7 @@ GATES: dict[str, type[Gate]] = {
         AdaptiveTemperature,
         Activation,
         Hierarchical,
+        Gaussian,
     )
 }
 
@@ -43,11 +45,14 @@ __all__ = [
     "CosineParams",
     "GATES",
     "Gate",
+    "Gaussian",
+    "GaussianLogitsParams",
     "GivenWeightsParams",
     "GroupParams",
     "HeldActivationParams",
     "Hierarchical",
     "HierarchicalParams",
+    "JointParams",
     "Laplace",
     "LaplaceParams",
     "MonomialParams",

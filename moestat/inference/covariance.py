@@ -112,8 +112,8 @@ class Information:
     @cached_property
     def _to_user(self) -> FloatArray:
         """Derivative of the reported parameters in the working ones (P, P)."""
-        slope = self.layout.slope(self.layout.pack(self._raw(self.theta)))
-        return slope[:, None] * self._carry @ self._reference
+        slope = self.layout.jacobian(self.layout.pack(self._raw(self.theta)))
+        return slope @ self._carry @ self._reference
 
     @cached_property
     def _carry(self) -> FloatArray:

@@ -65,11 +65,11 @@ class Prediction:
     se : ndarray, same shape
         Standard error of the mean by the delta method.
     labels : tuple or None
-        Class labels, for categorical experts.
+        Class labels, for categorical experts; names of several responses.
     terms, theta, block
         The fitted model and the rows, in working coordinates.
-    location, scale : float
-        Units of the response.
+    location, scale : float or ndarray (m,)
+        Units of the response, or of each of several.
     """
 
     mean: FloatArray
@@ -78,8 +78,8 @@ class Prediction:
     terms: Terms
     theta: FloatArray
     block: Block
-    location: float
-    scale: float
+    location: float | FloatArray
+    scale: float | FloatArray
 
     @staticmethod
     def of(
@@ -91,11 +91,11 @@ class Prediction:
         labels: tuple[object, ...] | None,
     ) -> Prediction:
         """Predict rows in working coordinates, given the covariance of theta and the response's units, if any."""
-        location, scale = (0.0, 1.0) if response is None else (float(response.location[0]), float(response.scale[0]))
-        se = scale * delta_errors(mean_jacobian(terms, theta, block), covariance)
+        location, scale = (0.0, 1.0) if response is None else (response.location, response.scale)
+        se = delta_errors(mean_jacobian(terms, theta, block), covariance)
         return Prediction(
             mean=location + scale * mixture_mean(terms, theta, block),
-            se=se if se.ndim == 1 else np.ascontiguousarray(se.T),
+            se=scale * (se if se.ndim == 1 else np.ascontiguousarray(se.T)),
             labels=labels,
             terms=terms,
             theta=theta,
@@ -108,7 +108,7 @@ class Prediction:
         """Table with means, standard errors, confidence limits of the mean, and limits for a new response.
 
         ``obs_ci_lower`` and ``obs_ci_upper`` are the alpha/2 and 1 - alpha/2 quantiles of the fitted
-        mixture at each row; categorical experts have none.
+        mixture at each row; categorical experts and several responses have none.
         """
         import pandas as pd
 
@@ -135,7 +135,7 @@ class Prediction:
         Of counts, the smallest whole number that is not exceeded with at least this probability.
         """
         local = self.theta[self.terms.expert_columns]
-        weights = next(self.terms.tiles(self.theta, [self.block])).PI
+        weights = self.terms.gate_weights(self.theta, self.block)
         means = self.terms.expert.mean(local, self.block)
         means = np.where(np.isfinite(means), means, 0.0)  # a known law need not have one
         reach = np.ones(means.shape[1])
@@ -217,4 +217,4 @@ def _weights_and_logits(terms: Terms, theta: FloatArray, block: Block) -> tuple[
     local = theta[terms.gate_columns]
     J = np.empty((1 if terms.gate.known_features else len(local), local.shape[1], block.weight.size))
     terms.gate.jac(local, block, tile.H, J)
-    return tile.PI, [J[0 if len(J) == 1 else k] for k in range(len(local))]
+    return terms.gate_weights(theta, block), [J[0 if len(J) == 1 else k] for k in range(len(local))]

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 NOT_AVAILABLE = "not available"
 
+#: Said under the tables of a joint fit.
+JOINT = (
+    "The log-likelihood, AIC, BIC and ICL are joint ones, of the gate's covariates and the response together: they "
+    "cannot be compared with those of the response given the covariates."
+)
+
 #: Letters of a formula that fit into the title's line.
 SHORT_FORMULA = 58
 
@@ -32,6 +38,8 @@ def summarise(results: Results, alpha: float, kind: str) -> Summary:
     for title, names in _groups(results):
         summary.tables.append(_coefficients(title, names, table, alpha, results))
     notes = [str(results.certificate)]
+    if results.certificate.joint:
+        notes.insert(0, JOINT)
     if reason:
         notes.insert(0, f"Some standard errors are {NOT_AVAILABLE}: {reason}")
     summary.add_extra_txt(notes)
@@ -53,7 +61,7 @@ def _heading(results: Results, kind: str) -> Any:
     model, schema = results.model, results.schema
     left = [
         ("Response:", ", ".join(schema.responses)),
-        ("Gate:", model.gate.name if model.n_experts > 1 else "none (one expert)"),
+        ("Gate:", model.gate.name if model.n_experts > 1 or results.certificate.joint else "none (one expert)"),
         ("Experts:", _experts(results)),
         ("Observations:", f"{results.nobs:g}"),
         ("Identified parameters:", f"{results.df_model}"),
@@ -63,7 +71,7 @@ def _heading(results: Results, kind: str) -> Any:
     if schema.classes is not None:
         left.append(("Reference class:", str(schema.classes[0])))
     right = [
-        ("Log-likelihood:", f"{results.llf:.6g}"),
+        ("Joint log-likelihood:" if results.certificate.joint else "Log-likelihood:", f"{results.llf:.6g}"),
         ("AIC:", f"{results.aic:.6g}"),
         ("BIC:", f"{results.bic:.6g}"),
         ("ICL:", f"{results.icl:.6g}"),
@@ -98,7 +106,7 @@ def _titles(results: Results) -> dict[str, str]:
     experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
     against = "" if _shows_reference(results) else f" against expert {K}"
     # coefficients of linear logits are log odds; a centre or a direction is what it is
-    odds = results.model.gate.known_features
+    odds = results.model.gate.known_features and not results.certificate.joint
     titles = {
         f"gate[{k}]": f"Gate: log odds of expert {k}{against}" if odds else f"Gate: expert {k}" for k in range(1, K)
     }
@@ -118,16 +126,18 @@ def _in_local_order(results: Results) -> list[str]:
     Reference values of zero go without saying; a reference temperature, of one, does not.
     """
     terms = results._terms
-    gate = terms.gate_columns if results.model.n_experts > 1 else terms.gate_columns[:0]
+    has_gate = results.model.n_experts > 1 or results.certificate.joint
+    gate = terms.gate_columns if has_gate else terms.gate_columns[:0]
     order = dict.fromkeys([*gate.ravel(), *terms.expert_columns.ravel()])
     silent = results.pinned & ((results._natural == 0) | (results.model.n_experts == 1))
+    silent[terms.n_gate :] = False  # what an expert's own convention holds is part of its mean
     return [results.all_names[i] for i in order if not silent[i]]
 
 
 def _shows_reference(results: Results) -> bool:
     """Whether the reference expert's gate is something else than zero: bounds may keep it from there."""
-    layout = results._terms.layout
-    return bool(layout.pack(results.params)[results.pinned].any())
+    layout, n = results._terms.layout, results._terms.n_gate
+    return bool(layout.pack(results.params)[:n][results.pinned[:n]].any())
 
 
 def _experts(results: Results) -> str:

@@ -56,7 +56,12 @@ def newton_m_step(problem: Problem, theta: FloatArray, score: FloatArray, sums: 
     """The experts' maximiser where it has a closed form, else a damped Newton step; one Newton step for the gate."""
     terms = problem.passes.terms
     n = terms.n_gate
-    gate = _move_inside(problem, theta, score, sums.gate_information, slice(0, n))
+    gate = _closed_form_gate(problem, theta, score)
+    if gate is None:
+        information = (
+            problem.passes.gate_q(theta, theta).information if terms.gate.closed_form else sums.gate_information
+        )
+        gate = _move_inside(problem, theta, score, information, slice(0, n))
     closed = _closed_form(problem, theta, sums)
     if closed is not None:
         return Move(gate, closed, True)
@@ -75,7 +80,9 @@ def exact_m_step(problem: Problem, theta: FloatArray, score: FloatArray, sums: E
     log-likelihood.
     """
     passes, n = problem.passes, problem.passes.terms.n_gate
-    gate = _maximise(problem, theta, slice(0, n), passes.gate_q)
+    gate = _closed_form_gate(problem, theta, score)
+    if gate is None:
+        gate = _maximise(problem, theta, slice(0, n), passes.gate_q)
     closed = _closed_form(problem, theta, sums)
     if closed is not None:
         return Move(gate, closed, True)
@@ -110,6 +117,16 @@ def _closed_form(problem: Problem, theta: FloatArray, sums: EMSums) -> FloatArra
     target[terms.expert_columns] = best
     cut = (problem.admit(target) != target)[n:]
     return (target - theta)[n:] if not cut.any() or _may_be_cut(problem)[cut].all() else None
+
+
+def _closed_form_gate(problem: Problem, theta: FloatArray, score: FloatArray) -> FloatArray | None:
+    """The gate's move to its closed-form maximiser, or None where what is held or bounded rules it out."""
+    terms, n = problem.passes.terms, problem.passes.terms.n_gate
+    if not terms.gate.closed_form:
+        return None
+    target = theta.copy()
+    target[:n] = terms.gate.m_step(terms.gate_layout, theta[:n], score[:n], problem.total_weight)
+    return (target - theta)[:n] if problem.admits(target) else None
 
 
 def _may_be_cut(problem: Problem) -> BoolArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moestat.bounds import Bounds, Box, box_of
+from moestat.coordinates import Affine, ColumnMap
 from moestat.data import BlockSource
 from moestat.directions import fine_units, supported_directions
 from moestat.errors import InputError
@@ -54,6 +55,8 @@ class Problem:
         box = box_of(model, schema, coordinates, bounds or {})
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
         floors = np.full(terms.size, -np.inf)
+        reach = _spread(source.moments.Z, coordinates.Z)
+        floors[: terms.n_gate] = terms.gate.lower_bounds(terms.gate_layout, reach)
         floors[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread, terms.n_experts == 1)
         floors[~holding.free] = -np.inf
         _check_against_floors(terms.layout, floors, box)
@@ -76,7 +79,7 @@ class Problem:
     @property
     def shift(self) -> float:
         """What turns a log-likelihood in working units of the response into one of the raw response."""
-        return log_jacobian(self.passes.source)
+        return log_jacobian(self.passes.source, joint=not self.passes.terms.gate.normalised)
 
     @property
     def weight_of_a_row(self) -> float:
@@ -129,6 +132,13 @@ class Problem:
         inside = (directions[:, ~movable] == 0).all(axis=1)
         names = (name for name, free in zip(terms.invariance_names(theta), inside, strict=True) if free)
         return len(supported_directions(directions, movable)), tuple(names)
+
+
+def _spread(moments: ColumnMap, coordinates: ColumnMap) -> FloatArray:
+    """Near the standard deviations of columns in working units; combinations of columns have unit ones."""
+    if isinstance(moments, Affine) and isinstance(coordinates, Affine):
+        return np.asarray(moments.scale / coordinates.scale)
+    return np.ones(coordinates.size)
 
 
 def _check_against_floors(layout: Layout, floors: FloatArray, box: Box) -> None:

@@ -55,6 +55,8 @@ def reseed(problem: Problem, rows: Block, theta: FloatArray, lost: IntArray, rng
         density[near] = np.inf  # the next lost expert goes elsewhere
         gate = terms.gate.adopt(terms.gate_layout, gate, int(k), parent)
     fresh = start_from(problem, rows, resp)
+    if terms.gate.closed_form:  # it has the place from the rows
+        moved[: terms.n_gate] = fresh[: terms.n_gate]
     own = terms.expert_columns[lost].ravel()
     moved[own] = fresh[own]
     moved[: terms.n_gate] = gate

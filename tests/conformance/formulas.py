@@ -13,11 +13,24 @@ from typing import Any
 
 import numpy as np
 from scipy import special, stats
-from scipy.special import gammaln, loggamma
+from scipy.special import erf, gammaln, loggamma
 
 from moestat import gates
-from moestat.experts import Binomial, Constant, Gamma, Gaussian, Known, Mixed, Multinomial, Noise, Poisson, Zero
+from moestat.experts import (
+    Binomial,
+    Constant,
+    Gamma,
+    Gaussian,
+    Known,
+    Mixed,
+    Multinomial,
+    MultivariateGaussian,
+    Noise,
+    Poisson,
+    Zero,
+)
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
+from moestat.gates import Gaussian as GaussianGate
 from moestat.params import Layout
 from tests.conformance import sketches
 from tests.conformance.sketches import (
@@ -30,6 +43,13 @@ from tests.conformance.sketches import (
 )
 
 Array = np.ndarray[Any, Any]
+
+ACTIVATED = {
+    "tanh": np.tanh,
+    "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
+    "gelu": lambda z: 0.5 * z * (1 + erf(z / np.sqrt(2))),
+    "relu": lambda z: np.where(z.real > 0, z, 0.0),
+}
 Fields = dict[str, Any]
 
 
@@ -40,7 +60,7 @@ def fields(layout: Layout, theta: Array) -> Fields:
     for name, entry in layout.entries:
         chunk = theta[offset : offset + entry.size]
         nested = isinstance(entry, Layout)
-        out[name] = fields(entry, chunk) if nested else entry.support.natural(chunk).reshape(entry.shape)
+        out[name] = fields(entry, chunk) if nested else entry.record(chunk)
         offset += entry.size
     return out
 
@@ -210,6 +230,31 @@ def _(gate: Hierarchical, p: Fields, Z: Array) -> Array:
     return np.concatenate(leaves, axis=1)
 
 
+@logits.register
+def _(gate: GaussianGate, p: Fields, Z: Array) -> Array:
+    if gate.likelihood == "conditional":
+        h = Z @ p["slopes"].T + p["intercepts"]
+        if gate.covariance == "common":
+            return h
+        products = {
+            "full": [Z[:, u] * Z[:, v] for u in range(Z.shape[1]) for v in range(u + 1)],
+            "diagonal": list(Z.T**2),
+            "spherical": [(Z**2).sum(axis=1)],
+        }
+        return h + np.stack(products[gate.shape], axis=1) @ p["quadratics"].reshape(len(h.T), -1).T
+    K, d = p["centres"].shape
+    S = p["covariances"]
+    if gate.shape == "spherical":
+        S = S[..., None] * np.ones(d)
+    if gate.shape != "full":
+        S = S[..., None] * np.eye(d)
+    S = np.broadcast_to(S, (K, d, d))
+    gap = Z[:, None, :] - p["centres"]
+    square = np.einsum("nku,nku->nk", gap, np.stack([np.linalg.solve(S[k], gap[:, k].T).T for k in range(K)], axis=1))
+    log_weights = p["log_weights"] - log_sum_exp(p["log_weights"][None])
+    return log_weights - 0.5 * (d * np.log(2 * np.pi) + np.log(np.linalg.det(S)) + square)
+
+
 # --------------------------------------------------------------------------------------- experts
 @singledispatch
 def log_density(expert: Any, p: Fields, X: Array, y: Array, offset: Array) -> Array:
@@ -219,9 +264,25 @@ def log_density(expert: Any, p: Fields, X: Array, y: Array, offset: Array) -> Ar
 
 @log_density.register
 def _(expert: Gaussian, p: Fields, X: Array, y: Array, offset: Array) -> Array:
-    v = p["variances"] if expert.variance == "own" else p["variance"]
-    gap = y[:, None] - X @ p["slopes"].T - p["intercepts"] - offset[:, None]
+    v = p["variance"] if expert.form == "linear" and expert.variance == "common" else p["variances"]
+    mean = X @ p["slopes"].T + p["intercepts"]
+    if expert.form == "polynomial":
+        powers = X[:, :, None] ** np.arange(2, expert.degree + 1)
+        mean = mean + np.einsum("ndq,kdq->nk", powers, p["powers"])
+    elif expert.form != "linear":
+        mean = p["scales"] * ACTIVATED[expert.form](mean)
+    gap = y[:, None] - mean - offset[:, None]
     return -0.5 * np.log(2 * np.pi * v) - 0.5 * gap**2 / v
+
+
+@log_density.register
+def _(expert: MultivariateGaussian, p: Fields, X: Array, y: Array, offset: Array) -> Array:
+    K, m, _ = p["slopes"].shape
+    S = p["covariances"] if expert.shape == "full" else p["covariances"][..., None] * np.eye(m)
+    S = np.broadcast_to(S, (K, m, m))
+    gap = y[:, None] - np.einsum("nd,kmd->nkm", X, p["slopes"]) - p["intercepts"]
+    solved = np.stack([np.linalg.solve(S[k], gap[:, k].T).T for k in range(K)], axis=1)
+    return -0.5 * (m * np.log(2 * np.pi) + np.log(np.linalg.det(S)) + np.einsum("nkm,nkm->nk", gap, solved))
 
 
 @log_density.register

@@ -16,8 +16,20 @@ from moestat import gates
 from moestat.component import Dims, Expert, Gate
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Block, Data
-from moestat.experts import EXPERTS, Constant, Gamma, Gaussian, Known, Mixed, Noise, Poisson, Zero
+from moestat.experts import (
+    EXPERTS,
+    Constant,
+    Gamma,
+    Gaussian,
+    Known,
+    Mixed,
+    MultivariateGaussian,
+    Noise,
+    Poisson,
+    Zero,
+)
 from moestat.gates import GATES, Cosine, NoRGa, Quadratic, Softmax
+from moestat.gates import Gaussian as GaussianGate
 from moestat.params import Layout
 from moestat.passes import Passes
 from moestat.terms import Terms, Tile
@@ -89,9 +101,21 @@ SETTINGS: dict[str, Gate] = {
     "norga(silu)": NoRGa(activation="silu", alpha=0.7, tau=1.5),
     "norga(identity)": NoRGa(activation="identity"),
 }
+VARIANTS: dict[str, Gate] = {
+    "gaussian(diagonal)": GaussianGate(shape="diagonal"),
+    "gaussian(spherical)": GaussianGate(shape="spherical"),
+    "gaussian(common)": GaussianGate(covariance="common"),
+    "gaussian(joint)": GaussianGate(likelihood="joint"),
+    "gaussian(joint, common)": GaussianGate(covariance="common", likelihood="joint"),
+    "gaussian(joint, diagonal)": GaussianGate(shape="diagonal", likelihood="joint"),
+    "gaussian(joint, diagonal, common)": GaussianGate(shape="diagonal", covariance="common", likelihood="joint"),
+    "gaussian(joint, spherical)": GaussianGate(shape="spherical", likelihood="joint"),
+    "gaussian(joint, spherical, common)": GaussianGate(shape="spherical", covariance="common", likelihood="joint"),
+}
 ALL_GATES: dict[str, Gate] = (
     {name: gate() for name, gate in GATES.items()}
     | SETTINGS
+    | VARIANTS
     | {f"sketch {name}": gate for name, gate in SKETCHES.items()}
 )
 
@@ -106,6 +130,13 @@ ESTIMATED = [name for name, expert in EXPERTS.items() if expert().layout(Dims(1,
 ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
     **{name: lambda K, expert=EXPERTS[name]: expert() for name in ESTIMATED},
     "gaussian(common)": lambda K: Gaussian(variance="common"),
+    **{
+        f"gaussian({form})": lambda K, form=form: Gaussian(form=form)
+        for form in ("polynomial", "tanh", "sigmoid", "gelu", "relu")
+    },
+    "multivariate_gaussian(common)": lambda K: MultivariateGaussian(covariance="common"),
+    "multivariate_gaussian(diagonal)": lambda K: MultivariateGaussian(shape="diagonal"),
+    "multivariate_gaussian(diagonal, common)": lambda K: MultivariateGaussian(shape="diagonal", covariance="common"),
     "mixed": lambda K: alternately(K, Gaussian(), Background()),
     "gamma(common)": lambda K: Gamma(dispersion="common"),
     "constant(poisson)": lambda K: Constant(Poisson()),
@@ -113,9 +144,14 @@ ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
     "contaminated": lambda K: alternately(K, Gaussian(), Known("laplace", 0.5, 2.0, slopes=(0.3,) * 5), Noise(-1.0)),
 }
 
-#: Every gate with every family; tuples and settings of families with one gate.
-PAIRS = [(gate, expert) for gate in ALL_GATES for expert in (*ESTIMATED, "mixed")]
-PAIRS += [("softmax", expert) for expert in ALL_EXPERTS if ("softmax", expert) not in PAIRS]
+
+def is_met(gate: str, expert: str) -> bool:
+    """Every gate meets every family; variants of a gate, tuples and settings of families, the plainest partner only."""
+    plain = expert in (*ESTIMATED, "mixed", "gaussian(common)")
+    return (gate not in VARIANTS or expert == "gaussian") and (plain or gate == "softmax")
+
+
+PAIRS = [(gate, expert) for gate in ALL_GATES for expert in ALL_EXPERTS if is_met(gate, expert)]
 EACH_GATE = [(gate, "gaussian") for gate in ALL_GATES]
 EACH_EXPERT = [("softmax", expert) for expert in ALL_EXPERTS]
 
@@ -224,8 +260,13 @@ def n_experts(gate: Gate) -> int:
     return sum(gate.groups) if isinstance(gate, Hierarchical | gates.Hierarchical) and gate.groups else 3
 
 
+def n_responses(expert: Expert) -> int:
+    return 2 if expert.several_responses else 1
+
+
 def model_layout(gate: Gate, expert: Expert, K: int, d: int, e: int) -> Layout:
-    parts = (("gate", gate.layout(Dims(K, e))), ("expert", expert.layout(Dims(K, d, 1, 3))))
+    m = n_responses(expert)
+    parts = (("gate", gate.layout(Dims(K, e))), ("expert", expert.layout(Dims(K, d, m, 3))))
     return Layout(SimpleNamespace, parts)
 
 
@@ -252,8 +293,9 @@ def drawn(gate: Gate, expert: Expert, rng: np.random.Generator, in_common: bool)
     offset = 0.5 * rng.standard_normal(n) if expert.accepts_offset else np.zeros(n)
     truth = rng.standard_normal(layout.size) * np.where(np.arange(layout.size) < terms.n_gate, 0.7, 0.3)
     features = (np.vstack([np.ones(n), covariates.T]) for covariates in (X, Z))
-    blank = Block(*features, np.zeros((1, n)), offset, weight)
-    y = terms.expert.draw(truth[terms.expert_columns], blank, rng.integers(K, size=n), rng)[0]
+    blank = Block(*features, np.zeros((n_responses(expert), n)), offset, weight)
+    drawn_rows = terms.expert.draw(truth[terms.expert_columns], blank, rng.integers(K, size=n), rng)
+    y = drawn_rows[0] if len(drawn_rows) == 1 else drawn_rows.T
     rows = Rows(X, Z, y, weight, offset, expert.accepts_offset, expert.categorical)
     source = raw(rows.data(block_rows=24))
     expert.check(source)

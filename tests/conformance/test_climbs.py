@@ -26,6 +26,9 @@ JUMPS = [name for name in ALL_GATES if "topk" in name]
 #: the same rows are described ever better by a lower temperature and closer centres: Q has no maximiser
 RUNS_AWAY = ["temperature(laplace)", "temperature(hierarchical)", "sketch temperature(laplace)"]
 
+#: a tanh that becomes a step, a bend at a kink: Q need not have a maximiser where its gradient is zero
+BENT = [f"gaussian({form})" for form in ("tanh", "sigmoid", "gelu", "relu")]
+
 pair = pytest.mark.parametrize(("gate", "expert"), [*EACH_GATE, *EACH_EXPERT[1:]], ids=lambda name: name)
 
 
@@ -59,6 +62,8 @@ def test_an_exact_step_leaves_q_without_gradient(gate: str, expert: str) -> None
     n = problem.passes.terms.n_gate
     if gate in JUMPS + RUNS_AWAY:
         score[:n] = 0.0
+    if expert in BENT:
+        score[n:] = 0.0
     assert problem.gradient_norm(new, score) <= 2e-10
     before = problem.passes.gate_q(theta, theta).value
     assert q[0].value > before or not n

@@ -170,7 +170,8 @@ def test_em_informations_are_minus_the_hessian_of_Q(problem: Problem) -> None:
     n = problem.terms.n_gate
     expected = -differences(lambda at: held_score(problem, at), problem.theta)
     sums = problem.passes.em(problem.theta)
-    assert_close(sums.gate_information, expected[:n, :n], DIFFERENCES)
+    if not problem.gate.closed_form:
+        assert_close(sums.gate_information, expected[:n, :n], DIFFERENCES)
     if not problem.expert.closed_form:
         assert_close(sums.expert_information, expected[n:, n:], DIFFERENCES)
 
@@ -348,10 +349,10 @@ def test_draws_have_the_mean(problem: Problem) -> None:
     rng = np.random.default_rng(6)
     for k in range(terms.n_experts):
         chosen = np.full(repeats * B, k)
-        drawn = terms.expert.draw(local, wide, chosen, rng)[0].reshape(repeats, B)
+        drawn = terms.expert.draw(local, wide, chosen, rng).reshape(-1, repeats, B).swapaxes(0, 1)
         mean = terms.expert.mean(local, block)[k]
         if problem.expert.categorical:
-            drawn = (drawn == np.arange(len(mean))[:, None, None]).astype(float).swapaxes(0, 1)
+            drawn = (drawn == np.arange(len(mean))[:, None]).astype(float)
         error = drawn.std(axis=0) / np.sqrt(repeats) + 1e-3
         assert (np.abs(drawn.mean(axis=0) - mean) < 6 * error).all()
 
@@ -377,7 +378,7 @@ def test_every_invariance_has_a_name_and_a_constraint(problem: Problem) -> None:
     assert all((held == row).all(axis=1).any() for row in np.eye(layout.size)[pinned])
 
 
-@over(EACH_GATE)
+@over(EACH_GATE + EACH_EXPERT)
 def test_following_an_invariance_keeps_the_loglik(problem: Problem) -> None:
     """For any length. Most directions are straight; a ray (a scale shared with a temperature) turns."""
     expected = problem.loglik(problem.theta)
@@ -388,14 +389,14 @@ def test_following_an_invariance_keeps_the_loglik(problem: Problem) -> None:
         assert_close(problem.loglik(moved), expected, 1e-10)
 
 
-@over(EACH_GATE)
+@over(EACH_GATE + EACH_EXPERT)
 def test_score_is_orthogonal_to_the_invariances(problem: Problem) -> None:
     score = problem.passes.score(problem.theta).score
     along = problem.terms.invariances(problem.theta) @ score
     assert np.abs(along).max(initial=0.0) < ROUNDING * np.abs(score).max()
 
 
-@over(EACH_GATE)
+@over(EACH_GATE + EACH_EXPERT)
 def test_hessian_vanishes_along_the_invariances(problem: Problem) -> None:
     """score . d = 0 differentiated: H d = -(turn of d)' score, 0 for straight directions and at a maximum."""
     sums = problem.passes.hessian(problem.theta)
@@ -417,13 +418,12 @@ def test_canonical_keeps_the_loglik_and_holds_the_pinned(problem: Problem) -> No
     assert_close(problem.loglik(theta), problem.loglik(problem.theta), ROUNDING)
 
 
-@over(EACH_GATE)
+@over(EACH_GATE + EACH_EXPERT)
 def test_pinning_removes_exactly_the_invariances(problem: Problem) -> None:
     """No direction leaves all that canonical parameters hold constant in place."""
-    n, layout = problem.terms.n_gate, problem.gate_layout
-    theta = problem.gate.canonical(layout, problem.theta[:n])
-    directions, _ = problem.gate.invariances(layout, theta)
-    moved = directions @ problem.gate.constraints(layout, theta).T
+    theta = problem.terms.canonical(problem.theta)
+    directions = problem.terms.invariances(theta)
+    moved = directions @ problem.terms.constraints(theta).T
     assert np.linalg.matrix_rank(moved) == len(directions)
 
 
@@ -437,7 +437,7 @@ def test_constraints_are_held_by_the_canonical_form(problem: Problem) -> None:
     assert np.abs(moves @ held.T).max(initial=0.0) < DIFFERENCES
 
 
-@over(EACH_GATE)
+@over(EACH_GATE + EACH_EXPERT)
 def test_invariances_are_complete(problem: Problem) -> None:
     """The information of random rows has rank P - r: whatever is not identified has been declared."""
     matrix = problem.passes.outer_products(problem.theta).matrix
@@ -538,6 +538,12 @@ def test_a_pass_leaves_nothing_behind(problem: Problem) -> None:
     assert np.array_equal(again.hessian, fresh.hessian)
 
 
+def gate_information(passes: Passes, theta: FloatArray) -> FloatArray:
+    """As EM adds it up, or as asked for where EM does without."""
+    closed = passes.terms.gate.closed_form
+    return passes.gate_q(theta, theta).information if closed else passes.em(theta).gate_information
+
+
 @over(PAIRS)
 def test_blocks_may_differ_in_size(problem: Problem) -> None:
     """Files and streams end their batches where they like."""
@@ -547,10 +553,10 @@ def test_blocks_may_differ_in_size(problem: Problem) -> None:
     both = SimpleNamespace(blocks=lambda: chain(first.blocks(), second.blocks()))
     streamed = Passes(problem.terms, both)
     assert_same_sums(streamed, problem.passes, problem.theta)
-    for sums in ("em", "outer_products"):
-        a, b = (getattr(passes, sums)(problem.theta) for passes in (streamed, problem.passes))
-        name = "gate_information" if sums == "em" else "matrix"
-        assert_close(getattr(a, name), getattr(b, name), ROUNDING)
+    a, b = (passes.outer_products(problem.theta).matrix for passes in (streamed, problem.passes))
+    assert_close(a, b, ROUNDING)
+    a, b = (gate_information(passes, problem.theta) for passes in (streamed, problem.passes))
+    assert_close(a, b, ROUNDING)
 
 
 @over([(*pair, "in common") for pair in PAIRS])
@@ -563,7 +569,8 @@ def test_covariates_in_common_may_be_a_copy(problem: Problem) -> None:
     assert_same_sums(problem.passes, copied, problem.theta)
     same, apart = (passes.em(problem.theta) for passes in (problem.passes, copied))
     assert_close(same.score, apart.score, ROUNDING)
-    assert_close(same.gate_information, apart.gate_information, ROUNDING)
+    if not problem.gate.closed_form:
+        assert_close(same.gate_information, apart.gate_information, ROUNDING)
 
 
 @over(PAIRS)
@@ -590,12 +597,15 @@ def test_weight_two_is_a_row_repeated(problem: Problem) -> None:
 
 @over(PAIRS)
 def test_working_coordinates_cost_one_jacobian(problem: Problem) -> None:
-    """Carried parameters: the raw log-likelihood plus sum w log scale_y, as densities are per unit of y."""
+    """Carried parameters: the raw log-likelihood plus sum w log scale_y, as densities are per unit of y.
+
+    A joint likelihood is one per unit of the gate's covariates as well.
+    """
     source = problem.rows.data(block_rows=24)
     at = _allowed(problem, source.moments)
     params = problem.layout.unpack(problem.theta)
     moved = problem.layout.pack(_carried(problem, params, at.Z, at.X, at.y))
-    expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
+    expected = problem.loglik(problem.theta) + source.total_weight * log_units(problem, at)
     assert_close(_placed(problem, source.in_coordinates(at)).loglik(moved), expected, ROUNDING)
     back = _carried(problem, problem.layout.unpack(moved), at.Z.inverse(), at.X.inverse(), at.y.inverse())
     assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
@@ -612,11 +622,16 @@ def test_mixed_coordinates_cost_one_jacobian(problem: Problem) -> None:
     )
     params = problem.layout.unpack(problem.theta)
     moved = problem.layout.pack(_carried(problem, params, Z, X, at.y))
-    expected = problem.loglik(problem.theta) + source.total_weight * np.log(at.y.scale[0])
+    expected = problem.loglik(problem.theta) + source.total_weight * log_units(problem, at)
     mixed = source.in_coordinates(Coordinates(X, Z, at.y))
     assert_close(_placed(problem, mixed).loglik(moved), expected, ROUNDING)
     back = _carried(problem, problem.layout.unpack(moved), Z.inverse(), X.inverse(), at.y.inverse())
     assert_close(problem.layout.pack(back), problem.theta, ROUNDING)
+
+
+def log_units(problem: Problem, at: Coordinates) -> float:
+    units = [at.y.scale] if problem.gate.normalised else [at.y.scale, at.Z.scale]
+    return float(np.log(np.concatenate(units)).sum())
 
 
 def _placed(problem: Problem, source: Data) -> Passes:

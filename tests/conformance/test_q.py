@@ -108,7 +108,8 @@ def test_at_the_old_parameters_it_has_the_score_of_em(problem: Problem, hard: bo
     em, n = passes.em(theta), problem.terms.n_gate
     gate, expert = passes.gate_q(theta, theta), passes.expert_q(theta, theta)
     assert_close(np.concatenate([gate.score, expert.score]), em.score, ROUNDING)
-    assert_close(gate.information, em.gate_information, ROUNDING)
+    if not problem.gate.closed_form:
+        assert_close(gate.information, em.gate_information, ROUNDING)
     if hard:
         assert em.classification is not None
         assert_close(np.array(gate.value + expert.value), np.array(em.classification), ROUNDING)

@@ -20,9 +20,9 @@ PACKAGE = ROOT / "moestat"
 LAYERS = (
     ("typing", "errors", "spelling", "syntax"),
     ("params", "kernels", "directions", "storage", "progress"),
-    ("validate", "coordinates", "distinct", "columns", "activations"),
+    ("validate", "coordinates", "distinct", "columns", "activations", "cholesky"),
     ("data",),
-    ("component", "query", "sketch", "design", "frames"),
+    ("component", "normal", "query", "sketch", "design", "frames"),
     ("gates", "experts"),
     ("terms", "expressions"),
     ("sums",),

@@ -13,7 +13,7 @@ from scipy import optimize
 import moestat as ms
 from moestat.data import Data
 from moestat.errors import ConvergenceWarning, InputError
-from moestat.experts import gaussian
+from moestat.experts import gaussian, least_squares
 from moestat.solvers import (
     EM,
     SOLVERS,
@@ -351,7 +351,7 @@ def test_nearly_collinear_columns_keep_the_digits_of_an_orthogonal_factorisation
 @pytest.mark.parametrize("distance", NEARLY_COLLINEAR)
 def test_moments_alone_would_lose_all_digits(distance, monkeypatch):
     """The square of the condition is beyond double precision: without the fallback nothing is left."""
-    monkeypatch.setattr(gaussian, "MIN_RCOND", -1.0)
+    monkeypatch.setattr(least_squares, "MIN_RCOND", -1.0)
     got, expected = collinear_lines(distance, ONE_STEP)
     assert np.abs(got / expected - 1).max() > 0.5
 
