@@ -119,20 +119,28 @@ def predicted(rows: Rows, alpha: float, kind: str) -> pd.DataFrame:
         frame = rows.results.get_prediction(X, Z, kind=kind).summary_frame(alpha)
     except NotIdentifiedError as error:
         warn(f"No standard errors: {error}", MoestatWarning)
-        frame = _means(rows.results.predict(X, Z), rows.results.schema.classes)
-    classes = rows.results.schema.classes
-    if classes is None:
+        frame = _means(rows.results.predict(X, Z), _labels(rows.results))
+    if frame.columns.nlevels == 1:
         return frame
-    best = np.asarray(classes, dtype=object)[frame["mean"].to_numpy().argmax(axis=1)]
     levels = (frame.columns.get_level_values(i) for i in (0, 1))
     names = [f"{name}[{label}]" for name, label in zip(*levels, strict=True)]
-    return pd.concat([pd.DataFrame({"class": best}), frame.set_axis(names, axis="columns")], axis="columns")
-
-
-def _means(values: FloatArray, classes: tuple[Any, ...] | None) -> pd.DataFrame:
+    named = frame.set_axis(names, axis="columns")
+    classes = rows.results.schema.classes
     if classes is None:
+        return named
+    best = np.asarray(classes, dtype=object)[frame["mean"].to_numpy().argmax(axis=1)]
+    return pd.concat([pd.DataFrame({"class": best}), named], axis="columns")
+
+
+def _means(values: FloatArray, labels: tuple[Any, ...]) -> pd.DataFrame:
+    if values.ndim == 1:
         return pd.DataFrame({"mean": values})
-    return pd.concat({"mean": pd.DataFrame(values, columns=list(classes))}, axis="columns")
+    return pd.concat({"mean": pd.DataFrame(values, columns=list(labels))}, axis="columns")
+
+
+def _labels(results: Results) -> tuple[Any, ...]:
+    """What the means of one row are of: classes, or several responses."""
+    return results.schema.responses if results.schema.classes is None else results.schema.classes
 
 
 def gate_weights(rows: Rows) -> pd.DataFrame:
@@ -141,11 +149,11 @@ def gate_weights(rows: Rows) -> pd.DataFrame:
 
 
 def expert_means(rows: Rows) -> pd.DataFrame:
-    """Mean of every expert; its class probabilities."""
+    """Mean of every expert, of every response; its class probabilities."""
     means = rows.results.expert_means(*rows.covariates)
     if means.ndim == 2:
         return _by_expert("expert", means).add_suffix(".mean")
-    labels = rows.results.schema.classes or ()
+    labels = _labels(rows.results)
     experts = range(1, means.shape[1] + 1)
     names = [f"expert[{k}].mean[{label}]" for k in experts for label in labels]
     return pd.DataFrame(means.reshape(len(means), -1), columns=names)

@@ -135,3 +135,35 @@ def test_a_proportion_that_is_one_to_rounding_has_no_limits():
 def test_a_level_outside_zero_and_one_is_refused(alpha):
     with pytest.raises(ms.InputError, match=f"alpha must lie between 0 and 1; got {alpha}"):
         Estimated(np.ones(1), np.ones(1)).limits(alpha)
+
+
+# --------------------------------------------------------------------------------------- joint gates, several responses
+def two_lines(n=200):
+    rng = np.random.default_rng(11)
+    first = rng.random(n) < 0.5
+    x = np.where(first, -1.0, 1.0) + 0.7 * rng.standard_normal(n)
+    line = np.where(first, x, 2.0 - x)
+    return x[:, None], np.column_stack([line, 1e3 * line - 5e3]) + [0.2, 300.0] * rng.standard_normal((n, 2))
+
+
+def test_weights_of_a_joint_gate_move_as_differences_say():
+    x, Y = two_lines()
+    results = ms.fit(ms.MixtureOfExperts(gate="gaussian(likelihood='joint')", n_experts=2), x, Y[:, 0], n_starts=2)
+    terms, block = results._terms, results._gate_block(x[:9], None)
+    by_steps = differences(lambda theta: terms.gate_weights(theta, block), results.theta)
+    by_formula = gate_weights_jacobian(terms, results.theta, block)
+    np.testing.assert_allclose(by_formula, by_steps, atol=1e-7 * np.abs(by_steps).max())
+    np.testing.assert_allclose(results.get_gate_weights(x).value.sum(axis=1), 1.0, rtol=1e-14)
+
+
+def test_means_of_several_responses_have_their_own_units():
+    x, Y = two_lines()
+    model = ms.MixtureOfExperts(expert="multivariate_gaussian", n_experts=1)
+    several = ms.fit(model, x, Y)
+    together, prediction = several.get_expert_means(x), several.get_prediction(x)
+    assert together.value.shape == together.se.shape == (len(x), 1, 2)
+    np.testing.assert_allclose(together.se[:, 0], prediction.se, rtol=1e-10)
+    for c in range(2):  # one regressor for all responses: each as if it were alone
+        alone = ms.fit(ms.MixtureOfExperts(n_experts=1), x, Y[:, c]).get_expert_means(x)
+        np.testing.assert_allclose(together.value[:, :, c], alone.value, rtol=1e-8)
+        np.testing.assert_allclose(together.se[:, :, c], alone.se, rtol=1e-6)

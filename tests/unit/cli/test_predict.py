@@ -113,6 +113,33 @@ def test_a_model_of_arrays_reads_columns_by_name():
     assert np.array_equal(found[["gate[1]", "gate[2]"]], results.gate_weights(X, Z))
 
 
+def test_several_responses_have_columns_each():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=90)})
+    Y = pd.DataFrame({"a": X["x"], "b": 3 - X["x"]}) + 0.1 * rng.normal(size=(90, 2))
+    results = ms.fit(ms.MixtureOfExperts(expert="multivariate_gaussian", n_experts=1), X, Y)
+    results.save("several.npz")
+    pd.concat([X, Y], axis=1).to_csv("new.csv", index=False)
+    found = table(moestat("predict", "several.npz", "new.csv", "--experts", "--density").out)
+    assert np.array_equal(found[["mean[a]", "mean[b]"]], results.predict(X))
+    assert np.array_equal(found[["expert[1].mean[a]", "expert[1].mean[b]"]], results.expert_means(X)[:, 0])
+    assert np.array_equal(found["log_density"], results.log_density(X, Y))
+
+
+def test_exposures_are_read_from_the_table():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.random(80), "t": rng.integers(1, 9, 80)})
+    rows["y"] = rng.poisson(rows["t"] * np.exp(1 + rows["x"]))
+    rows.to_csv("counts.csv", index=False)
+    moestat("fit", "counts.csv", "y ~ x", "--expert", "poisson", "--exposure", "t", "--experts", "1", "--out", "counts")
+    results = ms.load("counts/model.npz")
+    found = table(moestat("predict", "counts/model.npz", "counts.csv", "--experts", "--density").out)
+    assert np.array_equal(found["mean"], results.predict(rows[["x"]], exposure=rows["t"]))
+    assert np.array_equal(found["expert[1].mean"], found["mean"])
+    assert np.array_equal(found["log_density"], results.log_density(rows))
+    assert (found["obs_ci_lower"] % 1 == 0).all()
+
+
 # --------------------------------------------------------------------------------------- rows and files
 def test_rows_with_missing_entries_are_empty_on_request():
     new = tone().head(4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -72,3 +74,15 @@ def test_an_offset_does_not_matter_to_the_gate():
 def test_rows_are_ticks():
     ticks = [line for line in plot_gate(formula()).lines if line.get_marker() == "|"]
     assert np.array_equal(ticks[0].get_xdata(), planes()["z1"])
+
+
+def test_a_joint_gate_has_its_page():
+    rng = np.random.default_rng(2)
+    first = rng.random(150) < 0.5
+    x = np.where(first, -1.0, 1.0) + 0.7 * rng.standard_normal(150)
+    y = np.where(first, x, 2.0 - x) + 0.2 * rng.standard_normal(150)
+    model = ms.MixtureOfExperts(gate="gaussian(likelihood='joint')", n_experts=2)
+    results = ms.fit(model, x, y, n_starts=2)
+    results.plot().savefig(io.BytesIO())
+    plt.close("all")
+    np.testing.assert_allclose(sum(line.get_ydata() for line in curves(plot_gate(results))), 1.0)
