@@ -87,6 +87,10 @@ class Mixed(Expert):
         return all(e.mixable for e in self.families)
 
     @property
+    def isotropic(self) -> bool:  # type: ignore[override]
+        return any(e.isotropic for e in self.families)
+
+    @property
     def has_cdf(self) -> bool:  # type: ignore[override]
         return all(e.has_cdf for e in self.families)
 
@@ -125,6 +129,22 @@ class Mixed(Expert):
             offset += part.size
         return np.concatenate(rows) if rows else super().predictors(layout)
 
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        return np.concatenate([theta[:0], *(f.canonical(part, theta[own]) for f, part, own in self._places(layout))])
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        directions, names = [np.zeros((0, layout.size))], []
+        for k, (family, part, own) in enumerate(self._places(layout)):
+            found, words = family.invariances(part, theta[own])
+            directions.append(np.zeros((len(found), layout.size)))
+            directions[-1][:, own] = found
+            names += [name.replace("expert 1", f"expert {k + 1}") for name in words]  # the only one of its family
+        return np.concatenate(directions), tuple(names)
+
+    def pinned(self, layout: Layout) -> IntArray:
+        found = (family.pinned(part) + own.start for family, part, own in self._places(layout))
+        return np.concatenate([np.zeros(0, dtype=np.int64), *found])
+
     def bind(self, layout: Layout) -> Mixed:
         families = tuple(family.bind(part) for family, part in self._parts(layout))
         return replace(self, families=families, widths=tuple(part.size for _, part in layout.entries))
@@ -156,6 +176,13 @@ class Mixed(Expert):
         for family, (_, part) in zip(self.families, layout.entries, strict=True):
             assert isinstance(part, Layout)
             yield family, part
+
+    def _places(self, layout: Layout) -> Iterator[tuple[Expert, Layout, slice]]:
+        """The parts with their places in the flat vector."""
+        start = 0
+        for family, part in self._parts(layout):
+            yield family, part, slice(start, start + part.size)
+            start += part.size
 
     # ------------------------------------------------------------------------------- density
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:

@@ -217,20 +217,21 @@ class Scene:
     def level_responses(self) -> FloatArray:
         """Responses (n,) as they would be at the offset and the exposure of the curves.
 
-        A known term of a line shifts them; one of a law with a log link, or an exposure, multiplies them.
+        A known term that shifts the mean of an expert shifts them; one of log links, or an exposure, multiplies them.
         """
         assert self.y is not None
         assert self.rows is not None
-        y, (offset, _) = self.y.astype(float), self._middle
-        expert = self.results.model.expert
-        if self.known.exposure is None and expert.shifts_response and not expert.discrete:
-            return y - self.known.offset + offset
-        if self.known.exposure is None and not self.known.offset.any():
+        y, known, (X, Z) = self.y.astype(float), self.known, self.ask(self.rows)
+        if known.exposure is None and not known.offset.any():
             return y
-        X, Z = self.ask(self.rows)
+        results, shift = self.results, self._middle[0] - known.offset
+        here = {"offset": known.offset, "exposure": known.exposure}
         with _quiet():
-            own = self.results.predict(X, Z, offset=self.known.offset, exposure=self.known.exposure)
-            ratio = np.divide(self.results.predict(X, Z, **self.terms), own, out=np.ones_like(own), where=own > 0)
+            moved = results.expert_means(X, Z, **self.terms) - results.expert_means(X, Z, **here)
+            if any(np.allclose(column, shift, rtol=1e-6, atol=1e-9 * np.ptp(y)) for column in moved.T):
+                return np.asarray(y + shift)
+            own = results.predict(X, Z, **here)
+            ratio = np.divide(results.predict(X, Z, **self.terms), own, out=np.ones_like(own), where=own > 0)
         return np.asarray(y * ratio)
 
     # ------------------------------------------------------------------------------- what the model says there

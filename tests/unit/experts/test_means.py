@@ -12,7 +12,7 @@ from scipy.special import erf, expit
 import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
-from moestat.experts import Gaussian
+from moestat.experts import Gaussian, Mixed
 
 CURVES = {
     "tanh": np.tanh,
@@ -116,3 +116,19 @@ def test_unknown_forms_and_degrees_are_refused():
         Gaussian(form="tan")
     with pytest.raises(InputError, match="degree must be a whole number from 2 to 20"):
         Gaussian(form="polynomial", degree=1)
+
+
+def test_families_side_by_side_keep_their_invariances():
+    families = Mixed((Gaussian(), Gaussian(form="relu")))
+    layout = families.layout(Dims(2, 2))
+    theta = np.random.default_rng(0).normal(size=layout.size)
+    alone = Gaussian(form="relu")
+    own = alone.layout(Dims(1, 2))
+    directions, names = families.invariances(layout, theta)
+    np.testing.assert_array_equal(directions[:, -own.size :], alone.invariances(own, theta[-own.size :])[0])
+    assert not directions[:, : -own.size].any()
+    assert names == ("a factor shared by the slopes and the scale of expert 2",)
+    np.testing.assert_array_equal(families.pinned(layout), alone.pinned(own) + layout.size - own.size)
+    canonical = families.canonical(layout, theta)
+    np.testing.assert_array_equal(canonical[-own.size :], alone.canonical(own, theta[-own.size :]))
+    np.testing.assert_array_equal(canonical[: -own.size], theta[: -own.size])

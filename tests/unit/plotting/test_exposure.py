@@ -87,3 +87,10 @@ def test_regions_of_counts_hold_whole_numbers():
     # the first and the last count have their whole probability: 0.5, 0.3, 0.2
     share = mass_above(np.array([[0.0, 1.0, 2.0]]), np.array([[0.5, 0.3, 0.2]]), discrete=True)
     np.testing.assert_allclose(share, [[0.0, 0.5, 0.8]])
+
+
+@pytest.mark.parametrize("expert", ["gaussian", "gaussian(form='tanh')"])
+def test_an_offset_of_a_normal_law_shifts(expert):
+    y = np.tanh(X - 1) + TRIALS + 0.1 * RNG.standard_normal(N)
+    scene = scene_of(ms.fit(ms.MixtureOfExperts(expert=expert, n_experts=1), X, y, offset=TRIALS))
+    np.testing.assert_allclose(scene.level_responses, y - TRIALS + TRIALS.mean(), rtol=1e-10)
