@@ -29,6 +29,9 @@ RUNS_AWAY = ["temperature(laplace)", "temperature(hierarchical)", "sketch temper
 #: a tanh that becomes a step, a bend at a kink: Q need not have a maximiser where its gradient is zero
 BENT = [f"gaussian({form})" for form in ("tanh", "sigmoid", "gelu", "relu")]
 
+#: Q is largest where a row lies on the kink of an activation (to 2e-10; the next one is 1e-2 away)
+KINKED = ["temperature(norga(relu))"]
+
 pair = pytest.mark.parametrize(("gate", "expert"), [*EACH_GATE, *EACH_EXPERT[1:]], ids=lambda name: name)
 
 
@@ -60,7 +63,7 @@ def test_an_exact_step_leaves_q_without_gradient(gate: str, expert: str) -> None
     q = problem.passes.gate_q(theta, new), problem.passes.expert_q(theta, new)
     score = np.concatenate([part.score for part in q])
     n = problem.passes.terms.n_gate
-    if gate in JUMPS + RUNS_AWAY:
+    if gate in JUMPS + RUNS_AWAY + KINKED:
         score[:n] = 0.0
     if expert in BENT:
         score[n:] = 0.0
