@@ -51,7 +51,7 @@ def test_two_experts_make_the_softmax_gate_of_directions(gate, added):
 
     steps = 1e-6 * np.eye(theta.size)
     jac = np.array([slopes_of(gate, theta + e, layout) - slopes_of(gate, theta - e, layout) for e in steps]).T / 2e-6
-    natural = jac / layout.slope(theta)  # covariances are of the natural parameters
+    natural = jac @ np.linalg.inv(layout.jacobian(theta))  # covariances are of the natural parameters
     names = ours.all_names[: theta.size]
     covariance = ours.cov_params(allow_singular=True).reindex(index=names, columns=names).fillna(0.0).to_numpy()
     expected = plain.cov_params().loc[["gate[1].z1", "gate[1].z2"], ["gate[1].z1", "gate[1].z2"]]
