@@ -195,6 +195,26 @@ def write(component: Component) -> str:
     return f"{component.name}({', '.join(pieces)})" if pieces else component.name
 
 
+def spoken(component: Component) -> str:
+    """The expression, or the name alone where a setting is a function, which has no text."""
+    try:
+        return write(component)
+    except InputError:
+        return component.name
+
+
+def spoken_families(expert: Component, n_experts: int) -> list[str]:
+    """The same for each expert of a model."""
+    families = expert.families if isinstance(expert, Mixed) else (expert,) * n_experts
+    return [spoken(family) for family in families]
+
+
+def spoken_experts(expert: Component, n_experts: int) -> str:
+    """``2 x gaussian``, or one expression per expert when they differ."""
+    families = spoken_families(expert, n_experts)
+    return f"{n_experts} x {families[0]}" if len(set(families)) == 1 else ", ".join(families)
+
+
 def _same(value: Any, default: Any) -> bool:
     return type(value) is type(default) and bool(np.all(value == default))
 

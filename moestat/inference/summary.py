@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moestat.experts import Mixed
+from moestat.expressions import spoken, spoken_experts, spoken_families
 from moestat.params import leaf_owners
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def _heading(results: Results, kind: str) -> Any:
     model, schema = results.model, results.schema
     left = [
         ("Response:", ", ".join(schema.responses)),
-        ("Gate:", model.gate.name if model.n_experts > 1 or results.certificate.joint else "none (one expert)"),
-        ("Experts:", _experts(results)),
+        ("Gate:", spoken(model.gate) if model.n_experts > 1 or results.certificate.joint else "none (one expert)"),
+        ("Experts:", spoken_experts(model.expert, model.n_experts)),
         ("Observations:", f"{results.nobs:g}"),
         ("Identified parameters:", f"{results.df_model}"),
     ]
@@ -103,7 +103,9 @@ def _groups(results: Results) -> list[tuple[str, dict[str, str]]]:
 def _titles(results: Results) -> dict[str, str]:
     """Titles by owner of the parameters."""
     K, masses = results.model.n_experts, results.certificate.optimum.masses
-    experts = [f"{name}, {mass:.1f} rows" for name, mass in zip(_families(results), masses, strict=True)]
+    experts = [
+        f"{name}, {mass:.1f} rows" for name, mass in zip(spoken_families(results.model.expert, K), masses, strict=True)
+    ]
     against = "" if _shows_reference(results) else f" against expert {K}"
     # coefficients of linear logits are log odds; a centre or a direction is what it is
     odds = results.model.gate.known_features and not results.certificate.joint
@@ -138,18 +140,6 @@ def _shows_reference(results: Results) -> bool:
     """Whether the reference expert's gate is something else than zero: bounds may keep it from there."""
     layout, n = results._terms.layout, results._terms.n_gate
     return bool(layout.pack(results.params)[:n][results.pinned[:n]].any())
-
-
-def _experts(results: Results) -> str:
-    """``2 x gaussian``, or one name per expert when they differ."""
-    names = _families(results)
-    return f"{len(names)} x {names[0]}" if len(set(names)) == 1 else ", ".join(names)
-
-
-def _families(results: Results) -> list[str]:
-    expert = results.model.expert
-    members = expert.families if isinstance(expert, Mixed) else (expert,) * results.model.n_experts
-    return [member.name for member in members]
 
 
 def _coefficients(title: str, names: dict[str, str], table: pd.DataFrame, alpha: float, results: Results) -> Any:

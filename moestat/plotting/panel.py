@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
+from moestat.expressions import spoken, spoken_experts
 from moestat.plotting.classes import CLASS_CAPTION, plot_class
 from moestat.plotting.density import plot_density
 from moestat.plotting.experts import plot_experts
@@ -154,9 +155,9 @@ def verdict(results: Results) -> list[str]:
     """What kind of optimum was reached, and the numbers of the fit."""
     headline, second, *_ = str(results.certificate).splitlines()
     lines = [headline] + ([second.strip().partition(";")[0] + "."] if second.strip().startswith("But") else [])
-    gate, expert, K = results.model.gate.name, results.model.expert.name, results.model.n_experts
+    gate, experts = spoken(results.model.gate), spoken_experts(results.model.expert, results.model.n_experts)
     numbers = f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}, {results.df_model} parameters"
-    return [*lines, f"{gate} gate, {K} x {expert}; {results.nobs:g} rows; {numbers}"]
+    return [*lines, f"{gate} gate, {experts}; {results.nobs:g} rows; {numbers}"]
 
 
 def _gate_along(scene: Scene, along: Any) -> str | None:
