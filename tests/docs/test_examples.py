@@ -11,6 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from moestat.cli import app
+from moestat.experts import EXPERTS
+from moestat.expressions import parse
+from moestat.gates import GATES
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +26,9 @@ PAGES = [
     "docs/sklearn.md",
     "docs/datasets.md",
     "docs/pictures.md",
+    "docs/gates.md",
+    "docs/experts.md",
+    "docs/extending/add_a_gate.md",
 ]
 
 
@@ -36,6 +42,16 @@ def test_python_examples_run(page, capsys):
         exec(compile(block, page, "exec"), namespace)
     plt.close("all")
     assert "Verdict: a strict" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("page", "registry"), [("docs/gates.md", GATES), ("docs/experts.md", EXPERTS)])
+def test_pages_list_all_names(page, registry):
+    """Every name is there, and every first cell of a row that looks like one is read as it is written."""
+    listed = re.findall(r"^\| `([^`]+)` \|", (ROOT / page).read_text(), re.MULTILINE)
+    assert {name.partition("(")[0] for name in listed} == set(registry)
+    for name in listed:
+        if "..." not in name:
+            assert parse(name, "component", registry).name == name.partition("(")[0]
 
 
 def test_commands_run(tmp_path, monkeypatch):
