@@ -37,7 +37,7 @@ def test_python_examples_run(page, capsys):
     """All Python blocks of a page, one after the other in one namespace."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert blocks
-    namespace: dict[str, object] = {}
+    namespace: dict[str, object] = {"__name__": "__main__"}  # as a script has: Numba asks for the module's name
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)
     plt.close("all")
