@@ -21,6 +21,8 @@ import numpy as np
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
+from moestat.errors import InputError
+from moestat.gates.constant import Constant
 from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
 from moestat.typing import FloatArray, IntArray
@@ -71,6 +73,11 @@ class AdaptiveTemperature(Gate):
 
     def __post_init__(self) -> None:
         check_inner(self.name, "inner", self.inner)
+        if isinstance(self.inner, Constant):
+            raise InputError(
+                "inner must be a gate with covariates; got a constant one, whose entropy is the same in every row, so "
+                "that a temperature by entropy says nothing. Use the constant gate itself."
+            )
 
     @property
     def equivariant(self) -> bool:  # type: ignore[override]

@@ -8,7 +8,7 @@ import pytest
 import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
-from moestat.gates import AdaptiveTemperature, Softmax, Temperature
+from moestat.gates import AdaptiveTemperature, Constant, Softmax, Temperature
 from moestat.typing import FloatArray
 
 K = 3
@@ -163,3 +163,8 @@ def test_other_settings_say_what_they_take() -> None:
         Temperature(tau=0.5, depends_on="covariates")
     with pytest.raises(InputError, match=r"must be a gate, such as Softmax\(\)"):
         Temperature("softmax")  # type: ignore[arg-type]
+
+
+def test_entropy_needs_a_gate_with_covariates():
+    with pytest.raises(InputError, match=r"inner must be a gate with covariates; got a constant one"):
+        AdaptiveTemperature(Constant())
