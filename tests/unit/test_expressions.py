@@ -211,3 +211,24 @@ def test_any_text_is_a_gate_or_an_input_error(text):
     except InputError:
         return
     assert all(isinstance(member, Gate) for member in (gate if isinstance(gate, tuple) else (gate,)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gaussian(likelihood='joint')",
+        "gaussian(shape='diagonal', covariance='common', likelihood='joint')",
+        "softmax(transform='tanh')",
+        "temperature(laplace(smoothing=0.05))",
+        "temperature(tau=0.7)",
+        "hierarchical(laplace, groups=(1, 2))",
+        "hierarchical(constant(weights=(0.5, 0.5)))",
+        "quadratic(linear=False)",
+        "norga(activation='relu')",
+        "activation(activation='gelu')",
+    ],
+)
+def test_gates_of_the_package_are_written_as_they_are_read(text):
+    gate = parse(text, "gate", GATES)
+    assert parse(write(gate), "gate", GATES) == gate
+    assert write(gate) == text
