@@ -43,6 +43,9 @@ SMALL = {
     "ytick.labelsize": 8.5,
 }
 
+#: Letters that the page has room for beside its legend.
+ONE_LINE = 105
+
 
 @picture
 def plot_fit(
@@ -157,7 +160,9 @@ def verdict(results: Results) -> list[str]:
     lines = [headline] + ([second.strip().partition(";")[0] + "."] if second.strip().startswith("But") else [])
     gate, experts = spoken(results.model.gate), spoken_experts(results.model.expert, results.model.n_experts)
     numbers = f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}, {results.df_model} parameters"
-    return [*lines, f"{gate} gate, {experts}; {results.nobs:g} rows; {numbers}"]
+    model, fit = f"{gate} gate, {experts}", f"{results.nobs:g} rows; {numbers}"
+    whole = f"{model}; {fit}"
+    return [*lines, whole] if len(whole) <= ONE_LINE else [*lines, model, fit]  # the legend stands to the right
 
 
 def _gate_along(scene: Scene, along: Any) -> str | None:
