@@ -11,6 +11,9 @@ from moestat.directions import readable, supported_directions
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray, IntArray
 
+#: Size, relative to the parameters, of what is rounding on the way to a representative.
+ROUNDING = 1e-13
+
 
 def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     """Experts by decreasing mass, the gate's representative among equal densities, coefficients of least norm.
@@ -38,7 +41,10 @@ def _straight(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatA
 def _as_far(theta: FloatArray, target: FloatArray, directions: FloatArray, at: IntArray) -> FloatArray:
     """The point that these directions lead to and that is nearest to the target in the entries ``at``."""
     shares = np.linalg.lstsq(directions[:, at].T, (target - theta)[at], rcond=None)[0]
-    return theta + shares @ directions
+    out = theta + shares @ directions
+    reached = np.abs(out - target)[at] <= ROUNDING * (np.abs(theta) + np.abs(target))[at]
+    out[at[reached]] = target[at[reached]]  # a reference of zero is zero
+    return out
 
 
 def _least_norm(problem: Problem, theta: FloatArray) -> FloatArray:
