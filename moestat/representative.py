@@ -29,7 +29,8 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
     if problem.admits(moved):
         return moved
     straight = _straight(problem, ordered, moved)
-    return _towards(problem, ordered, _as_far(ordered, moved, straight, terms.pinned), straight)
+    end = _towards(problem, ordered, _as_far(ordered, moved, straight, terms.pinned), straight)
+    return _settled(end, moved, terms.pinned)
 
 
 def _straight(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatArray:
@@ -41,9 +42,14 @@ def _straight(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatA
 def _as_far(theta: FloatArray, target: FloatArray, directions: FloatArray, at: IntArray) -> FloatArray:
     """The point that these directions lead to and that is nearest to the target in the entries ``at``."""
     shares = np.linalg.lstsq(directions[:, at].T, (target - theta)[at], rcond=None)[0]
-    out = theta + shares @ directions
-    reached = np.abs(out - target)[at] <= ROUNDING * (np.abs(theta) + np.abs(target))[at]
-    out[at[reached]] = target[at[reached]]  # a reference of zero is zero
+    return theta + shares @ directions
+
+
+def _settled(theta: FloatArray, target: FloatArray, at: IntArray) -> FloatArray:
+    """The point with those of its entries ``at`` that reach the target up to rounding on it: zero, not 2e-16."""
+    out = theta.copy()
+    near = np.abs(theta - target)[at] <= ROUNDING * max(1.0, float(np.abs(theta).max(initial=0.0)))
+    out[at[near]] = target[at[near]]
     return out
 
 
