@@ -47,11 +47,11 @@ def command(
         typer.Argument(metavar="FORMULA", help="In quotes: 'y ~ x | z', the experts' covariates, then the gate's."),
     ],
     experts: Annotated[int, of_model("Number of experts.", "--experts", "-k")] = 2,
-    gate: Annotated[str, of_model("The gate.")] = "softmax",
-    expert: Annotated[str, of_model("The expert: gaussian, gaussian(variance='common'), multinomial.")] = "gaussian",
+    gate: Annotated[str, of_model("The gate: laplace, temperature(laplace), ... as text.")] = "softmax",
+    expert: Annotated[str, of_model("The expert: multinomial, gaussian(variance='common'), ... as text.")] = "gaussian",
     weights: Annotated[str | None, of_model("Column of frequencies.")] = None,
     offset: Annotated[str | None, of_model("Column of known terms of the experts' predictors.")] = None,
-    exposure: Annotated[str | None, of_model("Column of exposures; their logarithm is a known term.")] = None,
+    exposure: Annotated[str | None, of_model("Column of exposures, or of trials for the binomial expert.")] = None,
     fix: Annotated[list[str] | None, of_model("Hold a field: gate.slopes=0 (may be repeated).")] = None,
     bound: Annotated[
         list[str] | None,
@@ -146,11 +146,13 @@ def _bounds(given: Sequence[str] | None) -> dict[str, Any] | None:
 
 
 def _pairs(given: Sequence[str] | None, option: str, example: str) -> list[tuple[str, str]]:
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for text in given or ():
         path, sign, value = text.partition("=")
         if not sign:
             raise InputError(f"{option} must be a field and its value, as in {option} {example}; got {text!r}.")
+        if path.strip() in dict(pairs):
+            raise InputError(f"{option} names the field {path.strip()!r} twice; say it once.")
         pairs.append((path.strip(), value.strip()))
     return pairs
 

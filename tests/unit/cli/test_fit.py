@@ -341,6 +341,7 @@ def test_spoilt_numbers_say_which_option_reads_them(entries, words):
         ((FORMULA, "--bound", "gate.slope=5"), r"'gate.slope'; the model has: gate.intercepts, gate.slopes"),
         ((FORMULA, "--bound", "gate.slopes"), r"as in --bound gate.slopes=-5:5; got 'gate.slopes'"),
         ((FORMULA, "--bound", "gate.slopes=a:b"), r"--bound gate.slopes must be given numbers; got 'a'"),
+        ((FORMULA, "--fix", "gate.slopes=0", "--fix", "gate.slopes=1"), r"--fix names the field 'gate.slopes' twice"),
         ((FORMULA, "--fix", "gate.slopes=x"), r"--fix gate.slopes must be given numbers; got 'x'"),
         ((FORMULA, "--solver", "newtn"), r"must be one of 'em', .*; got 'newtn'\.$"),
         ((FORMULA, "--level", 95), r"--level must lie between 0 and 1, as 0.95 does; got 95"),
