@@ -24,7 +24,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from moestat.errors import InputError
 from moestat.kernels.linear import contract, pull_linear
 from moestat.params import Layout
 from moestat.typing import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from moestat.gate_information import Division, Forms, GateInformation
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,25 @@ class Gate(Component):
     exchangeable: ClassVar[bool] = True
     #: logits have derivatives everywhere; a maximum at a kink has none that vanishes
     smooth: ClassVar[bool] = True
+
+    def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
+        """The bound gate's own way to add up its M-step information, if it has one; see `moestat.gate_information`."""
+        return None
+
+    def forms(self, columns: IntArray) -> Forms | None:
+        """Linear predictors that the bound gate's logits depend on, if they depend on nothing else.
+
+        The M-step information is then made of `form_features` and `form_weights`.
+        """
+        return None
+
+    def form_features(self, block: Block) -> FloatArray:
+        """Features (q, B) of the predictors of `forms`."""
+        return block.Z
+
+    def form_weights(self, local: FloatArray, tile: Division, out: FloatArray) -> None:
+        """Write what multiplies each matrix of `forms` in each row (n, B)."""
+        raise InputError(f"the {self.name} gate depends on its parameters by more than linear predictors.")
 
     def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
         """Smallest admissible value of each unconstrained parameter; see `Expert.lower_bounds`.

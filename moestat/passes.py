@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from moestat.buffers import Buffers
 from moestat.data import Block, BlockSource
 from moestat.sums import (
     EMSums,
@@ -26,7 +27,7 @@ from moestat.sums import (
     ShareSums,
     Sums,
 )
-from moestat.terms import Buffers, Terms
+from moestat.terms import Terms
 from moestat.typing import FloatArray
 
 S = TypeVar("S", bound=Sums)

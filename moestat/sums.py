@@ -6,15 +6,22 @@ order of the tiles, compensated so that thousands of tiles lose nothing, and not
 
 from __future__ import annotations
 
-from functools import cached_property, partial
-from math import fsum, prod
+from collections.abc import Callable
+from functools import cached_property
+from math import fsum
 from typing import Protocol
 
 import numpy as np
 
-from moestat.kernels import information, linear, rows, totals
+from moestat.component import Gate
+from moestat.gate_information import Division, GateInformation, information_of, of_pairs
+from moestat.kernels import information, linear, rows
 from moestat.terms import Terms, Tile
+from moestat.totals import Total, symmetric, up4
 from moestat.typing import FloatArray, IntArray
+
+#: How a gate's information is added up: see `moestat.gate_information`.
+Way = Callable[[Gate, IntArray, FloatArray], GateInformation]
 
 
 class Sums(Protocol):
@@ -22,32 +29,6 @@ class Sums(Protocol):
 
     def add(self, tile: Tile) -> None:
         """Add one tile's contribution."""
-
-
-class Total:
-    """Sums of arrays over tiles, rounded once.
-
-    A tile is added to ``parts``, arrays of the given shapes; `take` moves them into the totals and clears
-    them. ``values`` are the totals of each, whatever the order and the cancellation between tiles.
-    """
-
-    def __init__(self, *shapes: tuple[int, ...]) -> None:
-        self._shapes = shapes
-        self._rows = np.zeros((3, sum(map(prod, shapes))))
-        self.parts = self._split(self._rows[0])
-        self.take = partial(totals.absorb, self._rows)
-
-    @property
-    def values(self) -> tuple[FloatArray, ...]:
-        return self._split(self._rows[1] + self._rows[2])
-
-    def _split(self, flat: FloatArray) -> tuple[FloatArray, ...]:
-        pieces, first = [], 0
-        for shape in self._shapes:
-            last = first + prod(shape)
-            pieces.append(flat[first:last].reshape(shape))
-            first = last
-        return tuple(pieces)
 
 
 class LoglikSums:
@@ -114,72 +95,18 @@ class ScoreSums:
         return out
 
 
-class GateInformation:
-    """Minus the Hessian of the gate's part of Q, for any gate."""
+class GateCurvature:
+    """Minus the Hessian of the gate's part of Q, in the gate's own way or the one given."""
 
-    def __init__(self, terms: Terms, theta: FloatArray) -> None:
-        self._terms = terms
-        self._local = theta[terms.gate_columns]
-        K, q = self._local.shape
-        self._total = Total((_up4(terms.n_gate),) * 2, (K, _up4(q), _up4(q)), (K, q, q))
+    def __init__(self, terms: Terms, theta: FloatArray, way: Way = information_of) -> None:
+        self._sum = way(terms.gate, terms.gate_columns, theta[: terms.n_gate])
 
     def add(self, tile: Tile) -> None:
-        terms, weight = self._terms, tile.block.weight
-        mean, products, curvature = self._total.parts
-        K, q = self._local.shape
-        B = weight.size
-        J, J_rows = tile.buffers.jacobian("gate_jac", 1 if terms.gate.known_features else K, q, B)
-        terms.gate.jac(self._local, tile.block, tile.H, J)
-        U = tile.buffers.get("gate_mean", mean.shape[0], B)
-        W = tile.buffers.get("gate_local", products.shape[1], B)
-        information.add_weighted_outer(terms.gate_columns, tile.PI, weight, J_rows, U, W, mean, products)
-        terms.gate.curv(self._local, tile.block, tile.H, tile.D, curvature)
-        self._total.take()
+        self._sum.add(Division(tile.block, tile.H, tile.PI, tile.block.weight, tile.D, tile.buffers.part(0)))
 
     @property
     def matrix(self) -> FloatArray:
-        n, q = self._terms.n_gate, self._local.shape[1]
-        mean, products, curvature = self._total.values
-        out = -_symmetric(mean)[:n, :n]
-        local = _symmetric(products)[:, :q, :q] - curvature
-        self._terms.scatter_matrix(self._terms.gate_columns, local, out)
-        return out
-
-
-class LinearGateInformation:
-    """The same for logits that are linear in known features: one product of pair weights and features."""
-
-    def __init__(self, terms: Terms, theta: FloatArray) -> None:
-        self._terms = terms
-        K, q = terms.gate_columns.shape
-        self._total = Total((_up4(K * (K - 1) // 2), _up4(q * (q + 1) // 2)))
-
-    def add(self, tile: Tile) -> None:
-        F = self._terms.gate.features(tile.block)
-        information.add_feature_products(tile.R, tile.PI, tile.block.weight, F, False, True, self._total.parts[0])
-        self._total.take()
-
-    @property
-    def matrix(self) -> FloatArray:
-        return _information_of_pairs(self._terms, self._total.values[0])
-
-
-def _gate_information(terms: Terms, theta: FloatArray) -> GateInformation | LinearGateInformation:
-    """Whichever form is cheaper for this gate."""
-    return (LinearGateInformation if terms.gate.known_features else GateInformation)(terms, theta)
-
-
-def _information_of_pairs(terms: Terms, pairs: FloatArray) -> FloatArray:
-    """Gate information (Pg, Pg) from its off-diagonal blocks; see `kernels.information.add_feature_products`."""
-    columns = terms.gate_columns
-    K, q = columns.shape
-    below = np.zeros((K, K, q, q))
-    below[np.tril_indices(K, -1)] = pairs[: K * (K - 1) // 2][:, _lower_index(q)]
-    blocks = below + below.transpose(1, 0, 2, 3)
-    blocks[np.arange(K), np.arange(K)] = -blocks.sum(axis=1)
-    out = np.zeros((terms.n_gate,) * 2)
-    np.add.at(out, (columns[:, None, :, None], columns[None, :, None, :]), blocks)
-    return out
+        return self._sum.matrix
 
 
 class ExpertInformation:
@@ -230,7 +157,7 @@ class ExpertMoments:
         self.shared = gate.known_features and gate.features(tile.block) is F
         self._n_products = q * (q + 1) // 2
         rows = K + (K * (K - 1) // 2 if self.shared else 0)
-        self._total = Total((_up4(rows), _up4(self._n_products)), (K, self._n_products + m * q + m * (m + 1) // 2))
+        self._total = Total((up4(rows), up4(self._n_products)), (K, self._n_products + m * q + m * (m + 1) // 2))
 
     @property
     def moments(self) -> FloatArray:
@@ -242,7 +169,8 @@ class ExpertMoments:
 
     @property
     def gate_information(self) -> FloatArray:
-        return _information_of_pairs(self._terms, self._total.values[0][self._terms.n_experts :])
+        terms = self._terms
+        return of_pairs(terms.gate_columns, self._total.values[0][terms.n_experts :], terms.n_gate)
 
 
 class EMSums:
@@ -262,8 +190,8 @@ class EMSums:
         return ExpertInformation(self._terms, self._theta)
 
     @cached_property
-    def _information(self) -> GateInformation | LinearGateInformation:
-        return _gate_information(self._terms, self._theta)
+    def _information(self) -> GateCurvature:
+        return GateCurvature(self._terms, self._theta)
 
     def add(self, tile: Tile) -> None:
         terms, block, (gate, expert) = self._terms, tile.block, self._score.parts
@@ -346,7 +274,7 @@ class GateQ:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._local = theta[terms.gate_columns]
-        self._information = _gate_information(terms, theta)
+        self._information = GateCurvature(terms, theta)
         self._score = Total(self._local.shape)
         self._parts: list[float] = []
 
@@ -428,7 +356,7 @@ class _Derivatives:
         experts = 1 if terms.gate.known_features else K
         Jg, gate_rows = buffers.jacobian("gate_jac", experts, self.local_gate.shape[1], B)
         Je, expert_rows = buffers.jacobian("expert_jac", K, self.local_expert.shape[1], B)
-        A, U = buffers.get("mean", _up4(terms.size), B), buffers.get("gate_mean", _up4(terms.n_gate), B)
+        A, U = buffers.get("mean", up4(terms.size), B), buffers.get("gate_mean", up4(terms.n_gate), B)
         terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
         terms.expert.jac(self.local_expert, tile.block, tile.E, Je)
         information.mean_derivatives(
@@ -444,12 +372,12 @@ class HessianSums:
         self._terms = terms
         self._derivatives = _Derivatives(terms, theta)
         qg, qe = terms.gate_columns.shape[1], terms.expert_columns.shape[1]
-        gate, expert, K, P = _up4(qg), _up4(qe), terms.n_experts, terms.size
+        gate, expert, K, P = up4(qg), up4(qe), terms.n_experts, terms.size
         self._parts: list[float] = []
         self._total = Total(
             (P,),
-            (_up4(P),) * 2,
-            (_up4(terms.n_gate),) * 2,
+            (up4(P),) * 2,
+            (up4(terms.n_gate),) * 2,
             (K, gate, gate),
             (K, expert, gate),
             (K, expert, expert),
@@ -488,10 +416,10 @@ class HessianSums:
         terms, P, n = self._terms, self._terms.size, self._terms.n_gate
         _, outer, gate_outer, gate, local_cross, expert, gate_curvature, expert_curvature = self._total.values
         qg, qe = gate_curvature.shape[1], expert_curvature.shape[1]
-        out = -_symmetric(outer)[:P, :P]
-        out[:n, :n] += _symmetric(gate_outer)[:n, :n]
-        terms.scatter_matrix(terms.gate_columns, _symmetric(gate)[:, :qg, :qg] + gate_curvature, out)
-        terms.scatter_matrix(terms.expert_columns, _symmetric(expert)[:, :qe, :qe] + expert_curvature, out)
+        out = -symmetric(outer)[:P, :P]
+        out[:n, :n] += symmetric(gate_outer)[:n, :n]
+        terms.scatter_matrix(terms.gate_columns, symmetric(gate)[:, :qg, :qg] + gate_curvature, out)
+        terms.scatter_matrix(terms.expert_columns, symmetric(expert)[:, :qe, :qe] + expert_curvature, out)
         cross = np.zeros((P, P))
         at = terms.expert_columns[:, :, None], terms.gate_columns[:, None, :]
         np.add.at(cross, at, local_cross[:, :qe, :qg])
@@ -505,7 +433,7 @@ class OuterProductSums:
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
         self._terms = terms
         self._derivatives = _Derivatives(terms, theta)
-        self._outer = Total((_up4(terms.size),) * 2)
+        self._outer = Total((up4(terms.size),) * 2)
 
     def add(self, tile: Tile) -> None:
         A, U, _, _ = self._derivatives.of(tile)
@@ -515,7 +443,7 @@ class OuterProductSums:
 
     @property
     def matrix(self) -> FloatArray:
-        return _symmetric(self._outer.values[0])[: self._terms.size, : self._terms.size]
+        return symmetric(self._outer.values[0])[: self._terms.size, : self._terms.size]
 
 
 class FactorSums:
@@ -533,21 +461,3 @@ class FactorSums:
         weighted = (rows_ * np.sqrt(tile.R)[:, None]).transpose(0, 2, 1)
         for k, matrix in enumerate(weighted):
             self.factors[k] = np.linalg.qr(np.vstack([self.factors[k], matrix]), mode="r")[: matrix.shape[1]]
-
-
-def _up4(n: int) -> int:
-    return (n + 3) // 4 * 4
-
-
-def _symmetric(lower: FloatArray) -> FloatArray:
-    """Full matrices from their lower triangles."""
-    strict = np.tril(lower, -1)
-    return np.tril(lower) + np.swapaxes(strict, -1, -2)
-
-
-def _lower_index(n: int) -> IntArray:
-    """Position of entry (i, j) in the order (0,0), (1,0), (1,1), (2,0), ..., for either triangle."""
-    i, j = np.indices((n, n))
-    high, low = np.maximum(i, j), np.minimum(i, j)
-    index: IntArray = high * (high + 1) // 2 + low
-    return index

@@ -9,31 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import block_diag
 
+from moestat.buffers import Buffers
 from moestat.component import Expert, Gate
 from moestat.coordinates import Coordinates
 from moestat.data import Block
-from moestat.kernels import information, rows
+from moestat.kernels import rows
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
-
-
-class Buffers:
-    """Scratch arrays of one thread, kept between passes: fresh pages cost more than the arithmetic on them."""
-
-    def __init__(self) -> None:
-        self._arrays: dict[str, FloatArray] = {}
-
-    def get(self, name: str, *shape: int) -> FloatArray:
-        """An array of this shape with whatever it holds; zero when it is new."""
-        array = self._arrays.get(name)
-        if array is None or array.shape != shape:
-            array = self._arrays[name] = np.zeros(shape)
-        return array
-
-    def jacobian(self, name: str, experts: int, q: int, B: int) -> tuple[FloatArray, FloatArray]:
-        """A Jacobian (experts, q, B), and the same rows one expert after the other with `PADDING` more."""
-        rows = self.get(name, experts * q + information.PADDING, B)
-        return rows[: experts * q].reshape(experts, q, B), rows
 
 
 class Tile(NamedTuple):

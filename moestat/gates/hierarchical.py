@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -22,6 +23,7 @@ from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gate_information import Division, GateInformation, information_of
 from moestat.gates.constant import Constant, GivenWeightsParams
 from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
 from moestat.kernels import jit, vexp, vlog
@@ -67,11 +69,22 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """A group as the bound gate sees it: its gate, its experts, and where its gate's parameters stand among theirs."""
+    """The outer gate, or a group's inner one, as the bound gate sees it: the bound gate, its place and its experts.
+
+    ``own`` (n, q) are the columns of its parameters among themselves, ``columns`` those among an expert's local ones.
+    """
 
     gate: Gate
+    place: slice
     experts: slice
+    own: IntArray
     columns: IntArray
+
+    @staticmethod
+    def of(one: Part, first: int) -> Branch:
+        """Of a part whose parameters begin at ``first`` among an expert's local ones."""
+        own = one.gate.columns(one.layout)
+        return Branch(one.gate.bind(one.layout), one.place, one.experts, own, first + own)
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,8 @@ class Hierarchical(Gate):
     outer: Gate = SOFTMAX
     inner: Gate | tuple[Gate, ...] = SOFTMAX
     groups: tuple[int, ...] | None = None
-    # of the bound gate: local parameters of the outer gate, and the groups
-    width: int = field(default=0, repr=False, compare=False)
+    # of the bound gate: the outer gate, of whose parameters each expert has its group's, and the groups
+    trunk: Branch | None = field(default=None, repr=False, compare=False)
     branches: tuple[Branch, ...] = field(default=(), repr=False, compare=False)
 
     name: ClassVar[str] = "hierarchical"
@@ -207,9 +220,9 @@ class Hierarchical(Gate):
 
     def bind(self, layout: Layout) -> Hierarchical:
         outer, groups = self._parts(layout)
-        width = outer.gate.columns(outer.layout).shape[1]
-        branches = (Branch(g.gate.bind(g.layout), g.experts, width + g.gate.columns(g.layout)) for g in groups)
-        return replace(self, outer=outer.gate.bind(outer.layout), width=width, branches=tuple(branches))
+        trunk = Branch.of(outer, 0)
+        branches = tuple(Branch.of(group, trunk.own.shape[1]) for group in groups)
+        return replace(self, trunk=trunk, branches=branches)
 
     def coordinates(self, moments: Affine) -> Affine:
         allowed = [gate.coordinates(moments) for gate in self._all]
@@ -228,64 +241,86 @@ class Hierarchical(Gate):
         return HierarchicalParams(outer=carried(self.outer, params.outer), group=GroupParams(inner))
 
     # ------------------------------------------------------------------------------- logits
-    def _trunk(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
-        """Local parameters and logits (G, B) of the outer gate."""
-        own = np.ascontiguousarray(local[[branch.experts.start for branch in self.branches], : self.width])
-        value = np.empty((len(own), block.weight.size))
-        self.outer.value(own, block, value)
-        return own, value
+    @property
+    def _stem(self) -> Branch:
+        assert self.trunk is not None, "bind the gate first"
+        return self.trunk
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        """First expert of every group."""
+        return np.array([branch.experts.start for branch in self.branches])
+
+    def _outer(self, local: FloatArray) -> FloatArray:
+        """Local parameters (G, w) of the outer gate."""
+        return local[self._starts, : self._stem.own.shape[1]]
 
     @staticmethod
-    def _leaves(branch: Branch, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Local parameters, logits and weights (n, B) of a group's gate."""
+    def _inner(branch: Branch, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray]:
+        """Local parameters and logits (n, B) of a group's gate; a linear one does not look at its logits."""
         own = local[branch.experts.start, branch.columns]
         value = np.empty((len(own), block.weight.size))
-        branch.gate.value(own, block, value)
-        share = np.empty_like(value)
-        _shares(value, share)
-        return own, value, share
+        if not branch.gate.known_features:
+            branch.gate.value(own, block, value)
+        return own, value
+
+    def _levels(self, value: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Logits (G, B) of the outer gate and weights (K, B) within groups, both out of the logits."""
+        outer, share = np.empty((len(self.branches), value.shape[1])), np.empty_like(value)
+        _levels(value, self._starts, outer, share)
+        return outer, share
+
+    def _divided(self, weights: FloatArray, share: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Sums (G, B) of weights over groups, and what of the weights (K, B) is not shared out within them."""
+        totals, gaps = np.empty((len(self.branches), weights.shape[1])), np.empty_like(weights)
+        _divide(weights, share, self._starts, totals, gaps)
+        return totals, gaps
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        _, outer = self._trunk(local, block)
-        for row, branch in zip(outer, self.branches, strict=True):
-            leaves = out[branch.experts]
-            branch.gate.value(local[branch.experts.start, branch.columns], block, leaves)
-            _attach(row, leaves)
+        outer = np.empty((len(self.branches), block.weight.size))
+        self._stem.gate.value(self._outer(local), block, outer)
+        for branch in self.branches:
+            branch.gate.value(local[branch.experts.start, branch.columns], block, out[branch.experts])
+        _attach(outer, self._starts, out)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        own, logits = self._trunk(local, block)
-        trunk = jacobian(self.outer, own, block, logits)
+        outer, share = self._levels(value)
+        trunk, width = jacobian(self._stem.gate, self._outer(local), block, outer), self._stem.own.shape[1]
         for g, branch in enumerate(self.branches):
             leaves = out[branch.experts]
-            mine, inner, share = self._leaves(branch, local, block)
-            _centre(jacobian(branch.gate, mine, block, inner), branch.columns, share, leaves)
-            leaves[:, : self.width] = trunk[0 if len(trunk) == 1 else g]
+            own, logits = self._inner(branch, local, block)
+            _centre(jacobian(branch.gate, own, block, logits), branch.columns, share[branch.experts], leaves)
+            leaves[:, :width] = trunk[0 if len(trunk) == 1 else g]
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        # booked on the first expert of each group: the others have the same columns
-        totals = np.stack([weights[branch.experts].sum(axis=0) for branch in self.branches])
-        own, logits = self._trunk(local, block)
-        trunk = pulled(self.outer, own, block, logits, totals)
-        for row, total, branch in zip(trunk, totals, self.branches, strict=True):
-            target = out[branch.experts.start]
-            target[: self.width] += row
+        # of the outer gate booked on the first expert of each group: the others have the same columns
+        outer, share = self._levels(value)
+        totals, gaps = self._divided(weights, share)
+        out[self._starts, : self._stem.own.shape[1]] += pulled(
+            self._stem.gate, self._outer(local), block, outer, totals
+        )
+        for branch in self.branches:
             if branch.columns.size:
-                mine, inner, share = self._leaves(branch, local, block)
-                along = pulled(branch.gate, mine, block, inner, weights[branch.experts] - share * total)
-                np.add.at(target, branch.columns, along)
+                own, logits = self._inner(branch, local, block)
+                along = pulled(branch.gate, own, block, logits, gaps[branch.experts])
+                _add_rows(branch.columns, along, out[branch.experts])
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        totals = np.stack([weights[branch.experts].sum(axis=0) for branch in self.branches])
-        own, logits = self._trunk(local, block)
-        trunk = curved(self.outer, own, block, logits, totals)
-        for bend, total, branch in zip(trunk, totals, self.branches, strict=True):
+        outer, share = self._levels(value)
+        totals, gaps = self._divided(weights, share)
+        width = self._stem.own.shape[1]
+        out[self._starts, :width, :width] += curved(self._stem.gate, self._outer(local), block, outer, totals)
+        for total, branch in zip(totals, self.branches, strict=True):
             target, columns = out[branch.experts.start], branch.columns
-            target[: self.width, : self.width] += bend
             if columns.size:
-                mine, inner, share = self._leaves(branch, local, block)
-                along = curved(branch.gate, mine, block, inner, weights[branch.experts] - share * total)
+                own, logits = self._inner(branch, local, block)
+                along = curved(branch.gate, own, block, logits, gaps[branch.experts])
                 np.add.at(target, (columns[:, :, None], columns[:, None, :]), along)
-                _add_variance(jacobian(branch.gate, mine, block, inner), columns, share, -total, self.width, target)
+                J = jacobian(branch.gate, own, block, logits)
+                _add_variance(J, columns, share[branch.experts], -total, width, target)
+
+    def information(self, columns: IntArray, theta: FloatArray) -> GateInformation:
+        return Parts(self, columns, theta)
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> HierarchicalParams:
         outer, groups = self._parts(layout)
@@ -364,6 +399,36 @@ class Hierarchical(Gate):
         return out
 
 
+class Parts:
+    """Minus the Hessian of Q: every gate shares out what the one above it hands down, so that Q is a sum over gates."""
+
+    def __init__(self, whole: Hierarchical, columns: IntArray, theta: FloatArray) -> None:
+        self._whole, self._local, self._size = whole, theta[columns], theta.size
+        parts = (whole._stem, *whole.branches)
+        self._sums = [information_of(one.gate, one.own, theta[one.place]) for one in parts]
+
+    def add(self, tile: Division) -> None:
+        whole, block, buffers = self._whole, tile.block, tile.buffers
+        G, (K, B) = len(whole.branches), tile.share.shape
+        outer, omega, gap, mass = buffers.get("groups", 4, G, B)
+        share, within = buffers.get("within", 2, K, B)
+        _levels(tile.logits, whole._starts, outer, share)
+        _hand_down(tile.share, tile.mass, tile.gap, share, whole._starts, omega, gap, mass, within)
+        self._sums[0].add(Division(block, outer, omega, tile.mass, gap, buffers.part(0)))
+        for g, branch in enumerate(whole.branches):
+            if branch.columns.size:
+                own, (_, logits) = branch.experts, whole._inner(branch, self._local, block)
+                down = Division(block, logits, share[own], mass[g], within[own], buffers.part(g + 1))
+                self._sums[g + 1].add(down)
+
+    @property
+    def matrix(self) -> FloatArray:
+        out = np.zeros((self._size, self._size))
+        for one, own in zip((self._whole._stem, *self._whole.branches), self._sums, strict=True):
+            out[one.place, one.place] = own.matrix
+        return out
+
+
 def _record(**members: Any) -> GroupParams:
     return GroupParams(tuple(members.values()))
 
@@ -391,7 +456,7 @@ def _log_sum(V: FloatArray, top: FloatArray, total: FloatArray) -> None:
     """Largest entry of each column of V (n, B), and the sum of exp(V - top); entries may be -inf."""
     v = V[0]
     for j in range(top.size):
-        top[j] = v[j]
+        top[j] = max(v[j], -1e300)  # a group that is switched off has a sum of zero
         total[j] = 0.0
     for k in range(1, V.shape[0]):
         v = V[k]
@@ -404,33 +469,101 @@ def _log_sum(V: FloatArray, top: FloatArray, total: FloatArray) -> None:
 
 
 @jit
-def _attach(outer: FloatArray, V: FloatArray) -> None:
-    """V[k] = outer + V[k] - LSE(V)."""
-    top = np.empty(outer.size)
-    total = np.empty(outer.size)
-    _log_sum(V, top, total)
-    for j in range(top.size):
-        top[j] = outer[j] - (top[j] + vlog(total[j]))
-    for k in range(V.shape[0]):
-        v = V[k]
-        for j in range(top.size):
-            v[j] += top[j]
+def _attach(outer: FloatArray, starts: IntArray, V: FloatArray) -> None:
+    """V[k] = outer + V[k] - LSE(V) over the groups that begin at ``starts``."""
+    G, B = outer.shape
+    top = np.empty(B)
+    total = np.empty(B)
+    for g in range(G):
+        own = V[starts[g] : (starts[g + 1] if g + 1 < G else V.shape[0])]
+        _log_sum(own, top, total)
+        u = outer[g]
+        for j in range(B):
+            top[j] = u[j] - (top[j] + vlog(total[j]))
+        for k in range(own.shape[0]):
+            v = own[k]
+            for j in range(B):
+                v[j] += top[j]
 
 
 @jit
-def _shares(V: FloatArray, out: FloatArray) -> None:
-    """out = softmax(V) down the columns."""
-    B = V.shape[1]
-    top = np.empty(B)
+def _levels(H: FloatArray, starts: IntArray, outer: FloatArray, share: FloatArray) -> None:
+    """outer = LSE(H) over each group, which is the outer gate's logit, and share = softmax(H) within it."""
+    G, B = outer.shape
     total = np.empty(B)
-    _log_sum(V, top, total)
-    for j in range(B):
-        total[j] = 1.0 / total[j]
-    for k in range(V.shape[0]):
-        v = V[k]
-        o = out[k]
+    for g in range(G):
+        first, last = starts[g], starts[g + 1] if g + 1 < G else H.shape[0]
+        top = outer[g]
+        _log_sum(H[first:last], top, total)
+        for k in range(first, last):
+            v = H[k]
+            o = share[k]
+            for j in range(B):
+                o[j] = vexp(v[j] - top[j])
         for j in range(B):
-            o[j] = vexp(v[j] - top[j]) * total[j]
+            top[j] = top[j] + vlog(total[j]) if total[j] > 0.0 else -np.inf
+            total[j] = 1.0 / total[j] if total[j] > 0.0 else 0.0
+        for k in range(first, last):
+            o = share[k]
+            for j in range(B):
+                o[j] *= total[j]
+
+
+@jit
+def _divide(c: FloatArray, share: FloatArray, starts: IntArray, totals: FloatArray, gaps: FloatArray) -> None:
+    """totals = sum of c over each group, and gaps = c - share * total."""
+    G, B = totals.shape
+    for g in range(G):
+        first, last = starts[g], starts[g + 1] if g + 1 < G else c.shape[0]
+        t = totals[g]
+        t[:] = c[first]
+        for k in range(first + 1, last):
+            x = c[k]
+            for j in range(B):
+                t[j] += x[j]
+        for k in range(first, last):
+            x = c[k]
+            s = share[k]
+            o = gaps[k]
+            for j in range(B):
+                o[j] = x[j] - s[j] * t[j]
+
+
+@jit
+def _hand_down(
+    PI: FloatArray,
+    mass: FloatArray,
+    D: FloatArray,
+    share: FloatArray,
+    starts: IntArray,
+    omega: FloatArray,
+    gap: FloatArray,
+    below: FloatArray,
+    within: FloatArray,
+) -> None:
+    """Weights omega (G, B) of groups and their gaps; what they get to share out, R_g, and the gaps (K, B) within."""
+    G, B = omega.shape
+    _divide(D, share, starts, gap, within)
+    for g in range(G):
+        first, last = starts[g], starts[g + 1] if g + 1 < G else PI.shape[0]
+        o = omega[g]
+        o[:] = PI[first]
+        for k in range(first + 1, last):
+            p = PI[k]
+            for j in range(B):
+                o[j] += p[j]
+        r = below[g]
+        d = gap[g]
+        for j in range(B):
+            r[j] = max(mass[j] * o[j] + d[j], 0.0)
+
+
+@jit
+def _add_rows(columns: IntArray, values: FloatArray, out: FloatArray) -> None:
+    """out[k, columns[k, a]] += values[k, a]."""
+    for k in range(values.shape[0]):
+        for a in range(values.shape[1]):
+            out[k, columns[k, a]] += values[k, a]
 
 
 @jit

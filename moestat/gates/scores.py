@@ -14,6 +14,7 @@ import numpy as np
 from moestat.component import Dims, Gate
 from moestat.coordinates import ColumnMap
 from moestat.data import Block
+from moestat.gate_information import Division, Forms, lower_forms
 from moestat.kernels import jit
 from moestat.kernels.activations import activate, differentiate
 from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
@@ -69,6 +70,12 @@ class BentScores(Gate):
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         _pull(self.bend, local, block.Z, weights, out)
+
+    def forms(self, columns: IntArray) -> Forms:
+        return Forms(columns, lower_forms(len(columns)))
+
+    def form_weights(self, local: FloatArray, tile: Division, out: FloatArray) -> None:
+        _form_weights(self.bend, local, tile.block.Z, tile.share, tile.mass, tile.gap, out)
 
     def rescale(self, params: ScoreParams, covariates: ColumnMap) -> ScoreParams:
         return ScoreParams(
@@ -146,3 +153,29 @@ def _curv(bend: Bend, local: FloatArray, Z: FloatArray, weights: FloatArray, out
         for j in range(B):
             turn[j] *= c[j]
         weighted_gram(turn, Z, 1.0, 0, out[k])
+
+
+@jit
+def _form_weights(
+    bend: Bend, local: FloatArray, Z: FloatArray, share: FloatArray, mass: FloatArray, gap: FloatArray, out: FloatArray
+) -> None:
+    """With s, t the derivatives of h_k in its score: w pi_k (1 - pi_k) s^2 - gap t, and - w pi_k s pi_l s of pairs."""
+    K, B = share.shape
+    score, turn, slopes = np.empty((1, B)), np.empty(B), np.empty((K, B))
+    at = 0
+    for k in range(K):
+        slope = slopes[k]
+        _derivatives(bend, local[k : k + 1], Z, score, slope, turn)
+        p, c = share[k], gap[k]
+        for l in range(k):
+            other = slopes[l]  # times its weight already
+            o = out[at + l]
+            for j in range(B):
+                o[j] = -mass[j] * p[j] * slope[j] * other[j]
+        at += k
+        o = out[at]
+        for j in range(B):
+            weighted = p[j] * slope[j]
+            o[j] = mass[j] * (1.0 - p[j]) * weighted * slope[j] - c[j] * turn[j]
+            slope[j] = weighted
+        at += 1

@@ -241,3 +241,28 @@ def add_feature_products(
                         o[j] = scaled[j] * q[j]
                     row += 1
         add_leading_products(rows, row, products, out)
+
+
+@jit
+def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None:
+    """out[i] += sum_j W[i, j] F[u, j] F[v, j] for v <= u, in the order of `feature_products`.
+
+    out has rows and columns padded to multiples of four.
+    """
+    n, B = W.shape
+    width = min(B, STRIP)
+    products = np.empty((out.shape[1], width))
+    rows = np.zeros((out.shape[0], width))
+    products[F.shape[0] * (F.shape[0] + 1) // 2 :] = 0.0
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        size = last - first
+        if size < width:  # the last strip may be short
+            rows[:, size:] = 0.0
+        feature_products(F, first, last, products)
+        for i in range(n):
+            w = W[i, first:last]
+            o = rows[i]
+            for j in range(size):
+                o[j] = w[j]
+        add_leading_products(rows, n, products, out)

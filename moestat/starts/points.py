@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moestat.buffers import Buffers
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.sketch import sketch
@@ -14,7 +15,7 @@ from moestat.solvers.m_step import newton_move
 from moestat.solvers.problem import Problem
 from moestat.starts.families import CATEGORICAL_FAMILIES, FAMILIES
 from moestat.sums import ExpertInformation
-from moestat.terms import Buffers, Terms, Tile
+from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray
 
 #: Distinct rows of the sketch that starts are made from.

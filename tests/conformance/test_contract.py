@@ -21,10 +21,11 @@ from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
 from moestat.data import Block, Data
 from moestat.errors import InputError
 from moestat.experts import Binomial, Gamma, Gaussian, Multinomial, Noise, Poisson
+from moestat.gate_information import General, information_of
 from moestat.gates import Softmax
 from moestat.passes import Passes
 from moestat.sketch import sketch
-from moestat.sums import GateInformation, HessianSums, LinearGateInformation
+from moestat.sums import GateCurvature, HessianSums
 from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
 from tests.conformance import formulas
@@ -130,14 +131,14 @@ def test_outer_products_are_those_of_the_row_scores(problem: Problem) -> None:
     assert_close(problem.passes.outer_products(problem.theta).matrix, expected, ROUNDING)
 
 
-@over(gates_where(lambda gate: gate.known_features))
-def test_both_forms_of_the_gate_information_agree(problem: Problem) -> None:
-    """Logits linear in known features: one product of pair weights and features does for the general sum."""
-    general, linear = (
-        problem.passes.reduce(form(problem.terms, problem.theta), problem.theta).matrix
-        for form in (GateInformation, LinearGateInformation)
+@over(PAIRS)
+def test_both_ways_to_the_gate_information_agree(problem: Problem) -> None:
+    """The gate's own way, by features, pairs or parts, does for the sum by Jacobians that any gate has."""
+    general, own = (
+        problem.passes.reduce(GateCurvature(problem.terms, problem.theta, way), problem.theta).matrix
+        for way in (General, information_of)
     )
-    assert_close(linear, general, ROUNDING)
+    assert_close(own, general, ROUNDING)
 
 
 class HeldScore:
@@ -531,7 +532,7 @@ def test_a_pass_leaves_nothing_behind(problem: Problem) -> None:
     fresh = passes.hessian(theta)
     for sums in (passes.em, passes.outer_products, passes.expert_information, passes.score, passes.shares):
         sums(elsewhere)
-    passes.reduce(GateInformation(problem.terms, elsewhere), elsewhere)
+    passes.reduce(GateCurvature(problem.terms, elsewhere, General), elsewhere)
     again = passes.hessian(theta)
     assert again.loglik == fresh.loglik
     assert np.array_equal(again.score, fresh.score)

@@ -20,9 +20,9 @@ PACKAGE = ROOT / "moestat"
 LAYERS = (
     ("typing", "errors", "spelling", "syntax"),
     ("params", "kernels", "directions", "storage", "progress"),
-    ("validate", "coordinates", "distinct", "columns", "activations", "cholesky"),
+    ("validate", "coordinates", "distinct", "columns", "activations", "cholesky", "buffers", "totals"),
     ("data",),
-    ("component", "normal", "query", "sketch", "design", "frames"),
+    ("component", "gate_information", "normal", "query", "sketch", "design", "frames"),
     ("gates", "experts"),
     ("terms", "expressions"),
     ("sums",),

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import moestat as ms
+from moestat.gate_information import General
 from moestat.passes import Passes
-from moestat.sums import GateInformation, Total
+from moestat.sums import GateCurvature
+from moestat.totals import Total
 from tests.unit.samples import problem_of, sample
 
 #: one tile outweighs the others by so much that a plain sum would not see most of them
@@ -37,7 +39,7 @@ def lopsided(expert, gate_rows):
 
 
 def general_gate(passes, theta):
-    return passes.reduce(GateInformation(passes.terms, theta), theta)
+    return passes.reduce(GateCurvature(passes.terms, theta, General), theta)
 
 
 RECORDS = {
