@@ -206,13 +206,13 @@ class Gate(Component):
     smooth: ClassVar[bool] = True
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
-        """The bound gate's own way to add up its M-step information, if it has one; see `moestat.gate_information`."""
+        """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""
         return None
 
     def forms(self, columns: IntArray) -> Forms | None:
         """Linear predictors that the bound gate's logits depend on, if they depend on nothing else.
 
-        The M-step information is then made of `form_features` and `form_weights`.
+        Score and information of the M-step are then made of `form_features` and `form_weights`.
         """
         return None
 
@@ -220,8 +220,8 @@ class Gate(Component):
         """Features (q, B) of the predictors of `forms`."""
         return block.Z
 
-    def form_weights(self, local: FloatArray, tile: Division, out: FloatArray) -> None:
-        """Write what multiplies each matrix of `forms` in each row (n, B)."""
+    def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
+        """Write the derivatives of Q in the predictors (m, B), and what multiplies each matrix of `forms` (n, B)."""
         raise InputError(f"the {self.name} gate depends on its parameters by more than linear predictors.")
 
     def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:

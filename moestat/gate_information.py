@@ -1,11 +1,11 @@
-"""Minus the Hessian of a gate's part of Q, summed over tiles: what an M-step of the gate needs.
+"""Score of a gate's part of Q and minus its Hessian, summed over tiles: what an M-step of the gate needs.
 
 A gate shares out the weight w of a row, so that its part of Q is sum_k R_k log pi_k with sum_k R_k = w. Its
 information is a sum over rows of
 
     w (sum_k pi_k u_k u_k' - U U') - sum_k (R_k - w pi_k) d2 h_k,    u_k = d h_k,  U = sum_k pi_k u_k,
 
-which is had in one of four ways. `General` forms the Jacobian. `Pairs`, for logits that are linear in known features,
+and its score is sum_k (R_k - w pi_k) u_k. They are had together, in one of four ways. `General` forms the Jacobian. `Pairs`, for logits that are linear in known features,
 and `Predicted`, for those that depend on linear predictors of common features, multiply weights by products of
 features. A gate made of gates adds up the informations of its parts, of which each shares out a weight of its own.
 """
@@ -20,6 +20,7 @@ from moestat.buffers import Buffers
 from moestat.component import Gate
 from moestat.data import Block
 from moestat.kernels import information
+from moestat.kernels.linear import contract, pull_linear
 from moestat.totals import Total, lower_index, symmetric, up4
 from moestat.typing import FloatArray, IntArray
 
@@ -42,8 +43,8 @@ class Forms(NamedTuple):
     """Q as a function of linear predictors: where its second derivatives go.
 
     ``features`` (q, B) of a block are those of every predictor. ``positions`` (m, q) are the flat positions of the
-    predictors' coefficients, -1 where one has none. The information of a row is a sum over n weights times
-    ``matrices`` (n, m, m), in the predictors.
+    predictors' coefficients, -1 where one has none. In the predictors, the information of a row is a sum over n
+    weights times ``matrices`` (n, m, m).
     """
 
     positions: IntArray
@@ -51,14 +52,18 @@ class Forms(NamedTuple):
 
 
 class GateInformation(Protocol):
-    """A sum over tiles that ends in a matrix (P, P)."""
+    """A sum over tiles that ends in a vector (P,) and a matrix (P, P)."""
 
     def add(self, tile: Division) -> None:
         """Add one tile's contribution."""
 
     @property
+    def score(self) -> FloatArray:
+        """Derivative of the gate's part of Q."""
+
+    @property
     def matrix(self) -> FloatArray:
-        """Minus the Hessian of the gate's part of Q."""
+        """Minus its Hessian."""
 
 
 def information_of(gate: Gate, columns: IntArray, theta: FloatArray) -> GateInformation:
@@ -78,14 +83,15 @@ class General:
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray) -> None:
         self._gate, self._columns, self._local, self._size = gate, columns, theta[columns], theta.size
         K, q = columns.shape
-        self._total = Total((up4(theta.size),) * 2, (K, up4(q), up4(q)), (K, q, q))
+        self._total = Total((K, q), (up4(theta.size),) * 2, (K, up4(q), up4(q)), (K, q, q))
 
     def add(self, tile: Division) -> None:
         gate, B, buffers = self._gate, tile.mass.size, tile.buffers
-        mean, products, curvature = self._total.parts
+        score, mean, products, curvature = self._total.parts
         K, q = self._local.shape
         J, J_rows = buffers.jacobian("gate_jac", 1 if gate.known_features else K, q, B)
         gate.jac(self._local, tile.block, tile.logits, J)
+        contract(tile.gap, J, score)
         U = buffers.get("gate_mean", mean.shape[0], B)
         W = buffers.get("gate_local", products.shape[1], B)
         information.add_weighted_outer(self._columns, tile.share, tile.mass, J_rows, U, W, mean, products)
@@ -93,9 +99,13 @@ class General:
         self._total.take()
 
     @property
+    def score(self) -> FloatArray:
+        return _gathered(self._columns, self._total.values[0], self._size)
+
+    @property
     def matrix(self) -> FloatArray:
         n, q = self._size, self._local.shape[1]
-        mean, products, curvature = self._total.values
+        _, mean, products, curvature = self._total.values
         out = -symmetric(mean)[:n, :n]
         local = symmetric(products)[:, :q, :q] - curvature
         np.add.at(out, (self._columns[:, :, None], self._columns[:, None, :]), local)
@@ -108,16 +118,21 @@ class Pairs:
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray) -> None:
         self._gate, self._columns, self._size = gate, columns, theta.size
         K, q = columns.shape
-        self._total = Total((up4(K * (K - 1) // 2), up4(q * (q + 1) // 2)))
+        self._total = Total((K, q), (up4(K * (K - 1) // 2), up4(q * (q + 1) // 2)))
 
     def add(self, tile: Division) -> None:
-        F, (out,) = self._gate.features(tile.block), self._total.parts
+        F, (score, out) = self._gate.features(tile.block), self._total.parts
+        pull_linear(tile.gap, F, score)
         information.add_feature_products(tile.gap, tile.share, tile.mass, F, False, True, out)
         self._total.take()
 
     @property
+    def score(self) -> FloatArray:
+        return _gathered(self._columns, self._total.values[0], self._size)
+
+    @property
     def matrix(self) -> FloatArray:
-        return of_pairs(self._columns, self._total.values[0], self._size)
+        return of_pairs(self._columns, self._total.values[1], self._size)
 
 
 class Predicted:
@@ -125,24 +140,38 @@ class Predicted:
 
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray, forms: Forms) -> None:
         self._gate, self._local, self._size, self._forms = gate, theta[columns], theta.size, forms
-        q = forms.positions.shape[1]
-        self._total = Total((up4(len(forms.matrices)), up4(q * (q + 1) // 2)))
+        m, q = forms.positions.shape
+        self._total = Total((m, q), (up4(len(forms.matrices)), up4(q * (q + 1) // 2)))
 
     def add(self, tile: Division) -> None:
-        (out,) = self._total.parts
-        weights = tile.buffers.get("form_weights", len(self._forms.matrices), tile.mass.size)
-        self._gate.form_weights(self._local, tile, weights)
-        information.add_weighted_products(weights, self._gate.form_features(tile.block), out)
+        (score, out), F, B = self._total.parts, self._gate.form_features(tile.block), tile.mass.size
+        first = tile.buffers.get("slopes", len(score), B)
+        second = tile.buffers.get("bends", len(self._forms.matrices), B)
+        self._gate.form_weights(self._local, tile, first, second)
+        pull_linear(first, F, score)
+        information.add_weighted_products(second, F, out)
         self._total.take()
 
     @property
+    def score(self) -> FloatArray:
+        # coefficients that are not there go to the last row
+        return _gathered(self._forms.positions, self._total.values[0], self._size + 1)[:-1]
+
+    @property
     def matrix(self) -> FloatArray:
-        (positions, matrices), (sums,) = self._forms, self._total.values
+        (positions, matrices), (_, sums) = self._forms, self._total.values
         products = sums[: len(matrices)][:, lower_index(positions.shape[1])]
-        out = np.zeros((self._size + 1,) * 2)  # coefficients that are not there go to the last row
+        out = np.zeros((self._size + 1,) * 2)
         at = positions[:, None, :, None], positions[None, :, None, :]
         np.add.at(out, at, np.einsum("nab,nuv->abuv", matrices, products))
         return out[:-1, :-1]
+
+
+def _gathered(columns: IntArray, local: FloatArray, size: int) -> FloatArray:
+    """Flat vector of local parts (K, q)."""
+    out = np.zeros(size)
+    np.add.at(out, columns, local)
+    return out
 
 
 def lower_forms(m: int) -> FloatArray:

@@ -96,13 +96,17 @@ class ScoreSums:
 
 
 class GateCurvature:
-    """Minus the Hessian of the gate's part of Q, in the gate's own way or the one given."""
+    """Score and minus the Hessian of the gate's part of Q, in the gate's own way or the one given."""
 
     def __init__(self, terms: Terms, theta: FloatArray, way: Way = information_of) -> None:
         self._sum = way(terms.gate, terms.gate_columns, theta[: terms.n_gate])
 
     def add(self, tile: Tile) -> None:
         self._sum.add(Division(tile.block, tile.H, tile.PI, tile.block.weight, tile.D, tile.buffers.part(0)))
+
+    @property
+    def score(self) -> FloatArray:
+        return self._sum.score
 
     @property
     def matrix(self) -> FloatArray:
@@ -198,15 +202,21 @@ class EMSums:
         self._parts.append(tile.loglik)
         if tile.classification is not None:
             self._classification.append(tile.classification)
-        terms.gate.pull(self._local_gate, block, tile.H, tile.D, gate)
         if terms.expert.closed_form:
             self._moments.add(tile)
         else:
             terms.expert.pull(self.local_expert, block, tile.E, tile.R, expert)
             self._curvature.add(tile)
-        if not self._moments.shared and not terms.gate.closed_form:
+        if self._general:
             self._information.add(tile)
+        else:
+            terms.gate.pull(self._local_gate, block, tile.H, tile.D, gate)
         self._score.take()
+
+    @property
+    def _general(self) -> bool:
+        """Whether the gate's information is neither in the experts' moments nor left out."""
+        return not self._moments.shared and not self._terms.gate.closed_form
 
     @property
     def loglik(self) -> float:
@@ -224,6 +234,8 @@ class EMSums:
 
     @property
     def gate_score(self) -> FloatArray:
+        if self._general:
+            return self._information.score
         out = np.zeros(self._terms.n_gate)
         self._terms.scatter(self._terms.gate_columns, self._score.values[0], out)
         return out
@@ -275,7 +287,6 @@ class GateQ:
         self._terms = terms
         self._local = theta[terms.gate_columns]
         self._information = GateCurvature(terms, theta)
-        self._score = Total(self._local.shape)
         self._parts: list[float] = []
 
     def add(self, tile: Tile) -> None:
@@ -284,8 +295,6 @@ class GateQ:
         gate.value(self._local, block, H)
         scratch = tile.buffers.get("new_gate_scratch", 2, B)
         self._parts.append(rows.gate_expectation(H, tile.R, block.weight, gate.normalised, PI, D, scratch))
-        gate.pull(self._local, block, H, D, self._score.parts[0])
-        self._score.take()
         self._information.add(tile._replace(H=H, PI=PI, D=D))
 
     @property
@@ -295,9 +304,7 @@ class GateQ:
     @property
     def score(self) -> FloatArray:
         """Derivative (Pg,)."""
-        out = np.zeros(self._terms.n_gate)
-        self._terms.scatter(self._terms.gate_columns, self._score.values[0], out)
-        return out
+        return self._information.score
 
     @property
     def information(self) -> FloatArray:

@@ -280,7 +280,8 @@ class Hierarchical(Gate):
         outer = np.empty((len(self.branches), block.weight.size))
         self._stem.gate.value(self._outer(local), block, outer)
         for branch in self.branches:
-            branch.gate.value(local[branch.experts.start, branch.columns], block, out[branch.experts])
+            if branch.columns.size:
+                branch.gate.value(local[branch.experts.start, branch.columns], block, out[branch.experts])
         _attach(outer, self._starts, out)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
@@ -400,12 +401,12 @@ class Hierarchical(Gate):
 
 
 class Parts:
-    """Minus the Hessian of Q: every gate shares out what the one above it hands down, so that Q is a sum over gates."""
+    """Score and information: every gate shares out what the one above it hands down, so that Q is a sum over gates."""
 
     def __init__(self, whole: Hierarchical, columns: IntArray, theta: FloatArray) -> None:
         self._whole, self._local, self._size = whole, theta[columns], theta.size
-        parts = (whole._stem, *whole.branches)
-        self._sums = [information_of(one.gate, one.own, theta[one.place]) for one in parts]
+        self._parts = (whole._stem, *whole.branches)
+        self._sums = [information_of(one.gate, one.own, theta[one.place]) for one in self._parts]
 
     def add(self, tile: Division) -> None:
         whole, block, buffers = self._whole, tile.block, tile.buffers
@@ -422,9 +423,16 @@ class Parts:
                 self._sums[g + 1].add(down)
 
     @property
+    def score(self) -> FloatArray:
+        out = np.zeros(self._size)
+        for one, own in zip(self._parts, self._sums, strict=True):
+            out[one.place] = own.score
+        return out
+
+    @property
     def matrix(self) -> FloatArray:
         out = np.zeros((self._size, self._size))
-        for one, own in zip((self._whole._stem, *self._whole.branches), self._sums, strict=True):
+        for one, own in zip(self._parts, self._sums, strict=True):
             out[one.place, one.place] = own.matrix
         return out
 
@@ -476,8 +484,11 @@ def _attach(outer: FloatArray, starts: IntArray, V: FloatArray) -> None:
     total = np.empty(B)
     for g in range(G):
         own = V[starts[g] : (starts[g + 1] if g + 1 < G else V.shape[0])]
-        _log_sum(own, top, total)
         u = outer[g]
+        if own.shape[0] == 1:
+            own[0] = u
+            continue
+        _log_sum(own, top, total)
         for j in range(B):
             top[j] = u[j] - (top[j] + vlog(total[j]))
         for k in range(own.shape[0]):
@@ -494,6 +505,10 @@ def _levels(H: FloatArray, starts: IntArray, outer: FloatArray, share: FloatArra
     for g in range(G):
         first, last = starts[g], starts[g + 1] if g + 1 < G else H.shape[0]
         top = outer[g]
+        if last - first == 1:
+            top[:] = H[first]
+            share[first] = 1.0
+            continue
         _log_sum(H[first:last], top, total)
         for k in range(first, last):
             v = H[k]

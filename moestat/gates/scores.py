@@ -74,8 +74,8 @@ class BentScores(Gate):
     def forms(self, columns: IntArray) -> Forms:
         return Forms(columns, lower_forms(len(columns)))
 
-    def form_weights(self, local: FloatArray, tile: Division, out: FloatArray) -> None:
-        _form_weights(self.bend, local, tile.block.Z, tile.share, tile.mass, tile.gap, out)
+    def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
+        _form_weights(self.bend, local, tile.block.Z, tile.share, tile.mass, tile.gap, first, second)
 
     def rescale(self, params: ScoreParams, covariates: ColumnMap) -> ScoreParams:
         return ScoreParams(
@@ -157,23 +157,32 @@ def _curv(bend: Bend, local: FloatArray, Z: FloatArray, weights: FloatArray, out
 
 @jit
 def _form_weights(
-    bend: Bend, local: FloatArray, Z: FloatArray, share: FloatArray, mass: FloatArray, gap: FloatArray, out: FloatArray
+    bend: Bend,
+    local: FloatArray,
+    Z: FloatArray,
+    share: FloatArray,
+    mass: FloatArray,
+    gap: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
 ) -> None:
-    """With s, t the derivatives of h_k in its score: w pi_k (1 - pi_k) s^2 - gap t, and - w pi_k s pi_l s of pairs."""
+    """With s, t the derivatives of h_k in its score: gap s; w pi_k (1 - pi_k) s^2 - gap t, and - w pi_k s pi_l s."""
     K, B = share.shape
     score, turn, slopes = np.empty((1, B)), np.empty(B), np.empty((K, B))
     at = 0
     for k in range(K):
         slope = slopes[k]
         _derivatives(bend, local[k : k + 1], Z, score, slope, turn)
-        p, c = share[k], gap[k]
+        p, c, f = share[k], gap[k], first[k]
         for l in range(k):
             other = slopes[l]  # times its weight already
-            o = out[at + l]
+            o = second[at + l]
             for j in range(B):
                 o[j] = -mass[j] * p[j] * slope[j] * other[j]
         at += k
-        o = out[at]
+        o = second[at]
+        for j in range(B):
+            f[j] = c[j] * slope[j]
         for j in range(B):
             weighted = p[j] * slope[j]
             o[j] = mass[j] * (1.0 - p[j]) * weighted * slope[j] - c[j] * turn[j]
