@@ -5,9 +5,10 @@ information is a sum over rows of
 
     w (sum_k pi_k u_k u_k' - U U') - sum_k (R_k - w pi_k) d2 h_k,    u_k = d h_k,  U = sum_k pi_k u_k,
 
-and its score is sum_k (R_k - w pi_k) u_k. They are had together, in one of four ways. `General` forms the Jacobian. `Pairs`, for logits that are linear in known features,
-and `Predicted`, for those that depend on linear predictors of common features, multiply weights by products of
-features. A gate made of gates adds up the informations of its parts, of which each shares out a weight of its own.
+and its score is sum_k (R_k - w pi_k) u_k. They are had together, in one of four ways. `General` forms the Jacobian.
+`Pairs`, for logits that are linear in known features, and `Predicted`, for those that depend on linear predictors of
+common features, multiply weights by products of features. A gate made of gates adds up the informations of its parts,
+of which each shares out a weight of its own.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gate_information import Division, Forms, lower_forms
 from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.softmax import Softmax
 from moestat.kernels import jit, vexp
 from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
@@ -218,6 +220,25 @@ class Temperature(Gate):
             for each, target in zip(_times(weights, value), out, strict=True):
                 weighted_gram(each, F, 1.0, q, target)
 
+    def forms(self, columns: IntArray) -> Forms | None:
+        """The predictors of a softmax gate, and log tau. One without covariates has the first feature, a one."""
+        if not isinstance(self.inner, Softmax) or (self.depends_on is not None and self.inner.transform is not None):
+            return None
+        K, q = columns.shape
+        if self.tau is not None:
+            return Forms(columns, lower_forms(K))
+        n = 1 if self.depends_on is None else q // 2
+        own = np.full((1, q - n), -1)
+        own[0, :n] = columns[0, q - n :]
+        return Forms(np.vstack([columns[:, : q - n], own]), lower_forms(K + 1))
+
+    def form_features(self, block: Block) -> FloatArray:
+        return self.inner.features(block)
+
+    def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
+        inverse = self._split(local, tile.block)[2]
+        _form_weights(inverse, tile.logits, tile.share, tile.mass, tile.gap, self.tau is None, first, second)
+
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         inner = self.inner.start(self._inner(layout), block, resp, schema)
         if self.tau is not None:
@@ -366,3 +387,57 @@ def _jac(J: FloatArray, inverse: FloatArray, value: FloatArray, F: FloatArray, o
             o = out[k, q + u]
             for j in range(o.size):
                 o[j] = -v[j] * x[j] if v[j] > -np.inf else 0.0
+
+
+@jit
+def _form_weights(
+    inverse: FloatArray,
+    H: FloatArray,
+    share: FloatArray,
+    mass: FloatArray,
+    gap: FloatArray,
+    free: bool,
+    first: FloatArray,
+    second: FloatArray,
+) -> None:
+    """Derivatives of Q in the inner logits and log tau, and minus the second ones; i = 1 / tau, b = sum pi h.
+
+    In u_k: i gap_k, w i^2 pi_k (1 - pi_k), of pairs - w i^2 pi_k pi_l. In log tau: - sum gap h, w Var(h) - sum gap h,
+    with u_k i (gap_k - w pi_k (h_k - b)).
+    """
+    K, B = share.shape
+    at = 0
+    for k in range(K):
+        p, c, f = share[k], gap[k], first[k]
+        for j in range(B):
+            f[j] = inverse[j] * c[j]
+        for l in range(k):
+            r = share[l]
+            o = second[at + l]
+            for j in range(B):
+                o[j] = -mass[j] * inverse[j] * inverse[j] * p[j] * r[j]
+        at += k
+        o = second[at]
+        for j in range(B):
+            o[j] = mass[j] * inverse[j] * inverse[j] * p[j] * (1.0 - p[j])
+        at += 1
+    if not free:
+        return
+    mean = np.zeros(B)
+    for k in range(K):
+        p, h = share[k], H[k]
+        for j in range(B):
+            mean[j] += p[j] * h[j]
+    slope, bend = first[K], second[at + K]
+    slope[:] = 0.0
+    bend[:] = 0.0
+    for k in range(K):
+        p, h, c, o = share[k], H[k], gap[k], second[at + k]
+        for j in range(B):
+            o[j] = inverse[j] * (c[j] - mass[j] * p[j] * (h[j] - mean[j]))
+        for j in range(B):
+            slope[j] -= c[j] * h[j]
+        for j in range(B):
+            bend[j] += mass[j] * p[j] * (h[j] - mean[j]) * (h[j] - mean[j])
+    for j in range(B):
+        bend[j] += slope[j]
