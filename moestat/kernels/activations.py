@@ -1,8 +1,8 @@
 """Named scalar functions with first and second derivative, on rows of numbers, chosen by an integer code.
 
 Each is one function of a scalar that returns (value, slope, curvature); what a loop does not use, the compiler
-drops. Exponentials are those of `vmath`, so that these loops vectorise; sin, cos, arctan and the error function
-of gelu are the C library's.
+drops. Exponentials are those of `vmath` and the normal mass of gelu is that of `tail`, so that these loops vectorise;
+sin, cos and arctan are the C library's.
 
 At a kink the derivatives are one choice among the one-sided ones: relu has slope 0 and curvature 0 at zero,
 softsign, whose curvature jumps from 2 to -2 there, has curvature 0.
@@ -10,9 +10,10 @@ softsign, whose curvature jumps from 2 to -2 there, has curvature 0.
 
 from __future__ import annotations
 
-from math import atan, cos, erfc, pi, sin, sqrt
+from math import atan, cos, pi, sin, sqrt
 
-from moestat.kernels.compile import jit, jit_exact
+from moestat.kernels.compile import jit, jit_exact, jit_inline
+from moestat.kernels.tail import bell, tail_ratio
 from moestat.kernels.vmath import C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, vexp, vlog
 from moestat.typing import FloatArray
 
@@ -20,7 +21,6 @@ IDENTITY, TANH, SIGMOID, SOFTPLUS, SILU, GELU, RELU, SIN, COS, ARCTAN, SOFTSIGN 
 
 Triple = tuple[float, float, float]
 
-SQRT_HALF = sqrt(0.5)
 NORMAL_TOP = 1.0 / sqrt(2 * pi)
 
 
@@ -78,10 +78,12 @@ def _silu(z: float) -> Triple:
     return z * v, v + z * slope, 2.0 * slope + z * curvature
 
 
-@jit_exact
+@jit_inline
 def _gelu(z: float) -> Triple:
-    mass = 0.5 * erfc(-SQRT_HALF * z)
-    density = NORMAL_TOP * vexp(-0.5 * z * z)
+    top = bell(z)
+    tail = top * tail_ratio(abs(z))
+    mass = 1.0 - tail if z > 0.0 else tail
+    density = NORMAL_TOP * top
     return z * mass, mass + z * density, (2.0 - z * z) * density
 
 

@@ -48,3 +48,6 @@ jit: Any = _compiled(fastmath=set(FASTMATH))
 
 #: The same without reassociation, for code whose rounding is part of its meaning.
 jit_exact: Any = _compiled(fastmath={"contract"})
+
+#: The same for functions of a scalar that are too long to be put into the loops that call them without being told.
+jit_inline: Any = _compiled(fastmath={"contract"}, forceinline=True)
