@@ -172,6 +172,13 @@ class Component(ABC):
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add sum_i weights[k, i] d2 V_ki to out (K, q, q). Nothing to do for maps linear in their parameters."""
 
+    def jac_and_curv(
+        self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, J: FloatArray, out: FloatArray
+    ) -> None:
+        """Write J and add what `curv` adds. Override when the two have work in common."""
+        self.jac(local, block, value, J)
+        self.curv(local, block, value, weights, out)
+
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add sum_i weights[k, i] d V_ki to out (K, q). Override when it can be had without J."""
         if self.known_features:

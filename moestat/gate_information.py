@@ -91,12 +91,11 @@ class General:
         score, mean, products, curvature = self._total.parts
         K, q = self._local.shape
         J, J_rows = buffers.jacobian("gate_jac", 1 if gate.known_features else K, q, B)
-        gate.jac(self._local, tile.block, tile.logits, J)
+        gate.jac_and_curv(self._local, tile.block, tile.logits, tile.gap, J, curvature)
         contract(tile.gap, J, score)
         U = buffers.get("gate_mean", mean.shape[0], B)
         W = buffers.get("gate_local", products.shape[1], B)
         information.add_weighted_outer(self._columns, tile.share, tile.mass, J_rows, U, W, mean, products)
-        gate.curv(self._local, tile.block, tile.logits, tile.gap, curvature)
         self._total.take()
 
     @property

@@ -17,6 +17,7 @@ first entry.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import exp
 from typing import Any, ClassVar
 
 import numpy as np
@@ -124,7 +125,7 @@ class Activation(Gate):
 
     def _inverse(self, local: FloatArray) -> float:
         """1 / tau."""
-        return float(np.exp(-local[0, -1])) if self.tau is None else 1.0 / self.tau
+        return exp(min(-local[0, -1], 709.0)) if self.tau is None else 1.0 / self.tau
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         _value(self._code, local, self._inverse(local), block.Z, out)
@@ -137,6 +138,11 @@ class Activation(Gate):
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         _curv(self._code, local, self._inverse(local), block.Z, value, weights, out)
+
+    def jac_and_curv(
+        self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, J: FloatArray, out: FloatArray
+    ) -> None:
+        _jac_and_curv(self._code, local, self._inverse(local), block.Z, value, weights, J, out)
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         # slopes of linear discriminants, small enough for all rows to feel them; zero would be the kink of a relu
@@ -241,17 +247,22 @@ def _jac(code: int, local: FloatArray, inverse: float, Z: FloatArray, value: Flo
     z, a, s, t = np.empty((1, B)), np.empty(B), np.empty(B), np.empty(B)
     for k in range(out.shape[0]):
         _slopes(code, local[k : k + 1, 1:p], inverse, Z, z, a, s, t)
-        out[k, 0] = inverse
-        for u in range(1, p):
-            x = Z[u]
-            o = out[k, u]
-            for j in range(B):
-                o[j] = s[j] * x[j]
-        for u in range(p, out.shape[1]):  # log tau, where it is estimated
-            v = value[k]
-            o = out[k, u]
-            for j in range(B):
-                o[j] = -v[j]
+        _write_rows(inverse, s, Z, value[k], out[k])
+
+
+@jit
+def _write_rows(inverse: float, s: FloatArray, Z: FloatArray, v: FloatArray, out: FloatArray) -> None:
+    p = Z.shape[0]
+    out[0] = inverse
+    for u in range(1, p):
+        x = Z[u]
+        o = out[u]
+        for j in range(s.size):
+            o[j] = s[j] * x[j]
+    for u in range(p, out.shape[0]):  # log tau, where it is estimated
+        o = out[u]
+        for j in range(s.size):
+            o[j] = -v[j]
 
 
 @jit
@@ -282,24 +293,50 @@ def _curv(
 ) -> None:
     p, B = Z.shape
     z, a, s, t = np.empty((1, B)), np.empty(B), np.empty(B), np.empty(B)
-    cross = np.empty(p)
     for k in range(out.shape[0]):
         _slopes(code, local[k : k + 1, 1:p], inverse, Z, z, a, s, t)
-        w = c[k]
-        v = value[k]
-        total = 0.0
-        along = 0.0
-        for j in range(B):
-            total += w[j]
-            along += w[j] * v[j]
-            s[j] *= w[j]
-            t[j] *= w[j]
-        weighted_gram(t, Z[1:], 1.0, 1, out[k])
-        for u in range(p, out.shape[1]):  # d2 h / d log tau d theta = - dh / d theta
-            cross[:] = 0.0
-            cross[0] = inverse * total
-            row_dots(s, Z[1:], cross[1:])
-            for b in range(p):
-                out[k, b, u] -= cross[b]
-                out[k, u, b] -= cross[b]
-            out[k, u, u] += along
+        _add_bends(inverse, s, t, Z, value[k], c[k], out[k])
+
+
+@jit
+def _add_bends(
+    inverse: float, s: FloatArray, t: FloatArray, Z: FloatArray, v: FloatArray, w: FloatArray, out: FloatArray
+) -> None:
+    """s and t are used up."""
+    p, B = Z.shape
+    total = 0.0
+    along = 0.0
+    for j in range(B):
+        total += w[j]
+        along += w[j] * v[j]
+        s[j] *= w[j]
+        t[j] *= w[j]
+    weighted_gram(t, Z[1:], 1.0, 1, out)
+    cross = np.empty(p)
+    for u in range(p, out.shape[0]):  # d2 h / d log tau d theta = - dh / d theta
+        cross[:] = 0.0
+        cross[0] = inverse * total
+        row_dots(s, Z[1:], cross[1:])
+        for b in range(p):
+            out[b, u] -= cross[b]
+            out[u, b] -= cross[b]
+        out[u, u] += along
+
+
+@jit
+def _jac_and_curv(
+    code: int,
+    local: FloatArray,
+    inverse: float,
+    Z: FloatArray,
+    value: FloatArray,
+    c: FloatArray,
+    J: FloatArray,
+    out: FloatArray,
+) -> None:
+    p, B = Z.shape
+    z, a, s, t = np.empty((1, B)), np.empty(B), np.empty(B), np.empty(B)
+    for k in range(out.shape[0]):
+        _slopes(code, local[k : k + 1, 1:p], inverse, Z, z, a, s, t)
+        _write_rows(inverse, s, Z, value[k], J[k])
+        _add_bends(inverse, s, t, Z, value[k], c[k], out[k])
