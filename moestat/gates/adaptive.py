@@ -22,9 +22,14 @@ from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gate_information import Division, Forms, lower_forms, of_forms
 from moestat.gates.constant import Constant
-from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian
+from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.softmax import Softmax
+from moestat.kernels import jit, vexp, vlog
+from moestat.kernels.information import add_weighted_products
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
+from moestat.totals import up4
 from moestat.typing import FloatArray, IntArray
 
 
@@ -121,20 +126,14 @@ class AdaptiveTemperature(Gate):
     # ------------------------------------------------------------------------------- logits
     def _at(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, Row]:
         """The inner gate's local parameters and logits, and what is made of them."""
-        inner = local[0, self.places]
-        value = np.empty((len(inner), block.weight.size))
+        inner, B = local[0, self.places], block.weight.size
+        K = len(inner)
+        value, u, share, excess = np.empty((4, K, B))
+        inverse, entropy = np.empty((2, B))
         self.inner.value(inner, block, value)
-        on = np.isfinite(value)
-        shifted = value - value.max(axis=0)
-        share = np.exp(shifted)
-        total = share.sum(axis=0)
-        share /= total
-        logs = np.where(on, np.where(on, shifted, 0.0) - np.log(total), 0.0)
-        entropy = -(share * logs).sum(axis=0)
         level, slope = local[0, -2:]
-        below = entropy - np.log(len(inner))
-        row = Row(np.where(on, value, 0.0), np.exp(-level - slope * below), share, logs + entropy, below, slope)
-        return inner, value, row
+        _rows(value, level, slope, u, share, excess, entropy, inverse)
+        return inner, value, Row(u, inverse, share, excess, entropy, slope)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         _, value, row = self._at(local, block)
@@ -157,13 +156,37 @@ class AdaptiveTemperature(Gate):
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
         inner, logits, row = self._at(local, block)
-        flat = self._flat(inner, block, logits)
-        out[:] = -(row.u * row.inverse)[:, None] * self._of_log_tau(flat, row)
-        out[:, :-2] += flat * row.inverse
+        _jac(jacobian(self.inner, inner, block, logits), self.places, row, out)
+
+    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        inner, logits, row = self._at(local, block)
+        assert self.places is not None
+        below, own = np.empty_like(weights), out[0]
+        _pull(weights, row, below, own)
+        np.add.at(own, self.places, pulled(self.inner, inner, block, logits, below))
+
+    def forms(self, columns: IntArray) -> Forms | None:
+        """The logits of an inner softmax gate, log tau_0 and a; the last two have the first feature, a one."""
+        if not isinstance(self.inner, Softmax):
+            return None
+        assert self.places is not None
+        own = np.full((2, self.places.shape[1]), -1)
+        own[:, 0] = columns[0, -2:]
+        return Forms(np.vstack([self.places, own]), lower_forms(len(columns) + 2))
+
+    def form_features(self, block: Block) -> FloatArray:
+        return self.inner.features(block)
+
+    def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
+        _form_weights(self._at(local, tile.block)[2], tile.share, tile.mass, tile.gap, first, second)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         # booked on the first expert: all have the same columns
         inner, logits, row = self._at(local, block)
+        forms = self.forms(np.arange(local.shape[1])[None].repeat(len(local), axis=0))
+        if forms is not None:
+            self._add_curvature(forms, row, block, weights, out[0])
+            return
         flat = self._flat(inner, block, logits)
         turn, target, n = self._of_log_tau(flat, row), out[0], flat.shape[1]
         c = weights * row.inverse
@@ -187,6 +210,14 @@ class AdaptiveTemperature(Gate):
         level = tilted @ total  # d2L in u and the slope is dH = - G
         target[:n, -1] += level
         target[-1, :n] += level
+
+    def _add_curvature(self, forms: Forms, row: Row, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        """In the predictors: what the information has beside the weights' own part."""
+        F, (m, q), n, B = self.form_features(block), forms.positions.shape, len(forms.matrices), block.weight.size
+        first, second, sums = np.empty((m, B)), np.empty((n, B)), np.zeros((up4(n), up4(q * (q + 1) // 2)))
+        _form_weights(row, row.share, np.zeros(B), weights, first, second)
+        add_weighted_products(second, F, sums)
+        out -= of_forms(forms, sums, len(out))
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> AdaptiveTemperatureParams:
         inner = self.inner.start(layout.part("inner"), block, resp, schema)
@@ -225,3 +256,200 @@ class AdaptiveTemperature(Gate):
 def _mean(weights: FloatArray, flat: FloatArray) -> FloatArray:
     """sum_k weights[k] flat[k], (P, B)."""
     return np.asarray(sum(w * J for w, J in zip(weights, flat, strict=True)))
+
+
+# --------------------------------------------------------------------------------------- kernels
+
+
+@jit
+def _rows(
+    V: FloatArray,
+    level: float,
+    slope: float,
+    u: FloatArray,
+    share: FloatArray,
+    excess: FloatArray,
+    entropy: FloatArray,
+    inverse: FloatArray,
+) -> None:
+    """rho = softmax(V), log rho + H where rho is not zero, H - log K and 1 / tau; u is V with 0 for -inf."""
+    K, B = V.shape
+    top, total = np.empty(B), np.zeros(B)
+    top[:] = V[0]
+    for k in range(1, K):
+        v = V[k]
+        for j in range(B):
+            top[j] = max(top[j], v[j])
+    for k in range(K):
+        v = V[k]
+        s = share[k]
+        for j in range(B):
+            s[j] = vexp(v[j] - top[j])
+            total[j] += s[j]
+    for j in range(B):
+        top[j] += vlog(total[j])
+        total[j] = 1.0 / total[j]
+        entropy[j] = 0.0
+    for k in range(K):
+        v, s, x, o = V[k], share[k], excess[k], u[k]
+        for j in range(B):
+            on = v[j] > -np.inf
+            o[j] = v[j] if on else 0.0
+            x[j] = v[j] - top[j] if on else 0.0
+            s[j] *= total[j]
+        for j in range(B):
+            entropy[j] -= s[j] * x[j]
+    largest = np.log(K)
+    for k in range(K):
+        x = excess[k]
+        for j in range(B):
+            x[j] += entropy[j]
+    for j in range(B):
+        entropy[j] -= largest
+        inverse[j] = vexp(-level - slope * entropy[j])
+
+
+@jit
+def _of_log_tau(row: Row, k: int, out: FloatArray) -> None:
+    """Derivative of log tau in u_k: that of the entropy is - rho_k (log rho_k + H)."""
+    s, x = row.share[k], row.excess[k]
+    for j in range(out.size):
+        out[j] = -row.slope * s[j] * x[j]
+
+
+@jit
+def _jac(J: FloatArray, places: IntArray, row: Row, out: FloatArray) -> None:
+    K, B = row.share.shape
+    shared = J.shape[0] == 1
+    P = out.shape[1]
+    along = np.zeros((P - 2, B))
+    turn, minus = np.empty(B), np.empty(B)
+    for k in range(K):
+        _of_log_tau(row, k, turn)
+        for a in range(places.shape[1]):
+            x = J[0 if shared else k, a]
+            o = along[places[k, a]]
+            for j in range(B):
+                o[j] += turn[j] * x[j]
+    for k in range(K):
+        u = row.u[k]
+        for j in range(B):
+            minus[j] = -u[j] * row.inverse[j]
+        for p in range(P - 2):
+            x, o = along[p], out[k, p]
+            for j in range(B):
+                o[j] = minus[j] * x[j]
+        for a in range(places.shape[1]):
+            x, o = J[0 if shared else k, a], out[k, places[k, a]]
+            for j in range(B):
+                o[j] += row.inverse[j] * x[j]
+        out[k, P - 2] = minus
+        o = out[k, P - 1]
+        for j in range(B):
+            o[j] = minus[j] * row.entropy[j]
+
+
+@jit
+def _pull(c: FloatArray, row: Row, below: FloatArray, out: FloatArray) -> None:
+    """below: what pulls the inner logits; out[-2:] loses sum c h and sum c h (H - log K)."""
+    K, B = c.shape
+    total = np.zeros(B)
+    for k in range(K):
+        w, u = c[k], row.u[k]
+        for j in range(B):
+            total[j] += w[j] * u[j] * row.inverse[j]
+    for k in range(K):
+        w, o = c[k], below[k]
+        _of_log_tau(row, k, o)
+        for j in range(B):
+            o[j] = row.inverse[j] * w[j] - total[j] * o[j]
+    level = 0.0
+    slope = 0.0
+    for j in range(B):
+        level += total[j]
+        slope += total[j] * row.entropy[j]
+    out[-2] -= level
+    out[-1] -= slope
+
+
+@jit
+def _form_weights(
+    row: Row, PI: FloatArray, mass: FloatArray, gap: FloatArray, first: FloatArray, second: FloatArray
+) -> None:
+    """Derivatives of Q in u, log tau_0 and a, and minus the second ones.
+
+    With t = d log tau, S = sum gap h, V = Var(h) by pi and b_k = (w pi_k (h_k - mean h) - gap_k) / tau:
+
+        (gap / tau, 0, 0) - S t    and    w (diag pi - pi pi') / tau^2 - b t' - t b' + (w V - S) t t' + S d2 log tau.
+    """
+    K, B = PI.shape
+    mean, total, spread = np.zeros(B), np.zeros(B), np.zeros(B)
+    h, t, b = np.empty((K, B)), np.empty((K, B)), np.empty((K, B))
+    for k in range(K):
+        u, p, c, v = row.u[k], PI[k], gap[k], h[k]
+        for j in range(B):
+            v[j] = u[j] * row.inverse[j]
+        for j in range(B):
+            mean[j] += p[j] * v[j]
+        for j in range(B):
+            total[j] += c[j] * v[j]
+    for k in range(K):
+        p, c, v, o, f = PI[k], gap[k], h[k], b[k], first[k]
+        _of_log_tau(row, k, t[k])
+        turn = t[k]
+        for j in range(B):
+            away = v[j] - mean[j]
+            weighted = mass[j] * p[j] * away
+            spread[j] += weighted * away
+            o[j] = row.inverse[j] * (weighted - c[j])
+        for j in range(B):
+            f[j] = row.inverse[j] * c[j] - total[j] * turn[j]
+    for j in range(B):
+        spread[j] -= total[j]
+    at = 0
+    for k in range(K):
+        for l in range(k + 1):
+            _pair(row, PI, mass, k, l, t, b, spread, total, second[at])
+            at += 1
+    level, slope = second[at : at + K + 1], second[at + K + 1 :]
+    for k in range(K):
+        turn, o = t[k], b[k]
+        s, x = row.share[k], row.excess[k]
+        low, high = level[k], slope[k]
+        for j in range(B):
+            low[j] = spread[j] * turn[j] - o[j]
+        for j in range(B):
+            high[j] = low[j] * row.entropy[j] - total[j] * s[j] * x[j]
+    level[K] = spread
+    cross, square, down, along = slope[K], slope[K + 1], first[K], first[K + 1]
+    for j in range(B):
+        cross[j] = spread[j] * row.entropy[j]
+        square[j] = cross[j] * row.entropy[j]
+        down[j] = -total[j]
+        along[j] = -total[j] * row.entropy[j]
+
+
+@jit
+def _pair(
+    row: Row,
+    PI: FloatArray,
+    mass: FloatArray,
+    k: int,
+    l: int,
+    t: FloatArray,
+    b: FloatArray,
+    spread: FloatArray,
+    total: FloatArray,
+    out: FloatArray,
+) -> None:
+    """The entry of two inner logits; d2 H = rho_k rho_l (e_k + e_l + 1), less rho_k (e_k + 1) where they are one."""
+    p, q, s, r, x, y = PI[k], PI[l], row.share[k], row.share[l], row.excess[k], row.excess[l]
+    tk, tl, bk, bl = t[k], t[l], b[k], b[l]
+    same = 1.0 if k == l else 0.0
+    for j in range(out.size):
+        out[j] = mass[j] * row.inverse[j] * row.inverse[j] * p[j] * (same - q[j])
+    for j in range(out.size):
+        out[j] += spread[j] * tk[j] * tl[j] - bk[j] * tl[j] - tk[j] * bl[j]
+    for j in range(out.size):
+        bend = s[j] * (r[j] * (x[j] + y[j] + 1.0) - same * (x[j] + 1.0))
+        out[j] += row.slope * total[j] * bend

@@ -62,7 +62,8 @@ def bell(x: float) -> float:
     """exp(-x^2 / 2) to full relative precision for |x| < 37.6, 0 beyond: the square is not rounded."""
     near = (x + GRID) - GRID  # its square is exact
     rest = -0.5 * (x - near) * (x + near)
-    return vexp(-0.5 * near * near) * (1.0 + rest * (1.0 + rest * (0.5 + rest * (1.0 / 6.0))))
+    result: float = vexp(-0.5 * near * near) * (1.0 + rest * (1.0 + rest * (0.5 + rest * (1.0 / 6.0))))
+    return result
 
 
 @jit_inline
