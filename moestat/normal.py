@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, lru_cache
 from math import log
+from typing import NamedTuple
 
 import numpy as np
 
@@ -123,6 +124,26 @@ def _safely_positive(covariance: FloatArray) -> FloatArray:
     return np.asarray((vectors * safe[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
+class Numbers(NamedTuple):
+    """What densities of K laws are made of: B (K, m, p), L and its inverse (K, m, m); not to be written to."""
+
+    coefficients: FloatArray
+    factors: FloatArray
+    inverse: FloatArray
+
+
+@cache
+def _embedding(shape: Shape, size: int) -> FloatArray:
+    return shape.embedding(size)
+
+
+@lru_cache(maxsize=16)
+def _numbers(laws: Normals, local: bytes) -> Numbers:
+    free = np.frombuffer(local).reshape(-1, laws.n_local)
+    L = laws.factors(free)
+    return Numbers(laws.coefficients(free).copy(), L, np.linalg.inv(L).astype(np.float64))
+
+
 @dataclass(frozen=True)
 class Normals:
     """K normal laws of m columns about linear predictors in p features; ``local`` is (K, m p + s)."""
@@ -131,9 +152,14 @@ class Normals:
     size: int
     n_features: int
 
-    @cached_property
+    @property
     def _embedding(self) -> FloatArray:
-        return self.shape.embedding(self.size)
+        return _embedding(self.shape, self.size)
+
+    @property
+    def n_local(self) -> int:
+        """Number of local parameters of a law."""
+        return self._n_coef + int(self._embedding.shape[1])
 
     @property
     def _n_coef(self) -> int:
@@ -147,16 +173,20 @@ class Normals:
         """L (K, m, m)."""
         return factors(local[:, self._n_coef :] @ self._embedding.T)
 
+    def _numbers(self, local: FloatArray) -> Numbers:
+        """B, L and its inverse: of all tiles of a pass the same."""
+        return _numbers(self, np.ascontiguousarray(local).tobytes())
+
     # ------------------------------------------------------------------------------- density
     def value(self, local: FloatArray, F: FloatArray, Y: FloatArray, out: FloatArray) -> None:
         """Write log densities (K, B)."""
-        normal.log_densities(self.coefficients(local), self.factors(local), F, Y, out)
+        B, L, _ = self._numbers(local)
+        normal.log_densities(B, L, F, Y, out)
 
     def jac(self, local: FloatArray, F: FloatArray, Y: FloatArray, out: FloatArray) -> None:
         """Write derivatives (K, m p + s, B)."""
         U, n = np.empty_like(Y), self._n_coef
-        B, L = self.coefficients(local), self.factors(local)
-        inverse = np.linalg.inv(L)
+        B, L, inverse = self._numbers(local)
         plain = self.shape.name == "full"
         J = np.empty((n + n_entries(self.size), Y.shape[1]))
         for k, own in enumerate(out):
@@ -167,19 +197,19 @@ class Normals:
 
     def pull(self, local: FloatArray, F: FloatArray, Y: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add weighted sums of the derivatives to out (K, m p + s)."""
-        L = self.factors(local)
-        cross, square = self._moments(self.coefficients(local), L, F, Y, weights)
+        B, L, _ = self._numbers(local)
+        cross, square = self._moments(B, L, F, Y, weights)
         self._add_slopes(L, cross, square, weights.sum(axis=1), out)
 
     def curv(self, local: FloatArray, F: FloatArray, Y: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         """Add weighted sums of the second derivatives to out (K, q, q)."""
         n, p = self._n_coef, self.n_features
-        L = self.factors(local)
-        cross, square = self._moments(self.coefficients(local), L, F, Y, weights)
+        B, L, inverse = self._numbers(local)
+        cross, square = self._moments(B, L, F, Y, weights)
         gram = np.zeros((len(out), p, p))
         for own, weight in zip(gram, weights, strict=True):
             weighted_gram(weight, F, 1.0, 0, own)
-        coef, mixed, chol = _bends(L, cross, square, gram)
+        coef, mixed, chol = _bends(L, inverse, cross, square, gram)
         mixed = mixed @ self._embedding
         out[:, :n, :n] += coef
         out[:, :n, n:] += mixed
@@ -199,11 +229,10 @@ class Normals:
     ) -> None:
         """Add the scores (K, m p + s) that the sums of whitened residuals give; the sums are used up."""
         n = self._n_coef
-        score = np.empty(n + n_entries(self.size))
-        for k, own in enumerate(out):
-            normal.slopes(L[k], cross[k], square[k], mass[k], score)
-            own[:n] += score[:n]
-            own[n:] += score[n:] @ self._embedding
+        score = np.empty((len(out), n + n_entries(self.size)))
+        normal.slopes(L, cross, square, mass, score)
+        out[:, :n] += score[:, :n]
+        out[:, n:] += score[:, n:] if self.shape.name == "full" else score[:, n:] @ self._embedding
 
     # ------------------------------------------------------------------------------- M-step
     def residual_moments(
@@ -233,11 +262,10 @@ class Normals:
 
 
 def _bends(
-    L: FloatArray, cross: FloatArray, square: FloatArray, gram: FloatArray
+    L: FloatArray, inverse: FloatArray, cross: FloatArray, square: FloatArray, gram: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Second derivatives of K laws: in B (K, m p, m p), in B and the log-Cholesky numbers, in these alone."""
     K, m, p = cross.shape
-    inverse = np.linalg.inv(L)
     turned = inverse.swapaxes(-1, -2)
     precision, T, C = turned @ inverse, turned @ square, turned @ cross
     i, j = lower_indices(m)

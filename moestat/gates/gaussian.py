@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -293,7 +294,7 @@ class JointGaussian(Gaussian):
         return {"the gate's log weights": layout.index("log_weights")}
 
     def _laws(self, d: int) -> Normals:
-        return Normals(self._shape, d, 1)
+        return _laws(self.shape, self.covariance, d)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         K = len(local)
@@ -382,6 +383,11 @@ class JointGaussian(Gaussian):
             centres=covariates.apply(params.centres),
             covariances=self._shape.rescale(params.covariances, covariates.scale),
         )
+
+
+@cache
+def _laws(shape: str, covariance: str, d: int) -> Normals:
+    return Normals(Shape(shape, covariance), d, 1)
 
 
 def _check_covariates(dims: Dims, always: bool = False) -> None:

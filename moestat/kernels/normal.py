@@ -126,11 +126,17 @@ def moments(
 
 
 @jit
-def slopes(L: FloatArray, cross: FloatArray, square: FloatArray, mass: float, out: FloatArray) -> None:
-    """out (m p + m (m + 1) / 2,): derivatives as in `jacobian`, of the sums of one law.
+def slopes(L: FloatArray, cross: FloatArray, square: FloatArray, mass: FloatArray, out: FloatArray) -> None:
+    """out (K, m p + m (m + 1) / 2): derivatives as in `jacobian`, of the sums of K laws.
 
-    cross and square become L^{-T} cross and L^{-T} square.
+    cross (K, m, p) and square (K, m, m) become L^{-T} cross and L^{-T} square; mass (K,).
     """
+    for k in range(out.shape[0]):
+        _slopes(L[k], cross[k], square[k], mass[k], out[k])
+
+
+@jit
+def _slopes(L: FloatArray, cross: FloatArray, square: FloatArray, mass: float, out: FloatArray) -> None:
     m, p = cross.shape
     for i in range(m - 1, -1, -1):
         for a in range(p):
