@@ -356,15 +356,20 @@ class _Derivatives:
         self._terms = terms
         self.local_gate, self.local_expert = theta[terms.gate_columns], theta[terms.expert_columns]
 
-    def of(self, tile: Tile) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """A and U, and the rows of both Jacobians."""
+    def of(
+        self, tile: Tile, curvature: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """A and U, and the rows of both Jacobians; the gate's curvature (K, q, q) is added to, when asked for."""
         terms, weight, buffers = self._terms, tile.block.weight, tile.buffers
         K, B = terms.n_experts, weight.size
         experts = 1 if terms.gate.known_features else K
         Jg, gate_rows = buffers.jacobian("gate_jac", experts, self.local_gate.shape[1], B)
         Je, expert_rows = buffers.jacobian("expert_jac", K, self.local_expert.shape[1], B)
         A, U = buffers.get("mean", up4(terms.size), B), buffers.get("gate_mean", up4(terms.n_gate), B)
-        terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
+        if curvature is None:
+            terms.gate.jac(self.local_gate, tile.block, tile.H, Jg)
+        else:
+            terms.gate.jac_and_curv(self.local_gate, tile.block, tile.H, tile.D, Jg, curvature)
         terms.expert.jac(self.local_expert, tile.block, tile.E, Je)
         information.mean_derivatives(
             terms.gate_columns, terms.expert_columns, tile.PI, tile.R, weight, Jg, Je, A, U, buffers.get("roots", 2, B)
@@ -394,8 +399,8 @@ class HessianSums:
 
     def add(self, tile: Tile) -> None:
         terms, block, d = self._terms, tile.block, self._derivatives
-        A, U, gate_rows, expert_rows = d.of(tile)
         score, outer, gate_outer, gate, cross, expert, gate_curvature, expert_curvature = self._total.parts
+        A, U, gate_rows, expert_rows = d.of(tile, gate_curvature)
         W = tile.buffers.get("local", max(gate.shape[1], expert.shape[1]), block.weight.size)
         self._parts.append(tile.loglik)
         information.add_scores(A, U[: terms.n_gate], block.weight, score)
@@ -404,7 +409,6 @@ class HessianSums:
         information.add_local_products(
             tile.D, tile.R, gate_rows, expert_rows, terms.gate.known_features, W, gate, cross, expert
         )
-        terms.gate.curv(d.local_gate, block, tile.H, tile.D, gate_curvature)
         terms.expert.curv(d.local_expert, block, tile.E, tile.R, expert_curvature)
         self._total.take()
 

@@ -286,12 +286,19 @@ class Hierarchical(Gate):
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
         outer, share = self._levels(value)
+        self._write_trunk(local, block, outer, out)
+        for branch in self.branches:
+            own, logits = self._inner(branch, local, block)
+            self._write_leaves(branch, jacobian(branch.gate, own, block, logits), share, out)
+
+    def _write_trunk(self, local: FloatArray, block: Block, outer: FloatArray, out: FloatArray) -> None:
         trunk, width = jacobian(self._stem.gate, self._outer(local), block, outer), self._stem.own.shape[1]
         for g, branch in enumerate(self.branches):
-            leaves = out[branch.experts]
-            own, logits = self._inner(branch, local, block)
-            _centre(jacobian(branch.gate, own, block, logits), branch.columns, share[branch.experts], leaves)
-            leaves[:, :width] = trunk[0 if len(trunk) == 1 else g]
+            out[branch.experts, :width] = trunk[0 if len(trunk) == 1 else g]
+
+    def _write_leaves(self, branch: Branch, J: FloatArray, share: FloatArray, out: FloatArray) -> None:
+        width, own = self._stem.own.shape[1], branch.experts
+        _centre(J, branch.columns - width, share[own], out[own, width:])
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         # of the outer gate booked on the first expert of each group: the others have the same columns
@@ -309,16 +316,50 @@ class Hierarchical(Gate):
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         outer, share = self._levels(value)
         totals, gaps = self._divided(weights, share)
-        width = self._stem.own.shape[1]
-        out[self._starts, :width, :width] += curved(self._stem.gate, self._outer(local), block, outer, totals)
+        self._bend_trunk(local, block, outer, totals, out)
         for total, branch in zip(totals, self.branches, strict=True):
-            target, columns = out[branch.experts.start], branch.columns
-            if columns.size:
+            if branch.columns.size:
                 own, logits = self._inner(branch, local, block)
-                along = curved(branch.gate, own, block, logits, gaps[branch.experts])
-                np.add.at(target, (columns[:, :, None], columns[:, None, :]), along)
                 J = jacobian(branch.gate, own, block, logits)
-                _add_variance(J, columns, share[branch.experts], -total, width, target)
+                self._bend_leaves(branch, (own, block, logits), J, share, gaps, total, out)
+
+    def jac_and_curv(
+        self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, J: FloatArray, out: FloatArray
+    ) -> None:
+        outer, share = self._levels(value)
+        totals, gaps = self._divided(weights, share)
+        self._write_trunk(local, block, outer, J)
+        self._bend_trunk(local, block, outer, totals, out)
+        for total, branch in zip(totals, self.branches, strict=True):
+            own, logits = self._inner(branch, local, block)
+            leaves = jacobian(branch.gate, own, block, logits)
+            self._write_leaves(branch, leaves, share, J)
+            if branch.columns.size:
+                self._bend_leaves(branch, (own, block, logits), leaves, share, gaps, total, out)
+
+    def _bend_trunk(
+        self, local: FloatArray, block: Block, outer: FloatArray, totals: FloatArray, out: FloatArray
+    ) -> None:
+        width = self._stem.own.shape[1]
+        if not self._stem.gate.known_features:
+            bend = curved(self._stem.gate, self._outer(local), block, outer, totals)
+            out[self._starts, :width, :width] += bend
+
+    def _bend_leaves(
+        self,
+        branch: Branch,
+        at: tuple[FloatArray, Block, FloatArray],
+        J: FloatArray,
+        share: FloatArray,
+        gaps: FloatArray,
+        total: FloatArray,
+        out: FloatArray,
+    ) -> None:
+        target, columns = out[branch.experts.start], branch.columns
+        if not branch.gate.known_features:
+            along = curved(branch.gate, *at, gaps[branch.experts])
+            np.add.at(target, (columns[:, :, None], columns[:, None, :]), along)
+        _add_variance(J, columns, share[branch.experts], -total, self._stem.own.shape[1], target)
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation:
         return Parts(self, columns, theta)
