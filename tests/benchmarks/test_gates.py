@@ -1,0 +1,114 @@
+"""What a pass costs with each gate, side by side with softmax; ``make bench`` prints the table."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import moestat as ms
+from moestat.gates import GATES
+from moestat.solvers import Problem
+from tests.benchmarks.timing import ratio
+
+N = 60_000
+CASES = [(1, 2), (5, 2), (5, 4)]
+BOUND = 2.5
+
+#: Every registered gate, in its main forms.
+FORMS = [
+    "softmax",
+    "softmax('tanh')",
+    "constant",
+    "laplace",
+    "gaussian",
+    "gaussian(shape='diagonal')",
+    "gaussian(likelihood='joint')",
+    "gaussian(shape='diagonal', likelihood='joint')",
+    "quadratic",
+    "quadratic(linear=False)",
+    "cosine",
+    "cosine(perturbation=1.0)",
+    "sigmoid",
+    "norga",
+    "temperature",
+    "temperature(depends_on='covariates')",
+    "temperature(laplace)",
+    "adaptive_temperature",
+    "activation('sigmoid')",
+    "activation('tanh')",
+    "activation('gelu')",
+    "activation('relu')",
+    "hierarchical",
+    "hierarchical(laplace, laplace)",
+]
+
+
+def loglik(problem, theta):
+    return problem.passes.loglik(theta)
+
+
+def score(problem, theta):
+    return problem.passes.score(theta).score
+
+
+def em(problem, theta):
+    """All that an M-step of the gate reads; one in closed form reads no information."""
+    sums = problem.passes.em(theta)
+    return sums.gate_score if problem.passes.terms.gate.closed_form else (sums.gate_score, sums.gate_information)
+
+
+def hessian(problem, theta):
+    return problem.passes.hessian(theta).hessian
+
+
+PASSES = {run.__name__: run for run in (loglik, score, em, hessian)}
+
+FEATURES = "d (d + 1) / 2 products of covariates beside the d + 1 features: 231 in place of 21 products of pairs at d = 5"
+OWN = "all experts have all parameters, by the entropy: Jacobians are K times as large"
+LAWS = "as many numbers as a covariance matrix: 20 in place of 6 for each expert at d = 5"
+SECOND = "a factor of the covariance is applied to every row, once for the densities and once for their slopes"
+LEVELS = "an expert has the parameters of its whole group: 18 in place of 6 at d = 5, K = 4"
+THREE = "three gates, each with a Jacobian of its own"
+RAY = "one row of the Jacobian more for each feature of log tau, which all experts share"
+BENT = "logits that are no linear predictors: the information is a sum of products of Jacobians"
+
+#: By form and pass: the bound that holds in place of 2.5, and why.
+EXCEPTIONS = {}
+
+
+@pytest.fixture(scope="module")
+def case():
+    kept = {}
+
+    def get(form, d, K):
+        rng = np.random.default_rng([d, K])
+        X, y = rng.normal(size=(N, d)), rng.normal(size=N)
+        model = ms.MixtureOfExperts(n_experts=K, gate=form)
+        problem = Problem.of(model, model.data(X, y))
+        return problem, 0.3 * rng.normal(size=problem.passes.terms.size)
+
+    def both(form, d, K):
+        if (d, K) not in kept:
+            kept.clear()
+            kept[d, K] = get("softmax", d, K)
+        return get(form, d, K), kept[d, K]
+
+    return both
+
+
+def test_every_gate_is_timed():
+    assert set(GATES) <= {form.partition("(")[0] for form in FORMS}
+
+
+@pytest.mark.parametrize(("d", "K"), CASES)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_pass_costs_little_more_than_with_softmax(case, form, d, K):
+    (problem, theta), (plain, at) = case(form, d, K)
+    found = {}
+    for name, run in PASSES.items():
+        times, _, _ = ratio(lambda run=run: run(problem, theta), lambda run=run: run(plain, at), rounds=9)
+        found[name] = times
+    bounds = {name: EXCEPTIONS.get((form, name), (BOUND, ""))[0] for name in PASSES}
+    print(f"\n{form:46s} d={d} K={K}: " + "  ".join(f"{name} {times:4.2f}" for name, times in found.items()))
+    slow = {name: (round(found[name], 2), bound) for name, bound in bounds.items() if found[name] > bound}
+    assert not slow
