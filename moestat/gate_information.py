@@ -159,16 +159,12 @@ class Predicted:
 
     @property
     def matrix(self) -> FloatArray:
-        return of_forms(self._forms, self._total.values[1], self._size)
-
-
-def of_forms(forms: Forms, sums: FloatArray, size: int) -> FloatArray:
-    """Matrix (P, P) of sums of weights times products of features, as `kernels.information.add_weighted_products`."""
-    products = sums[: len(forms.matrices)][:, lower_index(forms.positions.shape[1])]
-    out = np.zeros((size + 1,) * 2)
-    at = forms.positions[:, None, :, None], forms.positions[None, :, None, :]
-    np.add.at(out, at, np.einsum("nab,nuv->abuv", forms.matrices, products))
-    return out[:-1, :-1]
+        forms, (_, sums) = self._forms, self._total.values
+        products = sums[: len(forms.matrices)][:, lower_index(forms.positions.shape[1])]
+        out = np.zeros((self._size + 1,) * 2)
+        at = forms.positions[:, None, :, None], forms.positions[None, :, None, :]
+        np.add.at(out, at, np.tensordot(forms.matrices, products, axes=(0, 0)))
+        return out[:-1, :-1]
 
 
 def _gathered(columns: IntArray, local: FloatArray, size: int) -> FloatArray:

@@ -18,18 +18,20 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from moestat.buffers import Buffers
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gate_information import Division, Forms, lower_forms, of_forms
+from moestat.gate_information import Division, Forms, GateInformation, information_of, lower_forms
 from moestat.gates.constant import Constant
-from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.nested import SOFTMAX, check_inner, jacobian, pulled
 from moestat.gates.softmax import Softmax
 from moestat.kernels import jit, vexp, vlog
-from moestat.kernels.information import add_weighted_products
+from moestat.kernels.information import add_pair_products
+from moestat.kernels.linear import contract
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
-from moestat.totals import up4
+from moestat.totals import Total, up4
 from moestat.typing import FloatArray, IntArray
 
 
@@ -139,21 +141,6 @@ class AdaptiveTemperature(Gate):
         _, value, row = self._at(local, block)
         np.multiply(value, row.inverse, out=out)
 
-    def _flat(self, inner: FloatArray, block: Block, value: FloatArray) -> FloatArray:
-        """Derivatives (K, P, B) of the inner logits in all of the inner gate's parameters."""
-        assert self.places is not None
-        J = jacobian(self.inner, inner, block, value)
-        out = np.zeros((len(inner), 1 + int(self.places.max()), block.weight.size))
-        for k, (target, columns) in enumerate(zip(out, self.places, strict=True)):
-            np.add.at(target, columns, J[0 if len(J) == 1 else k])
-        return out
-
-    @staticmethod
-    def _of_log_tau(flat: FloatArray, row: Row) -> FloatArray:
-        """Derivative (P + 2, B) of log tau; that of the entropy in u_l is - rho_l (log rho_l + H)."""
-        along = -row.slope * _mean(row.share * row.excess, flat)
-        return np.concatenate([along, np.ones_like(row.entropy)[None], row.entropy[None]])
-
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
         inner, logits, row = self._at(local, block)
         _jac(jacobian(self.inner, inner, block, logits), self.places, row, out)
@@ -180,44 +167,15 @@ class AdaptiveTemperature(Gate):
     def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
         _form_weights(self._at(local, tile.block)[2], tile.share, tile.mass, tile.gap, first, second)
 
-    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        # booked on the first expert: all have the same columns
-        inner, logits, row = self._at(local, block)
-        forms = self.forms(np.arange(local.shape[1])[None].repeat(len(local), axis=0))
-        if forms is not None:
-            self._add_curvature(forms, row, block, weights, out[0])
-            return
-        flat = self._flat(inner, block, logits)
-        turn, target, n = self._of_log_tau(flat, row), out[0], flat.shape[1]
-        c = weights * row.inverse
-        total = (c * row.u).sum(axis=0)
-        # d2 u, of the logits and inside the entropy
-        bend = curved(self.inner, inner, block, logits, c + row.slope * total * row.share * row.excess)
-        for columns, own in zip(self.places, bend, strict=True):  # type: ignore[arg-type]
-            np.add.at(target, (columns[:, None], columns[None, :]), own)
-        # - du dL' - dL du' + h dL dL', with L = log tau
-        moved = np.zeros_like(turn)
-        moved[:n] = _mean(c, flat)
-        cross = moved @ turn.T
-        target += (total * turn) @ turn.T - cross - cross.T
-        # - h d2L, with d2H = M M' + G M' + M G' - sum rho (log rho + H + 1) du du'
-        mean, tilted = (_mean(w, flat) for w in (row.share, row.share * row.excess))
-        scale = -row.slope * total
-        both = (scale * tilted) @ mean.T
-        target[:n, :n] += (scale * mean) @ mean.T + both + both.T
-        for w, J in zip(scale * row.share * (row.excess + 1.0), flat, strict=True):
-            target[:n, :n] -= (w * J) @ J.T
-        level = tilted @ total  # d2L in u and the slope is dH = - G
-        target[:n, -1] += level
-        target[-1, :n] += level
+    def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
+        return None if isinstance(self.inner, Softmax) else Coupled(self, columns, theta)
 
-    def _add_curvature(self, forms: Forms, row: Row, block: Block, weights: FloatArray, out: FloatArray) -> None:
-        """In the predictors: what the information has beside the weights' own part."""
-        F, (m, q), n, B = self.form_features(block), forms.positions.shape, len(forms.matrices), block.weight.size
-        first, second, sums = np.empty((m, B)), np.empty((n, B)), np.zeros((up4(n), up4(q * (q + 1) // 2)))
-        _form_weights(row, row.share, np.zeros(B), weights, first, second)
-        add_weighted_products(second, F, sums)
-        out -= of_forms(forms, sums, len(out))
+    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        # minus the information of weights without mass; booked on the first expert, as all have the same columns
+        columns = shared_columns(len(local), np.arange(local.shape[1]))
+        total, none = information_of(self, columns, local[0]), np.zeros_like(weights)
+        total.add(Division(block, value, none, none[0], weights, Buffers()))
+        out[0] -= total.matrix
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> AdaptiveTemperatureParams:
         inner = self.inner.start(layout.part("inner"), block, resp, schema)
@@ -253,9 +211,54 @@ class AdaptiveTemperature(Gate):
         return np.concatenate([self.inner.adopt(layout.part("inner"), theta[:-2], child, parent), theta[-2:]])
 
 
-def _mean(weights: FloatArray, flat: FloatArray) -> FloatArray:
-    """sum_k weights[k] flat[k], (P, B)."""
-    return np.asarray(sum(w * J for w, J in zip(weights, flat, strict=True)))
+class Coupled:
+    """Score and information over an inner gate of any kind: weights of pairs times products of its Jacobians."""
+
+    def __init__(self, gate: AdaptiveTemperature, columns: IntArray, theta: FloatArray) -> None:
+        assert gate.places is not None
+        self._gate, self._places, self._local, self._size = gate, gate.places, theta[columns], theta.size
+        K, q = self._places.shape
+        self._n = K * (K + 1) // 2
+        self._total = Total((K, q), (2,), (self._n, up4(q), up4(q)), (2, K, q), (3,), (K, q, q))
+
+    def add(self, tile: Division) -> None:
+        gate, n, (K, q), B = self._gate, self._n, self._places.shape, tile.mass.size
+        score, own, pairs, cross, corner, bend = self._total.parts
+        local, logits, row = gate._at(self._local, tile.block)
+        first, second = tile.buffers.get("slopes", K + 2, B), tile.buffers.get("bends", n + 2 * K + 3, B)
+        _form_weights(row, tile.share, tile.mass, tile.gap, first, second)
+        J, rows = tile.buffers.jacobian("inner", 1 if gate.inner.known_features else K, q, B)
+        gate.inner.jac_and_curv(local, tile.block, logits, first[:K], J, bend)
+        contract(first[:K], J, score)
+        own += first[K:].sum(axis=1)
+        add_pair_products(second, rows, q, tile.buffers.get("scaled", up4(q), B), pairs)
+        contract(second[n : n + K], J, cross[0])
+        contract(second[n + K + 1 : n + 2 * K + 1], J, cross[1])
+        corner += second[[n + K, -2, -1]].sum(axis=1)
+        self._total.take()
+
+    @property
+    def score(self) -> FloatArray:
+        out, (inner, own, *_) = np.zeros(self._size), self._total.values
+        np.add.at(out, self._places, inner)
+        out[-2:] += own
+        return out
+
+    @property
+    def matrix(self) -> FloatArray:
+        places, (_, q) = self._places, self._places.shape
+        _, _, pairs, cross, corner, bend = self._total.values
+        out = np.zeros((self._size, self._size))
+        for pair, k, l in zip(pairs[:, :q, :q], *np.tril_indices(len(places)), strict=True):
+            np.add.at(out, (places[k][:, None], places[l]), pair)
+            if l < k:
+                np.add.at(out, (places[l][:, None], places[k]), pair.T)
+        np.add.at(out, (places[:, :, None], places[:, None, :]), -bend)
+        for at, each in zip((-2, -1), cross, strict=True):
+            np.add.at(out[at], places, each)
+        out[:-2, -2:] = out[-2:, :-2].T
+        out[-2:, -2:] = corner[[[0, 1], [1, 2]]]
+        return out
 
 
 # --------------------------------------------------------------------------------------- kernels

@@ -266,3 +266,23 @@ def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None
             for j in range(size):
                 o[j] = w[j]
         add_leading_products(rows, n, products, out)
+
+
+@jit
+def add_pair_products(W: FloatArray, J: FloatArray, q: int, scratch: FloatArray, out: FloatArray) -> None:
+    """out[i] += sum_j W[i, j] J_k[:, j] J_l[:, j]' for the pairs (k, l), l <= k, in the order (0,0), (1,0), (1,1), ...
+
+    J holds K q rows, or q rows that all share, as in `add_local_products`. scratch is (q, B) and out (n, q, q), padded
+    to multiples of four; what is added to the padding means nothing.
+    """
+    shared = J.shape[0] - PADDING == q
+    k = 0
+    l = 0
+    for i in range(out.shape[0]):
+        for a in range(q):
+            _scale(W[i], J[a if shared else k * q + a], scratch[a])
+        add_row_products(scratch, J, 0 if shared else l * q, out[i])
+        l += 1
+        if l > k:
+            k += 1
+            l = 0
