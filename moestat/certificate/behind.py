@@ -55,7 +55,7 @@ def spikes(problem: Problem, theta: FloatArray, behind: RowsBehind) -> list[int]
 
     Only an expert whose own variance is free to sink can be one: it meets as many rows as it has parameters at will,
     and on a few rows more it stands out by a variance far below the others'. Such maxima exist in every sample and
-    say nothing about the data (McLachlan and Peel 2000, sec. 3.10). Where variances are bounded, held or common, the
+    say nothing about the data (McLachlan and Peel 2000). Where variances are bounded, held or common, the
     likelihood is bounded too, and its highest maximum is what it is.
     """
     terms = problem.passes.terms

@@ -1,6 +1,6 @@
 """Gaussian expert.
 
-    f_k(y | x) = N(y; a_k' x + b_k, sigma_k^2)        [Jacobs et al. 1991; Jordan and Jacobs 1994, sec. 2]
+    f_k(y | x) = N(y; a_k' x + b_k, sigma_k^2)        [Jacobs et al. 1991; Jordan and Jacobs 1994]
 
 The mean here is linear; `moestat.experts.means` has others. Variances are maximum-likelihood variances (divided by the
 number of rows, not by degrees of freedom).

@@ -3,9 +3,9 @@
     m_k(x) = b_k + sum_u sum_{q <= p} a_kuq x_u^q                polynomial
     m_k(x) = s_k act(a_k' x + b_k)                               an activation by name, and its scale
 
-Linear and polynomial means interact with the softmax gate, which slows their rates down; means through tanh, sigmoid,
-GELU or ReLU are strongly identifiable, and keep parametric rates    [Nguyen, Ho and Rinaldo 2024, arXiv:2402.02952;
-s_k relu(a_k' x + b_k) is the ReLU expert of arXiv:2505.10860, sec. 5].
+Linear and polynomial means interact with the softmax gate, which slows their rates down; means through tanh or
+sigmoid are strongly identifiable, and have faster ones                [Nguyen, Ho and Rinaldo 2024, arXiv 2402.02952;
+s_k relu(a_k' x + b_k) is the ReLU expert of Nguyen, Doan, Pham, Bui, Ho and Rinaldo 2025, arXiv 2505.10860].
 
 A polynomial is linear in the powers of the covariates, so its M-step stays least squares. A mean through an
 activation takes Newton steps. Some of its parameters are not identified: relu(t z) = t relu(z) for t > 0 leaves the

@@ -1,6 +1,6 @@
 """Gaussian expert for several responses.
 
-    f_k(y | x) = N_m(y; A_k x + b_k, Sigma_k)        [Jordan and Xu 1995, sec. 2; Chen, Xu and Chi 1999]
+    f_k(y | x) = N_m(y; A_k x + b_k, Sigma_k)        [Jordan and Xu 1995; Chen, Xu and Chi 1999]
 
 Covariances are maximum-likelihood ones (divided by the number of rows, not by degrees of freedom).
 """

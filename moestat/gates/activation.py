@@ -1,6 +1,6 @@
 """Activation dense-to-sparse gate.
 
-    h_k(x) = (a(beta_1k' x) + beta_0k) / tau          pi = softmax(h)       [Nguyen, Akbarian and Ho 2024, sec. 4]
+    h_k(x) = (a(beta_1k' x) + beta_0k) / tau          pi = softmax(h)       [Nguyen, Akbarian and Ho 2024]
 
 with an activation a between the linear predictor and the softmax. Where 1, a and x a' are linearly independent, as for
 sigmoid, tanh, GELU and SiLU (see `moestat.gates.independence`), the temperature is a parameter like any other and all

@@ -1,6 +1,6 @@
 """Gaussian gate.
 
-    pi_k(x) = w_k N(x; c_k, Gamma_k) / sum_l w_l N(x; c_l, Gamma_l)        [Xu, Jordan and Hinton 1995, eq. (10)]
+    pi_k(x) = w_k N(x; c_k, Gamma_k) / sum_l w_l N(x; c_l, Gamma_l)        [Xu, Jordan and Hinton 1995]
 
 The *conditional* likelihood of y given x sees these weights only. They are a softmax of quadratic logits,
 
@@ -12,8 +12,8 @@ every -Q_k positive definite. So the conditional gate is parametrised by (a, b, 
 likelihood is concave. With a common covariance Q drops out, and what remains is the softmax gate.
 
 The *joint* likelihood of (x, y), sum_k w_k N(x; c_k, Gamma_k) f_k(y | x) with sum_k w_k = 1, identifies all of
-(w, c, Gamma), and its M-step has a closed form [Nguyen, Nguyen, Nguyen, Nguyen and Ho 2024, arXiv:2305.07572]. It is
-the likelihood of other data, never to be compared with a conditional one.
+(w, c, Gamma), and its M-step has a closed form [Nguyen, Nguyen, Nguyen and Ho 2024, arXiv 2305.07572]. It is the
+likelihood of other data, never to be compared with a conditional one.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ class Gaussian(Gate):
     References
     ----------
     Xu, Jordan and Hinton (1995), An alternative model for mixtures of experts, NIPS 7.
-    Nguyen, Nguyen, Nguyen, Nguyen and Ho (2024), Towards convergence rates for parameter estimation in
-    Gaussian-gated mixture of experts, arXiv:2305.07572.
+    Nguyen, Nguyen, Nguyen and Ho (2024), Towards convergence rates for parameter estimation in Gaussian-gated
+    mixture of experts, arXiv 2305.07572.
     """
 
     shape: str = "full"

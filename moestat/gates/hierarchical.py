@@ -4,7 +4,7 @@
 
 with logits u of the outer gate, one per group, and v of the group's inner gate. Either may be of any kind, also
 hierarchical itself, so that trees of any depth can be written: softmax-softmax is the model of Jordan and Jacobs
-(1994, sec. 2); softmax-Laplace and Laplace-Laplace are those of Nguyen et al. (2024, arXiv 2410.02935). The outer
+(1994); softmax-Laplace and Laplace-Laplace are those of Nguyen et al. (2024, arXiv 2410.02935). The outer
 gate's own normaliser is common to all experts and cancels. A group of one expert has no inner gate, and a single
 group no outer one.
 """

@@ -7,8 +7,8 @@ The logits (a(b_k'x) + b_0k) / tau have, in their parameters and up to a factor,
 
 for distinct slopes b_1, ..., b_K. Where these functions of x are linearly independent the derivatives do not interact
 and all parameters converge at polynomial rates; where the first-order ones are not, as for a(z) = z, temperature and
-slopes cannot be told apart at any polynomial rate [Nguyen, Akbarian and Ho 2024, arXiv 2401.13875, sec. 4; the lists
-are moestat's working form of their two conditions].
+slopes cannot be told apart at any polynomial rate [Nguyen, Akbarian and Ho 2024, arXiv 2401.13875; the lists are
+moestat's working form of their two conditions].
 
 The functions are evaluated at random points for several draws of the slopes and scaled to length one; they are
 dependent where the smallest singular value is rounding in every draw. So the verdict is about almost all slopes: where

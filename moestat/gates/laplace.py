@@ -2,9 +2,9 @@
 
     pi_k(x) = softmax_k( b_k - sqrt(|x - c_k|^2 + eps^2) )
 
-With eps = 0 it is the gate of FuseMoE (Han, Nguyen, Harris, Ho and Saria 2024, arXiv 2402.03226, eq. (4)), whose
-logit has a kink at its centre. The root smooths the kink, and lowers a logit by eps at the centre, by eps^2 / (2 r)
-at a distance r beyond.
+With eps = 0 it is the gate of FuseMoE (Han, Nguyen, Harris, Ho and Saria 2024, arXiv 2402.03226), whose logit has a
+kink at its centre. The root smooths the kink, and lowers a logit by eps at the centre, by eps^2 / (2 r) at a distance
+r beyond.
 
 A unit of distance is a unit of log odds, so the covariates' units are part of the model, and eps is a number of
 logits. On samples of 600 rows from such gates, eps of a tenth of the covariates' standard deviation moves the fitted

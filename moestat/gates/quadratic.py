@@ -59,7 +59,8 @@ class Quadratic(Translated):
 
     References
     ----------
-    Akbarian, Nguyen, Han and Ho (2024), Quadratic gating functions in mixture of experts, arXiv 2410.11222.
+    Akbarian, Nguyen, Han and Ho (2024), Quadratic gating functions in mixture of experts: a statistical insight,
+    arXiv 2410.11222.
     """
 
     linear: bool = True

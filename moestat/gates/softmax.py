@@ -2,9 +2,9 @@
 
     pi_k(x) = exp(beta_1k' M(x) + beta_0k) / sum_l exp(beta_1l' M(x) + beta_0l)
 
-With M(x) = x it is the gate of Jacobs et al. (1991), eq. (1.2). The modified gate of Nguyen, Akbarian, Nguyen and Ho
-(2024), arXiv 2310.14188, has a bounded M that is no polynomial, such as tanh of every covariate: with multinomial
-experts some of which ignore the covariates, parameters are then estimated at polynomial rates.
+With M(x) = x it is the gate of Jacobs et al. (1991). The modified gate of Nguyen, Akbarian, Nguyen and Ho (2024),
+arXiv 2310.14188, has a bounded M that is no polynomial, such as tanh of every covariate: with multinomial experts
+some of which ignore the covariates, parameters are then estimated at polynomial rates.
 
 Adding one vector to every slope, or one number to every intercept, changes no weight.
 """

@@ -1,6 +1,6 @@
 """Temperature: the dense-to-sparse gate.
 
-    h_k(x) = u_k(x) / tau          pi = softmax(h)          [Nie et al. 2021; Nguyen, Akbarian and Ho 2024, eq. (1)]
+    h_k(x) = u_k(x) / tau          pi = softmax(h)          [Nie et al. 2021; Nguyen, Akbarian and Ho 2024]
 
 around the logits u of any inner gate. As tau tends to infinity the weights become equal, as it tends to zero the
 expert with the largest logit takes all. The temperature may depend on the covariates, which is moestat's own form:

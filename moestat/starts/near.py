@@ -41,7 +41,8 @@ class NearTruth:
 
     References
     ----------
-    Nguyen, Nguyen and Ho (2023), Demystifying softmax gating function in Gaussian mixture of experts, sec. 4.
+    Nguyen, Nguyen and Ho (2023), Demystifying softmax gating function in Gaussian mixture of experts,
+    arXiv 2305.03288.
     """
 
     sd: float | Mapping[str, float] = 0.005
