@@ -34,6 +34,8 @@ class Activation:
         a(t z) = t a(z) for every t > 0: a scale before it and one behind it cannot be told apart.
     smooth : bool
         It has a second derivative everywhere. At a kink the derivatives are those stated with the kernels.
+    odd_about : float, optional
+        The value c with a(-z) - c = c - a(z) for every z, where there is one.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Activation:
     bounded: bool = False
     homogeneous: bool = False
     smooth: bool = True
+    odd_about: float | None = None
 
     def value(self, z: FloatArray) -> FloatArray:
         """a(z), in the shape of z."""
@@ -64,17 +67,17 @@ class Activation:
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation
     for activation in (
-        Activation("identity", kernels.IDENTITY, homogeneous=True),
-        Activation("tanh", kernels.TANH, bounded=True),
-        Activation("sigmoid", kernels.SIGMOID, bounded=True),
+        Activation("identity", kernels.IDENTITY, homogeneous=True, odd_about=0.0),
+        Activation("tanh", kernels.TANH, bounded=True, odd_about=0.0),
+        Activation("sigmoid", kernels.SIGMOID, bounded=True, odd_about=0.5),
         Activation("softplus", kernels.SOFTPLUS),
         Activation("silu", kernels.SILU),
         Activation("gelu", kernels.GELU),
         Activation("relu", kernels.RELU, homogeneous=True, smooth=False),
-        Activation("sin", kernels.SIN, bounded=True),
+        Activation("sin", kernels.SIN, bounded=True, odd_about=0.0),
         Activation("cos", kernels.COS, bounded=True),
-        Activation("arctan", kernels.ARCTAN, bounded=True),
-        Activation("softsign", kernels.SOFTSIGN, bounded=True, smooth=False),
+        Activation("arctan", kernels.ARCTAN, bounded=True, odd_about=0.0),
+        Activation("softsign", kernels.SOFTSIGN, bounded=True, smooth=False, odd_about=0.0),
     )
 }
 

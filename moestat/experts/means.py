@@ -32,9 +32,6 @@ from moestat.kernels.activations import differentiate
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns, slot_of
 from moestat.typing import FloatArray, IntArray
 
-#: Activations with act(-z) = -act(z).
-ODD = ("tanh", "sin", "arctan", "softsign")
-
 #: Forms of the mean, by name; `identity` would be a linear mean with a parameter too many.
 FORMS = ("linear", "polynomial", *(name for name in ACTIVATIONS if name != "identity"))
 
@@ -182,7 +179,7 @@ class ActivatedGaussian(Gaussian):
             known = length > 0
             out[inner[known]] *= length[known, None]
             out[scales[known]] = np.sign(theta[scales[known]])
-        elif self.form in ODD:
+        elif ACTIVATIONS[self.form].odd_about == 0.0:
             sign = np.where(theta[scales] < 0, -1.0, 1.0)
             out[inner] *= sign[:, None]
             out[scales] *= sign

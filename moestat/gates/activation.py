@@ -26,6 +26,7 @@ from moestat.activations import activation_named
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
+from moestat.gates.mirror import upright
 from moestat.gates.temperature import check_tau
 from moestat.gates.translated import log_mass
 from moestat.kernels import jit
@@ -33,9 +34,6 @@ from moestat.kernels.activations import activate, differentiate
 from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.typing import FloatArray, IntArray
-
-#: Activations with a(-z) = c - a(z).
-ODD = ("identity", "tanh", "sigmoid", "sin", "arctan", "softsign")
 
 #: Standard deviation of the linear predictors that a start proposes: an activation is neither straight nor saturated.
 START_SPREAD = 1.0
@@ -184,11 +182,8 @@ class Activation(Gate):
         for together in self._shifts(layout):
             out[together] -= out[together[-1]]
         slopes = layout.index("slopes")
-        if len(slopes) == 2 and self.activation in ODD and self.activation != "identity":
-            total = theta[slopes].sum(axis=0)
-            if total[np.flatnonzero(total)[:1]].sum() < 0:
-                out[slopes] = -theta[slopes[::-1]]
-        return out
+        odd = activation_named(self.activation).odd_about is not None
+        return upright(out, slopes) if odd and len(slopes) == 2 and self.activation != "identity" else out
 
     def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
         shifts = self._shifts(layout)

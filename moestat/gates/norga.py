@@ -9,7 +9,8 @@ alpha and tau are settings. Near zero a(tau s) is a(0) + a'(0) tau s, so that th
 and the scores by (1 + alpha a'(0) tau) s alone: rows on which the scores are small do not tell them apart, and with
 alpha = 0 tau has no meaning. A non-linear residual leaves no shift of the parameters without effect; a linear one
 (``identity``, or alpha = 0) is the softmax gate, with its translations. With these and with ``relu`` the logits are
-homogeneous in the parameters.
+homogeneous in the parameters. With two experts and an odd activation (and the sigmoid, odd about 1/2) the scores
+(s_1, s_2) and (-s_2, -s_1) have the same weights; the representative has b_1 + b_2 with a positive first entry.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from moestat.activations import ACTIVATIONS, activation_named
 from moestat.component import Dilation
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gates.mirror import upright
 from moestat.gates.scores import Bend, BentScores, ScoreParams
 from moestat.gates.translated import Translated, log_mass, shifts_of
-from moestat.params import Layout
+from moestat.params import Layout, own_columns
 from moestat.typing import FloatArray, IntArray
 
 
@@ -72,9 +74,20 @@ class NoRGa(BentScores, Translated):
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> ScoreParams:
         return ScoreParams(slopes=np.zeros(layout.index("slopes").shape), intercepts=log_mass(resp))
 
+    @property
+    def _linear(self) -> bool:
+        return self.alpha == 0 or self.activation == "identity"
+
     def shifts(self, layout: Layout) -> dict[str, IntArray]:
-        linear = self.alpha == 0 or self.activation == "identity"
-        return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate") if linear else {}
+        if not self._linear:
+            return {}
+        return shifts_of(layout.index("intercepts"), layout.index("slopes"), "slopes on covariate")
+
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        out = super().canonical(layout, theta)
+        scores = own_columns(layout.index("slopes"), layout.index("intercepts"))
+        mirrored = len(scores) == 2 and not self._linear and ACTIVATIONS[self.activation].odd_about is not None
+        return upright(out, scores) if mirrored else out
 
     def dilation(self, layout: Layout) -> Dilation | None:
         homogeneous = self.alpha == 0 or ACTIVATIONS[self.activation].homogeneous

@@ -137,3 +137,14 @@ def test_unknown_names_are_refused_with_the_list(bad):
     with pytest.raises(InputError, match=r"transform must be one of \['identity', 'tanh'.*got") as error:
         activation_named(bad, "transform")
     assert ("Did you mean 'tanh'" in str(error.value)) == (bad in ("tahn", "Tanh"))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_odd_activations_are_odd_about_a_value(name):
+    """a(z) + a(-z) is twice that value everywhere, or is not constant."""
+    activation = ACTIVATIONS[name]
+    both = activation.value(POINTS) + activation.value(-POINTS)
+    if activation.odd_about is None:
+        assert np.ptp(both) > 0.1
+    else:
+        np.testing.assert_allclose(both, 2 * activation.odd_about, atol=TOLERANCE)
