@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.linalg import qr
 
@@ -12,6 +14,15 @@ def supported_directions(directions: FloatArray, movable: BoolArray) -> FloatArr
     """Orthonormal basis of the combinations of ``directions`` that move only movable parameters."""
     if not len(directions):
         return directions
+    return _supported(np.ascontiguousarray(directions).tobytes(), movable.tobytes())
+
+
+# straight directions are the same at every step: the M-step's, the Newton step's and the certificate's are kept
+@lru_cache(maxsize=4)
+def _supported(entries: bytes, mask: bytes) -> FloatArray:
+    """`supported_directions`, read-only."""
+    movable = np.frombuffer(mask, dtype=bool)
+    directions = np.frombuffer(entries).reshape(-1, movable.size)
     outside = directions[:, ~movable]
     combos = np.eye(len(directions))
     if outside.size:
@@ -19,11 +30,11 @@ def supported_directions(directions: FloatArray, movable: BoolArray) -> FloatArr
         rank = int((s > 1e-12 * max(s[0], 1e-300)).sum()) if s.size else 0
         combos = vt[rank:]
     inside = combos @ directions
-    if not len(inside):
-        return inside
-    _, s, vt = np.linalg.svd(inside, full_matrices=False)
-    kept: FloatArray = vt[s > 1e-12 * s[0]]
-    return kept
+    if len(inside):
+        _, s, vt = np.linalg.svd(inside, full_matrices=False)
+        inside = vt[s > 1e-12 * s[0]]
+    inside.setflags(write=False)
+    return inside
 
 
 def complement(inside: FloatArray, movable: BoolArray) -> FloatArray:

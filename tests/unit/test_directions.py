@@ -78,3 +78,15 @@ def test_readable_directions_recover_single_parameters():
     axes = np.eye(P)[[1, 4]]
     turned = np.array([[0.6, 0.8], [-0.8, 0.6]]) @ axes
     np.testing.assert_allclose(np.sort(readable(turned), axis=0), np.sort(axes, axis=0), atol=TOLERANCE)
+
+
+def test_a_basis_is_kept_and_cannot_be_spoilt():
+    """Asked again it is the same array; other directions, or other parameters that may move, have their own."""
+    directions = normal(2, P)
+    basis = supported_directions(directions, ALL)
+    assert supported_directions(directions.copy(), ALL.copy()) is basis
+    with pytest.raises(ValueError, match="read-only"):
+        basis[0, 0] = 1.0
+    directions[0] += 1.0
+    assert_same_span(supported_directions(directions, ALL), directions)
+    assert len(supported_directions(directions, FIRST_HELD)) == 1

@@ -47,6 +47,14 @@ OUTPUT_CHECKS = (
     "check_global_output_transform_pandas",
     "check_dataframe_column_names_consistency",
 )
+#: Of every gate in the default run: what depends on the gate, not on the facade. The slow run has all.
+OF_EVERY_GATE = (
+    "check_estimators_pickle",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit_idempotent",
+    "check_methods_subset_invariance",
+)
 NEEDS_ARRAY_API = "check_array_api_input"  # skipped unless SciPy was imported with SCIPY_ARRAY_API=1
 
 
@@ -65,7 +73,10 @@ def fitted(kind, **settings):
 # ------------------------------------------------------------------------------------ scikit-learn's checks
 def named(estimator, check):
     words = [type(estimator).__name__, f"K={estimator.n_experts}", check.func.__name__.removeprefix("check_")]
-    words, marks = (words, ()) if estimator.gate == "softmax" else ([*words, estimator.gate], pytest.mark.slow)
+    if estimator.gate != "softmax":
+        words.append(estimator.gate)
+    quick = estimator.gate == "softmax" or check.func.__name__ in OF_EVERY_GATE
+    marks = () if quick else pytest.mark.slow
     return pytest.param(estimator, check, id="-".join([*words, *map(str, check.keywords.values())]), marks=marks)
 
 
