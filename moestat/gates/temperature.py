@@ -154,7 +154,7 @@ class Temperature(Gate):
     def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
         rows = self.inner.null_directions(self._inner(layout), relations)
         rows = np.pad(rows, ((0, 0), (0, self._own(layout).size)))
-        if self.depends_on is None or not self.mixable:
+        if self.depends_on is None:
             return rows
         own = np.zeros((len(relations), layout.size))
         own[:, self._own(layout)] = relations

@@ -65,6 +65,9 @@ SETTINGS: dict[str, Gate] = {
     "temperature(topk)": gates.Temperature(TopK(Softmax(), n_active=2)),
     "temperature(temperature)": gates.Temperature(gates.Temperature(Softmax(), depends_on="covariates")),
     "temperature(covariates)": gates.Temperature(Softmax(), depends_on="covariates"),
+    "temperature(covariates, activation)": gates.Temperature(
+        gates.Activation("tanh", tau=0.5), depends_on="covariates"
+    ),
     "temperature(held)": gates.Temperature(Softmax(), tau=0.7),
     "temperature(quadratic)": gates.Temperature(Quadratic()),
     "temperature(cosine)": gates.Temperature(Cosine()),

@@ -8,7 +8,7 @@ import pytest
 import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
-from moestat.gates import AdaptiveTemperature, Constant, Softmax, Temperature
+from moestat.gates import Activation, AdaptiveTemperature, Constant, Gate, Laplace, Softmax, Temperature
 from moestat.typing import FloatArray
 
 K = 3
@@ -168,3 +168,23 @@ def test_other_settings_say_what_they_take() -> None:
 def test_entropy_needs_a_gate_with_covariates():
     with pytest.raises(InputError, match=r"inner must be a gate with covariates; got a constant one"):
         AdaptiveTemperature(Constant())
+
+
+@pytest.mark.parametrize("inner", [Laplace(), Activation("tanh", tau=0.5), Softmax(), Temperature()], ids=repr)
+def test_a_superfluous_covariate_leaves_the_temperature_open(inner: Gate, Z: FloatArray) -> None:
+    """Whether or not the inner gate can mix covariates: log tau is a predictor, and a relation vanishes in it."""
+    gate = Temperature(inner, depends_on="covariates")
+    layout = gate.layout(Dims(K, 3))
+    relation = np.array([1.0, 1.0, -1.0, -1.0])  # x3 = 1 + x1 - x2
+    own = np.concatenate([layout.index("temperature").ravel(), layout.index("log_slopes")])
+    open_ = np.zeros(layout.size)
+    open_[own] = relation
+    assert any(np.array_equal(direction, open_) for direction in gate.null_directions(layout, relation[None]))
+    model = ms.MixtureOfExperts(gate=gate, n_experts=K)
+    expert = {"slopes": np.zeros((K, 3)), "intercepts": np.zeros(K), "variances": np.ones(K)}
+    theta = 0.5 * np.random.default_rng(5).standard_normal(layout.size)
+    X = np.column_stack([Z, 1.0 + Z[:, 0] - Z[:, 1]])
+    here, there = (
+        model.gate_weights(model.params(gate=layout.unpack(at), expert=expert), X) for at in (theta, theta + 3 * open_)
+    )
+    np.testing.assert_allclose(there, here, rtol=1e-11)
