@@ -315,6 +315,12 @@ def _complaint(c: Certificate, smooth: bool) -> tuple[type[ConvergenceWarning], 
         advice = "The gate's logits have kinks, and a maximum at one has a gradient that is not zero."
     if c.status is Status.AT_FLOOR and c.n_experts == 1:
         advice = "The covariates reproduce the response up to rounding."
+    related = c.joint and any("Z" in words.partition(",")[0] for words in c.deficient)
+    if related and c.status in (Status.AT_FLOOR, Status.NOT_CONVERGED):
+        advice = (
+            "The joint likelihood is one of the gate's covariates too, and related ones, or a constant, have no "
+            "density: leave out what is superfluous, or use the gate's conditional form."
+        )
     return kind, f"The fit ended at: {c.status.value}. {advice}"
 
 

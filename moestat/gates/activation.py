@@ -27,6 +27,7 @@ from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.gates.mirror import upright
+from moestat.gates.related import combined_without, one_for_each
 from moestat.gates.temperature import check_tau
 from moestat.gates.translated import log_mass
 from moestat.kernels import jit
@@ -107,6 +108,11 @@ class Activation(Gate):
         if self.tau is not None:
             return own
         return own_columns(own, shared_columns(len(own), layout.index("temperature")))
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        # the linear predictor has no constant
+        rows = combined_without(relations[:, 1:], relations[:, :1])
+        return one_for_each(layout.index("slopes"), rows, layout.size)
 
     def coordinates(self, moments: Affine) -> Affine:
         return moments.without_location()

@@ -30,6 +30,7 @@ from moestat.component import Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gates.related import combined_without, one_for_each, vanishing_forms
 from moestat.gates.softmax import SoftmaxParams
 from moestat.gates.translation import Groups, common_shifts, last_at_zero, last_of_each
 from moestat.kernels.linear import feature_products, linear_predictor
@@ -174,6 +175,17 @@ class ConditionalGaussian(Gaussian):
             numbers = [f" {u}" for u in range(1, len(each) + 1)] if index.ndim > 1 else [""]
             out |= {f"the gate's {of[name]}{u}": group for u, group in zip(numbers, each, strict=True)}
         return out
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        columns = self.columns(layout)
+        if self._linear:
+            return one_for_each(columns, relations, layout.size)
+        forms = vanishing_forms(relations)
+        Q = forms[:, 1:, 1:]
+        kept = self._coefficients(Q)
+        rows = np.hstack([forms[:, 0, :1], 2.0 * forms[:, 0, 1:], kept.reshape(len(Q), -1)])
+        beyond_shape = (Q - self._forms(kept, Q.shape[-1])).reshape(len(Q), -1)
+        return one_for_each(columns, combined_without(rows, beyond_shape), layout.size)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         linear_predictor(local, self.features(block), out)

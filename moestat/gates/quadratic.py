@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.linalg import null_space
 
 from moestat.component import Dilation, Dims
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gates.related import combined_without, one_for_each, vanishing_forms
 from moestat.gates.translated import Translated, log_mass, shifts_of
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor
@@ -98,18 +98,13 @@ class Quadratic(Translated):
         return own_columns(layout.index("intercepts"), layout.index("slopes"))
 
     def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
-        """Every linear function times a relation vanishes, not the relation alone."""
-        columns, d = self.columns(layout), relations.shape[1] - 1
-        forms = np.einsum("ra,ub->ruab", relations, np.eye(1 + d)).reshape(-1, 1 + d, 1 + d)
-        forms = 0.5 * (forms + forms.swapaxes(1, 2))
-        linear, lower = 2.0 * forms[:, 0, 1:], np.tril_indices(d)
-        entries = np.column_stack([forms[:, 0, 0], linear, forms[:, 1:, 1:][:, lower[0], lower[1]]])
-        if not self.linear:  # combinations without a linear part
-            entries = np.delete(null_space(linear.T).T @ entries, np.s_[1 : 1 + d], axis=1)
-        out = np.zeros((len(columns), len(entries), layout.size))
-        for directions, own in zip(out, columns, strict=True):
-            directions[:, own] = entries
-        return out.reshape(-1, layout.size)
+        forms, lower = vanishing_forms(relations), np.tril_indices(relations.shape[1] - 1)
+        constant, linear, entries = forms[:, 0, :1], 2.0 * forms[:, 0, 1:], forms[:, 1:, 1:][:, lower[0], lower[1]]
+        if self.linear:
+            rows = np.hstack([constant, linear, entries])
+        else:
+            rows = combined_without(np.hstack([constant, entries]), linear)
+        return one_for_each(self.columns(layout), rows, layout.size)
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         linear_predictor(local, self.features(block), out)

@@ -90,6 +90,20 @@ def test_covariates_far_from_their_origin_can_be_fitted() -> None:
     assert np.isfinite(results.llf)
 
 
+def test_a_superfluous_covariate_leaves_slopes_open_where_its_relation_has_no_constant() -> None:
+    """The predictor b'x has no intercept that would take up a constant."""
+    gate = Activation("tanh", tau=0.5)
+    layout = gate.layout(Dims(2, 3))
+    without, with_one = np.array([[0.0, 1.0, -1.0, -1.0]]), np.array([[1.0, 1.0, -1.0, -1.0]])
+    directions = gate.null_directions(layout, without)
+    assert len(directions) == 2  # one per expert
+    for own, direction in zip(layout.index("slopes"), directions, strict=True):
+        assert np.linalg.matrix_rank(np.vstack([direction[own], without[:, 1:]])) == 1
+        assert np.count_nonzero(direction) == 3
+    assert not len(gate.null_directions(layout, with_one))
+    assert len(gate.null_directions(layout, np.vstack([with_one, [[1.0, 0.0, 0.0, -0.5]]]))) == 2
+
+
 # --------------------------------------------------------------------------------------- independence
 FIRST = {"identity": False, "relu": False, "sigmoid": True, "tanh": True, "gelu": True, "silu": True}
 

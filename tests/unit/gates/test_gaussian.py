@@ -233,6 +233,51 @@ def test_fits_do_not_depend_on_units(shape, likelihood):
         np.testing.assert_allclose(other.params.gate.centres, 1950 + plain.params.gate.centres * scale, rtol=1e-6)
 
 
+# --------------------------------------------------------------------------------------- related covariates
+def superfluous(constant):
+    """Gate covariates with a third column that is constant, or a combination of the others."""
+    x, y = rows()
+    third = np.full(len(x), 2.0) if constant else x[:, 0] - x[:, 1]
+    return x, y, np.column_stack([x, third])
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.RankDeficientWarning")
+@pytest.mark.parametrize("constant", [True, False])
+@variants
+def test_a_superfluous_covariate_changes_no_conditional_fit(shape, covariance, constant):
+    """Its directions are declared: the maximum is strict. A square of a combination may be new to simple shapes."""
+    x, y, Z = superfluous(constant)
+    m = model(shape=shape, covariance=covariance)
+    plain, more = (ms.fit(m, x, y, z, n_starts=4) for z in (x, Z))
+    assert more.certificate.status is plain.certificate.status is Status.STRICT_MAXIMUM
+    if constant or shape == "full" or covariance == "common":
+        assert np.isclose(more.llf, plain.llf, rtol=1e-9)
+        assert more.df_model == plain.df_model
+        np.testing.assert_allclose(more.gate_weights(x, Z), plain.gate_weights(x, x), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.RankDeficientWarning")
+@pytest.mark.parametrize("shape", ["full", "diagonal"])
+def test_a_constant_covariate_has_no_density(shape):
+    """A joint fit ends on the floor of its variance, and says what to leave out."""
+    x, y, Z = superfluous(constant=True)
+    with pytest.warns(SpikeWarning, match="related ones, or a constant, have no density: leave out"):
+        joint = ms.fit(model(shape=shape, likelihood="joint"), x, y, Z, n_starts=3)
+    assert joint.certificate.status is Status.AT_FLOOR
+    assert [name for name in joint.certificate.optimum.floors if "z3" in name]
+    assert "in Z, z3 is constant" in joint.certificate.deficient
+    np.testing.assert_allclose(joint.params.gate.centres[:, 2], 2.0, rtol=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.RankDeficientWarning")
+def test_one_variance_for_all_covariates_bears_a_constant_one():
+    """Spherical laws: the constant lowers the common variance, and no floor is met."""
+    x, y, Z = superfluous(constant=True)
+    plain, more = (ms.fit(model(shape="spherical", likelihood="joint"), x, y, z, n_starts=4) for z in (x, Z))
+    assert more.certificate.status is Status.STRICT_MAXIMUM
+    assert (more.params.gate.covariances < plain.params.gate.covariances).all()
+
+
 # --------------------------------------------------------------------------------------- settings
 def test_both_likelihoods_can_be_copied_stored_and_printed(tmp_path):
     for gate in (Gaussian(), Gaussian(shape="diagonal", likelihood="joint")):
