@@ -266,6 +266,25 @@ class Gate(Component):
         out[columns[child]] = theta[columns[parent]]
         return out
 
+    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
+        """For every expert of a larger layout one of a smaller that it may copy: at random, each at least once."""
+        size, onto = len(self.columns(new)), len(self.columns(old))
+        images = np.concatenate([np.arange(onto), rng.integers(onto, size=size - onto)])
+        return np.asarray(rng.permutation(images))
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        """Parameters of a larger layout, where every expert has the logits of the one that it copies.
+
+        ``split`` times the logarithm of their number is taken off the intercepts of copies: with one, copies share the
+        weight of what they copy.
+        """
+        out = old.enlarge(theta, new, copied)
+        if split:
+            if "intercepts" not in dict(new.entries):
+                raise InputError(f"copies share no mass under the {self.name} gate: it has no intercepts.")
+            out[new.index("intercepts")] -= split * np.log(np.bincount(copied)[copied])
+        return out
+
     def rescale(self, params: Any, covariates: ColumnMap) -> Any:
         """Parameters with the same weights for covariates in the given coordinates."""
         raise InputError(f"the {self.name} gate is not equivariant; it keeps raw covariates.")

@@ -309,6 +309,15 @@ class Layout:
                 out[start : start + slot.size] = rows[np.asarray(order)].ravel()
         return out
 
+    def enlarge(self, theta: FloatArray, larger: Layout, copied: IntArray) -> FloatArray:
+        """The vector of a larger layout: entry ``j`` of every expert axis is the entry ``copied[j]`` of this one."""
+        out = np.empty(larger.size)
+        for (_, slot, start), (_, target, at) in zip(self.leaves(), larger.leaves(), strict=True):
+            values = theta[start : start + slot.size].reshape(slot.shape)
+            own = slot.axes[:1] == ("expert",)
+            out[at : at + target.size] = (values[copied] if own else values).ravel()
+        return out
+
 
 def slot_of(sizes: Mapping[str, int], *axes: str, support: Support = REAL, label: str | None = None) -> Slot:
     """Slot over named axes, given the length of each."""

@@ -164,6 +164,10 @@ class Activation(Gate):
             **given,
         )
 
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        tau = self.tau if self.tau is not None else float(np.exp(theta[-1]))
+        return super().enlarge(old, new, theta, copied, split * tau)
+
     # ------------------------------------------------------------------------------- what is not identified
     def _shifts(self, layout: Layout) -> IntArray:
         """Flat positions (m, K) that may move together."""

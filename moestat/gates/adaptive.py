@@ -207,6 +207,17 @@ class AdaptiveTemperature(Gate):
     def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
         return np.concatenate([self.inner.permute(layout.part("inner"), theta[:-2], order), theta[-2:]])
 
+    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
+        return self.inner.copies(old.part("inner"), new.part("inner"), rng)
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        if split:
+            raise InputError(
+                "copies share no mass under the adaptive_temperature gate: more experts change the entropy."
+            )
+        own = self.inner.enlarge(old.part("inner"), new.part("inner"), theta[:-2], copied)
+        return np.concatenate([own, theta[-2:]])
+
     def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
         return np.concatenate([self.inner.adopt(layout.part("inner"), theta[:-2], child, parent), theta[-2:]])
 

@@ -426,6 +426,34 @@ class Hierarchical(Gate):
             pieces.append(one.gate.permute(one.layout, theta[groups[g].place], within))
         return np.concatenate(pieces)
 
+    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
+        """Experts of a group copy those of the group in its place."""
+        pairs = list(zip(self._parts(old)[1], self._parts(new)[1], strict=False))
+        sizes = [[_size(one) for one in self._parts(layout)[1]] for layout in (old, new)]
+        if len(sizes[0]) != len(sizes[1]) or any(_size(one) > _size(more) for one, more in pairs):
+            raise InputError(
+                f"groups of {sizes[1]} experts cannot copy those of {sizes[0]}: as many groups are needed, none of "
+                "them smaller. Set groups in the gate of the model."
+            )
+        drawn = (more.gate.copies(one.layout, more.layout, rng) if _size(one) > 1 else 0 for one, more in pairs)
+        starts = (np.full(_size(more), one.experts.start) for one, more in pairs)
+        return np.concatenate([start + own for start, own in zip(starts, drawn, strict=True)])
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        if split not in (0.0, 1.0):
+            raise InputError(
+                "copies share no mass under a temperature round a hierarchical gate: groups are normalised before it."
+            )
+        outer, groups = self._parts(old)
+        pieces = [theta[outer.place]]
+        for one, more in zip(groups, self._parts(new)[1], strict=True):
+            if _size(one) > 1:
+                within = copied[more.experts] - one.experts.start
+                pieces.append(more.gate.enlarge(one.layout, more.layout, theta[one.place], within, split))
+            else:
+                pieces.append(np.zeros(more.layout.size))  # the copies of a single expert share its group equally
+        return np.concatenate(pieces)
+
     def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
         outer, groups = self._parts(layout)
         starts = [one.experts.start for one in groups]

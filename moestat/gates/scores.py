@@ -14,6 +14,7 @@ import numpy as np
 from moestat.component import Dims, Gate
 from moestat.coordinates import ColumnMap
 from moestat.data import Block
+from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, lower_forms
 from moestat.kernels import jit
 from moestat.kernels.activations import activate, differentiate
@@ -76,6 +77,11 @@ class BentScores(Gate):
 
     def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
         _form_weights(self.bend, local, tile.block.Z, tile.share, tile.mass, tile.gap, first, second)
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        if split:
+            raise InputError(f"copies share no mass under the {self.name} gate: its scores are bent.")
+        return super().enlarge(old, new, theta, copied)
 
     def rescale(self, params: ScoreParams, covariates: ColumnMap) -> ScoreParams:
         return ScoreParams(

@@ -330,6 +330,19 @@ class Temperature(Gate):
         own = self._inner(layout)
         return np.concatenate([self.inner.permute(own, theta[: own.size], order), theta[own.size :]])
 
+    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
+        return self.inner.copies(self._inner(old), self._inner(new), rng)
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        if split and self.depends_on is not None:
+            raise InputError(
+                "copies share no mass under a temperature that depends on covariates: no intercept makes up for them."
+            )
+        own = self._inner(old)
+        tau = self.tau if self.tau is not None else float(np.exp(theta[own.size]))
+        inner = self.inner.enlarge(own, self._inner(new), theta[: own.size], copied, split * tau)
+        return np.concatenate([inner, theta[own.size :]])
+
     def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
         own = self._inner(layout)
         return np.concatenate([self.inner.adopt(own, theta[: own.size], child, parent), theta[own.size :]])

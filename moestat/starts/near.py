@@ -12,22 +12,23 @@ from moestat.errors import InputError
 from moestat.experts import Mixed
 from moestat.model import MixtureOfExperts, MoEParams
 from moestat.params import Layout
-from moestat.typing import FloatArray, IntArray
+from moestat.typing import FloatArray
 
 
 @dataclass(frozen=True)
 class NearTruth:
     """Law of a start near the truth.
 
-    Every fitted expert copies a true one, chosen at random with every true expert chosen at least once. Normal
-    noise of standard deviation ``sd * n ** -exponent`` is added to each parameter in the user's units, to the
-    logarithm of positive ones.
+    Every fitted expert copies a true one, chosen at random with every true expert chosen at least once; under a
+    hierarchical gate one of its own group. Normal noise of standard deviation ``sd * n ** -exponent`` is added to each
+    parameter in the user's units, to the logarithm of positive ones.
 
     Parameters
     ----------
     sd : float or mapping
-        Standard deviation at n = 1: one number, or numbers by dotted field name or by the part before the dot,
-        such as ``{"gate": 0.005, "expert": 0.05, "expert.variances": 0.0}``; what is not named gets none.
+        Standard deviation at n = 1: one number, or numbers by dotted field name or by the first parts of it, such as
+        ``{"gate": 0.005, "gate.outer": 0.01, "expert": 0.05, "expert.variances": 0.0}``. The longest name counts, and
+        what is not named gets none.
     exponent : float
         How fast the noise shrinks with the number of rows.
     split_mass : bool
@@ -56,7 +57,14 @@ class NearTruth:
         if not np.isfinite(self.exponent):
             raise InputError(f"exponent must be a finite number; got {self.exponent!r}.")
 
-    def draw(self, model: MixtureOfExperts, truth: MoEParams, n_rows: float, rng: np.random.Generator) -> MoEParams:
+    def draw(
+        self,
+        model: MixtureOfExperts,
+        truth: MoEParams,
+        n_rows: float,
+        rng: np.random.Generator,
+        true_model: MixtureOfExperts | None = None,
+    ) -> MoEParams:
         """One starting point for a model with at least as many experts as the truth.
 
         Parameters
@@ -64,10 +72,12 @@ class NearTruth:
         model : MixtureOfExperts
             The model to be fitted.
         truth : MoEParams
-            True parameters, of the same gate and expert.
+            True parameters, of the same expert and gate.
         n_rows : float
             Number of rows of the data.
         rng : numpy.random.Generator
+        true_model : MixtureOfExperts, optional
+            The model of the truth, where its gate has other settings: a hierarchical gate with other groups.
 
         Returns
         -------
@@ -76,32 +86,40 @@ class NearTruth:
         """
         if isinstance(model.expert, Mixed):
             raise InputError("starts near a truth need experts of one family; this model has a tuple of families.")
-        true_model = MixtureOfExperts(gate=model.gate, expert=model.expert, n_experts=_n_experts(truth))
+        if true_model is None:
+            true_model = MixtureOfExperts(gate=model.gate, expert=model.expert, n_experts=_n_experts(truth))
         if true_model.n_experts > model.n_experts:
             raise InputError(
                 f"the truth has {true_model.n_experts} experts, more than the {model.n_experts} of the model."
             )
         schema = true_model.schema_of(truth)
         old, new = true_model.layout(schema), model.layout(schema)
-        copied = _surjection(model.n_experts, true_model.n_experts, rng)
-        theta = _copy_experts(old, new, old.pack(truth), copied)
-        if self.split_mass:
-            theta[_intercepts(new)] -= np.log(np.bincount(copied)[copied])
+        own, larger, theta = old.part("gate"), new.part("gate"), old.pack(truth)
+        copied = model.gate.copies(own, larger, rng)
+        gate = model.gate.enlarge(own, larger, theta[: own.size], copied, float(self.split_mass))
+        expert = old.part("expert").enlarge(theta[own.size :], new.part("expert"), copied)
+        theta = np.concatenate([gate, expert])
         theta += self._noise(new, n_rows) * rng.standard_normal(theta.size)
         drawn: MoEParams = new.unpack(theta)
         return drawn
 
     def _noise(self, layout: Layout, n_rows: float) -> FloatArray:
         out = np.zeros(layout.size)
-        known = {path for path, _, _ in layout.leaves()} | {path.split(".")[0] for path, _, _ in layout.leaves()}
         by_field = self.sd if isinstance(self.sd, Mapping) else dict.fromkeys(("gate", "expert"), self.sd)
+        known = {name for path, _, _ in layout.leaves() for name in _beginnings(path)}
         unknown = sorted(set(by_field) - known)
         if unknown:
             raise InputError(f"sd names the unknown fields {unknown}; known are {sorted(known)}.")
         for path, slot, start in layout.leaves():
-            size = by_field.get(path, by_field.get(path.split(".")[0], 0.0))
-            out[start : start + slot.size] = size
+            named = [by_field[name] for name in _beginnings(path) if name in by_field]
+            out[start : start + slot.size] = named[-1] if named else 0.0
         return np.asarray(out * n_rows**-self.exponent)
+
+
+def _beginnings(path: str) -> list[str]:
+    """``gate.outer.slopes``: gate, gate.outer, gate.outer.slopes."""
+    parts = path.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def _n_experts(truth: MoEParams) -> int:
@@ -110,24 +128,3 @@ def _n_experts(truth: MoEParams) -> int:
     fields = dataclasses.fields(truth.expert)
     own = next(f.name for f in fields if f.metadata.get("axes", ())[:1] == ("expert",))
     return len(getattr(truth.expert, own))
-
-
-def _surjection(size: int, onto: int, rng: np.random.Generator) -> IntArray:
-    """A random map of 0, ..., size - 1 onto 0, ..., onto - 1."""
-    images = np.concatenate([np.arange(onto), rng.integers(onto, size=size - onto)])
-    return np.asarray(rng.permutation(images))
-
-
-def _copy_experts(old: Layout, new: Layout, theta: FloatArray, copied: IntArray) -> FloatArray:
-    out = np.empty(new.size)
-    for (_, slot, start), (_, target, at) in zip(old.leaves(), new.leaves(), strict=True):
-        values = theta[start : start + slot.size].reshape(slot.shape)
-        own = slot.axes[:1] == ("expert",)
-        out[at : at + target.size] = (values[copied] if own else values).ravel()
-    return out
-
-
-def _intercepts(layout: Layout) -> IntArray:
-    if "gate.intercepts" not in {path for path, _, _ in layout.leaves()}:
-        raise InputError("split_mass needs a gate with intercepts.")
-    return layout.index("gate.intercepts")

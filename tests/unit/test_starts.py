@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import cycle, islice
 
 import numpy as np
 import pytest
 
 import moestat as ms
+from moestat import gates
+from moestat.component import Dims
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.experts import Gaussian
@@ -326,6 +329,117 @@ def test_copies_that_split_their_mass_have_the_density_of_the_truth():
     truth = rows.model.log_density(rows.truth, rows.X, rows.y)
     np.testing.assert_allclose(model.log_density(split, rows.X, rows.y), truth, rtol=1e-12)
     assert np.abs(model.log_density(whole, rows.X, rows.y) - truth).max() > 1e-3
+
+
+def drawn_truth(gate, n_experts, d=2):
+    """A model and parameters drawn for it, experts far apart."""
+    model = ms.MixtureOfExperts(gate=gate, n_experts=n_experts)
+    rng = np.random.default_rng(7)
+    layout = model.gate.layout(Dims(n_experts, d))
+    expert = {"intercepts": np.arange(n_experts), "slopes": rng.standard_normal((n_experts, d))}
+    theta = 0.7 * rng.standard_normal(layout.size)
+    return model, model.params(gate=layout.unpack(theta), expert={**expert, "variances": np.ones(n_experts)})
+
+
+TREE = gates.Hierarchical(gates.Softmax(), gates.Softmax(), groups=(2, 2))
+#: the true gate, the fitted one, and how many experts they have
+NESTED = {
+    "softmax-softmax": (TREE, replace(TREE, groups=(3, 4)), 4, 7),
+    "a group of one": (replace(TREE, groups=(1, 2)), replace(TREE, groups=(3, 2)), 3, 5),
+    "softmax-temperature": (
+        gates.Hierarchical(inner=gates.Temperature()),
+        gates.Hierarchical(inner=gates.Temperature()),
+        4,
+        6,
+    ),
+    "three levels": (
+        gates.Hierarchical(inner=TREE, groups=(4, 4)),
+        gates.Hierarchical(inner=(replace(TREE, groups=(2, 3)), TREE), groups=(5, 4)),
+        8,
+        9,
+    ),
+    "temperature": (gates.Temperature(), gates.Temperature(), 2, 5),
+    "held temperature": (gates.Temperature(tau=0.3), gates.Temperature(tau=0.3), 2, 5),
+    "activation": (gates.Activation(), gates.Activation(), 2, 4),
+    "warm activation": (
+        gates.Temperature(gates.Activation(tau=0.6)),
+        gates.Temperature(gates.Activation(tau=0.6)),
+        2,
+        4,
+    ),
+    "tree of laplace": (
+        gates.Hierarchical(gates.Laplace(), gates.Laplace(), groups=(2, 2)),
+        gates.Hierarchical(gates.Laplace(), gates.Laplace(), groups=(2, 3)),
+        4,
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_copies_under_a_nested_gate_have_the_density_of_the_truth(name):
+    """Mass is shared group by group, and under a temperature in units of it."""
+    gate, larger, n_true, n_experts = NESTED[name]
+    true_model, truth = drawn_truth(gate, n_true)
+    model = ms.MixtureOfExperts(gate=larger, n_experts=n_experts)
+    X, y = normal(60, 2, seed=8), 3.0 * normal(60, seed=9)
+    for seed in range(5):
+        law, rng = NearTruth(sd=0.0, split_mass=True), np.random.default_rng(seed)
+        split = law.draw(model, truth, 100, rng, true_model)
+        assert set(split.expert.intercepts) == set(truth.expert.intercepts)
+        np.testing.assert_allclose(
+            model.log_density(split, X, y), true_model.log_density(truth, X, y), rtol=1e-10, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("gate", [TREE, gates.AdaptiveTemperature(), gates.Temperature(depends_on="covariates")])
+def test_with_as_many_experts_a_start_without_noise_is_the_truth(gate):
+    """But for labels, which within groups are drawn."""
+    model, truth = drawn_truth(gate, 4)
+    start = near(model, truth, 3, sd=0.0)
+    X, y = normal(60, 2, seed=8), 3.0 * normal(60, seed=9)
+    np.testing.assert_allclose(model.log_density(start, X, y), model.log_density(truth, X, y), rtol=1e-10)
+
+
+def test_noise_may_be_stated_level_by_level():
+    """The longest name that a field begins with counts."""
+    model, truth = drawn_truth(TREE, 4)
+    start = near(model, truth, 3, sd={"gate": 0.0, "gate.outer": 0.5, "gate.outer.slopes": 0.0})
+    np.testing.assert_array_equal(start.gate.outer.slopes, truth.gate.outer.slopes)
+    assert (start.gate.outer.intercepts != truth.gate.outer.intercepts).all()
+    of_truth, drawn = ({tuple(row) for row in at.gate.group.members[0].slopes} for at in (truth, start))
+    assert drawn == of_truth
+
+
+@pytest.mark.parametrize(
+    ("gate", "n_experts", "message"),
+    [
+        (replace(TREE, groups=(1, 4)), 5, r"groups of \[1, 4\] experts cannot copy those of \[2, 2\]"),
+        (replace(TREE, groups=(2, 2, 1)), 5, r"as many groups are needed, none of them smaller"),
+    ],
+)
+def test_groups_that_cannot_copy_are_refused(gate, n_experts, message):
+    true_model, truth = drawn_truth(TREE, 4)
+    with pytest.raises(InputError, match=message):
+        NearTruth().draw(
+            ms.MixtureOfExperts(gate=gate, n_experts=n_experts), truth, 10, np.random.default_rng(0), true_model
+        )
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        (gates.AdaptiveTemperature(), "more experts change the entropy"),
+        (gates.Temperature(depends_on="covariates"), "no intercept makes up for them"),
+        (gates.Gaussian(likelihood="joint"), "it has no intercepts"),
+        (gates.Sigmoid(), "its scores are bent"),
+        (gates.Temperature(gates.Hierarchical()), "groups are normalised before it"),
+    ],
+)
+def test_gates_that_cannot_share_mass_say_so(gate, message):
+    _, truth = drawn_truth(gate, 2)
+    with pytest.raises(InputError, match=message):
+        near(ms.MixtureOfExperts(gate=gate, n_experts=3), truth, 0, split_mass=True)
 
 
 def test_the_noise_has_the_stated_law():
