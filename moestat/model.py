@@ -19,7 +19,7 @@ from moestat.errors import InputError
 from moestat.experts import EXPERTS, Expert, Mixed
 from moestat.expressions import parse, parse_families
 from moestat.gates import GATES, Gate
-from moestat.params import Layout, Slot, covariance_names, leaf_names, n_paired, pair_labels, product_names
+from moestat.params import Layout, Slot, covariance_names, leaf_names, n_multiplied, product_names
 from moestat.passes import Passes
 from moestat.query import query_block
 from moestat.terms import Terms, Tile
@@ -134,7 +134,6 @@ class MixtureOfExperts:
         labels: dict[str, dict[str, Any]] = {
             "gate": {
                 "feature": schema.gate_features,
-                "pair": pair_labels(schema.gate_features),
                 "product": product_names(schema.gate_features),
                 "covariance": covariance_names(schema.gate_features),
             },
@@ -676,12 +675,12 @@ def _members(path: str, layout: Layout, given: Any) -> list[Any]:
 def _is_blind(component: Component, n_experts: int) -> bool:
     """Whether no parameter belongs to a covariate: then any number of them will do."""
     layout = component.layout(Dims(n_experts, 1, 1, 2))
-    return not any({"feature", "pair"} & set(slot.axes) for _, slot, _ in layout.leaves())
+    return not any({"feature", "product"} & set(slot.axes) for _, slot, _ in layout.leaves())
 
 
 def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> Dims:
     """Number of covariates, responses and classes from the shapes of given parameters."""
-    sizes = {"feature": 0, "response": 1, "class": 1, "pair": 0}
+    sizes = {"feature": 0, "response": 1, "class": 1, "product": 0}
     for leaf, slot, value in _leaves(path, component.layout(Dims(n_experts, 1, 1, 2)), given):
         try:
             shape = np.asarray(value, dtype=np.float64).shape
@@ -693,4 +692,4 @@ def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> 
         for axis, size in zip(slot.axes, shape, strict=False):
             if axis in sizes:
                 sizes[axis] = size
-    return Dims(n_experts, sizes["feature"] or n_paired(sizes["pair"]), sizes["response"], sizes["class"] + 1)
+    return Dims(n_experts, sizes["feature"] or n_multiplied(sizes["product"]), sizes["response"], sizes["class"] + 1)

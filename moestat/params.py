@@ -345,19 +345,14 @@ def own_columns(*indices: IntArray) -> IntArray:
     return np.concatenate([index.reshape(n_experts, -1) for index in indices], axis=1)
 
 
-def n_pairs(n_features: int) -> int:
-    """Length of the axis ``pair``: distinct pairs of features u >= v, in the order (1,1), (2,1), (2,2), (3,1), ..."""
+def n_products(n_features: int) -> int:
+    """Length of the axis ``product``: pairs of features u >= v, in the order (1,1), (2,1), (2,2), (3,1), ..."""
     return n_features * (n_features + 1) // 2
 
 
-def n_paired(pairs: int) -> int:
-    """Number of features with so many pairs; the inverse of `n_pairs`, rounded down."""
-    return (isqrt(8 * pairs + 1) - 1) // 2
-
-
-def pair_labels(features: Sequence[Any]) -> list[str]:
-    """Entries of the axis ``pair`` in words: ``x1*x1``, ``x2*x1``, ``x2*x2``, ..."""
-    return [f"{one}*{other}" for u, one in enumerate(features) for other in features[: u + 1]]
+def n_multiplied(products: int) -> int:
+    """Number of features with so many products; the inverse of `n_products`, rounded down."""
+    return (isqrt(8 * products + 1) - 1) // 2
 
 
 def shared_columns(n_experts: int, index: IntArray) -> IntArray:
@@ -426,7 +421,7 @@ def leaf_owners(path: str, slot: Slot) -> list[str]:
 
 
 def product_names(names: Sequence[str]) -> list[str]:
-    """Products of two columns, ``x1^2`` and ``x1:x2``, in the order (0,0), (1,0), (1,1), (2,0), ..."""
+    """Entries of the axis ``product`` in words: ``x1^2``, ``x1:x2``, ``x2^2``, ``x1:x3``, ..."""
     return [f"{a}^2" if i == j else f"{b}:{a}" for i, a in enumerate(names) for j, b in enumerate(names[: i + 1])]
 
 

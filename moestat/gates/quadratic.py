@@ -7,9 +7,10 @@ With linear experts the slopes b_k bring back the interaction of gate and expert
 monomial gate has none of it.                         [Akbarian, Nguyen, Han and Ho 2024, arXiv 2410.11222]
 
 A_k is symmetric and held by its distinct entries A_uv, u >= v, in the order (1,1), (2,1), (2,2), (3,1), ...: an entry
-off the diagonal is the matrix's own, and enters twice, as 2 A_uv x_u x_v. The logits are linear in known features, so
-one translation per feature changes no weight. A shift of the covariates turns squares into slopes: the polynomial
-gate can follow, the monomial gate keeps the origin that it is given, as a part of the model, and follows a scale.
+off the diagonal, named ``x1:x2``, is the matrix's own, and enters twice, as 2 A_uv x_u x_v. The logits are linear in
+known features, so one translation per feature changes no weight. A shift of the covariates turns squares into slopes:
+the polynomial gate can follow, the monomial gate keeps the origin that it is given, as a part of the model, and
+follows a scale.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from moestat.gates.related import combined_without, one_for_each, vanishing_form
 from moestat.gates.translated import Translated, log_mass, shifts_of
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor
-from moestat.params import Layout, axes, layout_of, n_paired, n_pairs, own_columns, parameters
+from moestat.params import Layout, axes, layout_of, n_multiplied, n_products, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
 
 
@@ -37,7 +38,7 @@ class QuadraticParams:
 
     intercepts: FloatArray = axes("expert", label="const")
     slopes: FloatArray = axes("expert", "feature")
-    quadratic: FloatArray = axes("expert", "pair")
+    quadratic: FloatArray = axes("expert", "product")
 
 
 @parameters
@@ -45,7 +46,7 @@ class MonomialParams:
     """intercepts c (K,) and the distinct entries of A (K, d (d + 1) / 2)."""
 
     intercepts: FloatArray = axes("expert", label="const")
-    quadratic: FloatArray = axes("expert", "pair")
+    quadratic: FloatArray = axes("expert", "product")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Quadratic(Translated):
         return self.linear
 
     def layout(self, dims: Dims) -> Layout:
-        sizes = {"expert": dims.n_experts, "feature": dims.n_features, "pair": n_pairs(dims.n_features)}
+        sizes = {"expert": dims.n_experts, "feature": dims.n_features, "product": n_products(dims.n_features)}
         return layout_of(QuadraticParams if self.linear else MonomialParams, sizes)
 
     def columns(self, layout: Layout) -> IntArray:
@@ -111,7 +112,7 @@ class Quadratic(Translated):
 
     def features(self, block: Block) -> FloatArray:
         first = len(block.Z) if self.linear else 1
-        out = np.empty((first + n_pairs(len(block.Z) - 1), block.weight.size))
+        out = np.empty((first + n_products(len(block.Z) - 1), block.weight.size))
         out[:first] = block.Z[:first]
         _products(block.Z, out[first:])
         return out
@@ -147,7 +148,7 @@ class Quadratic(Translated):
 
 def _matrices(entries: FloatArray) -> FloatArray:
     """Symmetric matrices (K, d, d) from their distinct entries."""
-    d = n_paired(entries.shape[1])
+    d = n_multiplied(entries.shape[1])
     rows, columns = np.tril_indices(d)
     out = np.empty((len(entries), d, d))
     out[:, rows, columns] = entries

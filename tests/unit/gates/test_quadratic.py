@@ -39,7 +39,7 @@ def test_it_is_the_softmax_gate_of_squares_and_products(linear):
 
 def test_entries_are_named_by_their_pair():
     names = ms.MixtureOfExperts(gate="quadratic").names(ms.MixtureOfExperts().data(*rows()).schema)
-    assert names[6:9] == ["gate[1].x1*x1", "gate[1].x2*x1", "gate[1].x2*x2"]
+    assert names[6:9] == ["gate[1].x1^2", "gate[1].x1:x2", "gate[1].x2^2"]
 
 
 def test_a_polynomial_gate_moves_with_its_covariates():
