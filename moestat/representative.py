@@ -36,7 +36,9 @@ def canonical(problem: Problem, theta: FloatArray) -> FloatArray:
 def _straight(problem: Problem, theta: FloatArray, target: FloatArray) -> FloatArray:
     """Invariances among the free parameters that do not turn on the way: a temperature's ray does."""
     here, there = (problem.passes.terms.invariances(at) for at in (theta, target))
-    return supported_directions(here[(here == there).all(axis=1)], problem.free)
+    common = min(len(here), len(there))  # at a singular point there may be more
+    straight = (here[:common] == there[:common]).all(axis=1)
+    return supported_directions(here[:common][straight], problem.free)
 
 
 def _as_far(theta: FloatArray, target: FloatArray, directions: FloatArray, at: IntArray) -> FloatArray:

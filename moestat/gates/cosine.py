@@ -55,6 +55,16 @@ class Cosine(Gate):
     perturbation : float or (float, float)
         t1 and t2, added to the lengths of b_k and of x; one number stands for both.
 
+    Notes
+    -----
+    Seen from far away angles hardly differ, and the likelihood is a long bent valley. With 400 rows and two experts
+    Newton's method took 240 steps where the covariates' mean was twenty standard deviations from zero, 440 at thirty
+    and 2000 at a hundred, plain or perturbed. It makes 300 unless told otherwise, and the fit then ends not converged.
+
+    Bounds on the slopes shut out directions. Where they shut out the best one, the likelihood of the plain gate may
+    rise without end as the temperature falls to zero and all directions become one: the fit ends not converged, unless
+    the temperature is bounded too, as in ``bounds={"gate.slopes": (0.1, 0.2), "gate.temperature": (0.05, 20.0)}``.
+
     References
     ----------
     Nguyen et al. (2024), Statistical advantages of perturbing cosine router in mixture of experts, arXiv 2405.14131.
@@ -178,6 +188,8 @@ class Cosine(Gate):
                 return layout.pack(CosineParams(intercepts=intercepts, slopes=scaled, temperature=params.temperature))
             inner = radius / largest
             slopes = self._added[0] * scaled / largest / (1.0 - inner)
+        elif not unit.any(axis=1).all():  # a b = 0 is on no sphere
+            slopes, largest = unit, 1.0
         else:
             null = _orthogonal(unit)
             nearer = unit - (unit @ null.T) @ null

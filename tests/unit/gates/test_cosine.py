@@ -7,10 +7,10 @@ import pytest
 
 import moestat as ms
 from moestat.component import Dims
-from moestat.errors import InputError
+from moestat.errors import ConvergenceWarning, InputError
 from moestat.gates import Cosine
 from moestat.passes import Passes
-from moestat.solvers import Problem
+from moestat.solvers import EMThenNewton, Problem, TrustRegionNewton
 from tests.unit.draws import normal
 
 PLAIN, PERTURBED = Cosine(), Cosine(perturbation=(0.5, 0.3))
@@ -22,8 +22,8 @@ def rows(n=300, d=2):
     return X, np.where(turned, 1 + X[:, 0], -1 - X[:, 1]) + 0.3 * normal(n, seed=3)
 
 
-def fit(gate, *data, K=2):
-    return ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=K), *data, n_starts=4)
+def fit(gate, *data, K=2, **options):
+    return ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=K), *data, **{"n_starts": 4, **options})
 
 
 def directions(X, added):
@@ -128,3 +128,56 @@ def test_without_covariates_there_is_no_angle():
 def test_perturbations_are_one_or_two_numbers(bad):
     with pytest.raises(InputError, match=r"perturbation must be a number of at least 0, or two"):
         Cosine(perturbation=bad)
+
+
+# --------------------------------------------------------------------------------------- bounds and far origins
+def angled():
+    """Rows whose expert depends on the angle of the covariates."""
+    X = normal(400, 2, seed=4)
+    cosine = X[:, 0] / np.linalg.norm(X, axis=1)
+    first = normal(400, seed=5) < 2.0 * cosine
+    return X, np.where(first, 2.0 + X[:, 0], -2.0 - X[:, 1]) + 0.4 * normal(400, seed=6)
+
+
+def test_a_box_for_the_slopes_needs_one_for_the_temperature():
+    """Directions in one quadrant: their differences grow by a falling temperature alone."""
+    X, y = angled()
+    box = {"gate.slopes": (0.1, 0.2)}
+    with pytest.warns(ConvergenceWarning, match="not converged"):
+        assert fit("cosine", X, y, bounds=box).params.gate.temperature < 1e-4
+    bounded = fit("cosine", X, y, bounds={**box, "gate.temperature": (0.05, 20.0)})
+    assert bounded.certificate.status is ms.Status.AT_BOUND
+    assert bounded.params.gate.temperature == pytest.approx(0.05)
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.ConvergenceWarning")
+@pytest.mark.parametrize("K", [2, 3])
+def test_bounds_that_let_a_direction_vanish_end_in_a_verdict(K):
+    """In the corner of such a box one b is zero, on no sphere, and invariances come and go."""
+    X, y = angled()
+    for box in ((0.0, 1.0), (-0.5, 0.5)):
+        results = fit("cosine", X, y, K=K, bounds={"gate.slopes": box})
+        assert np.isfinite(results.llf)
+        slopes = results.params.gate.slopes
+        assert (slopes >= box[0] - 1e-12).all()
+        assert (slopes <= box[1] + 1e-12).all()
+
+
+def test_a_vanished_direction_stays():
+    layout = PLAIN.layout(Dims(3, 2))
+    theta = normal(layout.size, seed=7)
+    theta[layout.index("slopes")[1]] = 0.0
+    canonical = PLAIN.canonical(layout, theta)
+    np.testing.assert_array_equal(canonical[layout.index("slopes")[1]], 0.0)
+    assert canonical[layout.index("temperature")] == theta[layout.index("temperature")]
+    np.testing.assert_array_equal(PLAIN.canonical(layout, canonical), canonical)
+
+
+@pytest.mark.parametrize("gate", [PLAIN, PERTURBED], ids=["plain", "perturbed"])
+def test_far_from_the_origin_steps_are_many(gate):
+    """More than the default solver makes; given them it ends at a maximum."""
+    X, y = angled()
+    with pytest.warns(ConvergenceWarning, match="not converged"):
+        fit(gate, X + 60.0, y, n_starts=2)
+    patient = EMThenNewton(newton=TrustRegionNewton(max_iter=5000))
+    assert fit(gate, X + 10.0, y, n_starts=2, solver=patient).certificate.trusted
