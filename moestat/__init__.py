@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NotIdentifiedError,
         NotIdentifiedWarning,
         RankDeficientWarning,
+        ScaleWarning,
         SeparationWarning,
         SpikeWarning,
     )
@@ -57,6 +58,7 @@ _NAMES = {
     "EmptyExpertWarning": "errors",
     "NotIdentifiedWarning": "errors",
     "RankDeficientWarning": "errors",
+    "ScaleWarning": "errors",
     "SeparationWarning": "errors",
     "SpikeWarning": "errors",
     "FormulaModel": "formula",
@@ -84,6 +86,7 @@ __all__ = [
     "EmptyExpertWarning",
     "NotIdentifiedWarning",
     "RankDeficientWarning",
+    "ScaleWarning",
     "SeparationWarning",
     "SpikeWarning",
     "__version__",

@@ -238,6 +238,10 @@ class Gate(Component):
         """
         return np.full(layout.size, -np.inf)
 
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        """What is amiss where covariates vary by about ``spread`` (d,), in the user's units, and the way out."""
+        return ()
+
     def m_step(self, layout: Layout, theta: FloatArray, score: FloatArray, rows: float) -> FloatArray:
         """The maximiser of the gate's part of Q, from its score at theta (P,) and the sum of the row weights.
 

@@ -46,6 +46,10 @@ class RankDeficientWarning(MoestatWarning):
     """Columns are constant or linear combinations of others; the minimum-norm solution is reported."""
 
 
+class ScaleWarning(MoestatWarning):
+    """Covariates come in units in which the gate can hardly do what it is for."""
+
+
 def warn(text: str, kind: type[MoestatWarning]) -> None:
     """Warn at the line of the first caller outside the package, whichever door was used."""
     level, frame = 1, sys._getframe()

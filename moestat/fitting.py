@@ -10,6 +10,7 @@ import numpy as np
 
 from moestat.bounds import check_bounds
 from moestat.certificate import SPIKES, Certificate, Rival, Status, examine
+from moestat.coordinates import Affine
 from moestat.data import BlockSource, Data
 from moestat.design import deficiencies
 from moestat.errors import (
@@ -18,6 +19,7 @@ from moestat.errors import (
     InputError,
     NotIdentifiedWarning,
     RankDeficientWarning,
+    ScaleWarning,
     SeparationWarning,
     SpikeWarning,
     warn,
@@ -105,6 +107,8 @@ def fit(
         `SeparationWarning`, `SpikeWarning`, `NotIdentifiedWarning` and `EmptyExpertWarning`.
     RankDeficientWarning
         When columns are constant or linear combinations of others; the message names them.
+    ScaleWarning
+        When the gate's covariates come in units in which it can hardly do what it is for.
     """
     if not isinstance(model, MixtureOfExperts):
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")
@@ -117,6 +121,9 @@ def fit(
     law = StartLaw.of(problem, int(seed), families)
     _check_rows(model, law)
     given = _given(problem, model, start)
+    spread = source.moments.Z
+    for words in model.gate.concerns(spread.scale) if model.n_experts > 1 and isinstance(spread, Affine) else ():
+        warn(words, ScaleWarning)
     if isinstance(n_starts, str):
         _check_auto(n_starts)
     with reporting(progress) as report:

@@ -150,6 +150,9 @@ class Hierarchical(Gate):
     def smooth(self) -> bool:  # type: ignore[override]
         return all(gate.smooth for gate in self._all)
 
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(words for gate in self._all for words in gate.concerns(spread)))
+
     # ------------------------------------------------------------------------------- parameters
     def sizes(self, n_experts: int) -> tuple[int, ...]:
         """Number of experts in each group."""

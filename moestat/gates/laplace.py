@@ -34,6 +34,9 @@ from moestat.kernels.linear import weighted_gram
 from moestat.params import Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
 
+#: Standard deviation of a covariate, in logits, from which on weights are steps for all but a few rows.
+STEPS = 100.0
+
 #: Largest distance of a starting centre from the middle of all, in logits.
 START_REACH = 2.0
 
@@ -81,6 +84,15 @@ class Laplace(Translated):
                 "use gate='softmax', whose weights may be constant."
             )
         return layout_of(LaplaceParams, {"expert": dims.n_experts, "feature": dims.n_features})
+
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        largest = float(spread.max(initial=0.0))
+        if largest < STEPS:
+            return ()
+        return (
+            f"To the laplace gate a unit of distance is one of log odds, and the covariates vary by about {largest:g}: "
+            "its weights are steps, and the likelihood has many maxima. Scale the covariates.",
+        )
 
     def columns(self, layout: Layout) -> IntArray:
         return own_columns(layout.index("intercepts"), layout.index("centres"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import moestat as ms
-from moestat.errors import InputError, NotIdentifiedWarning, SeparationWarning
-from moestat.gates import Laplace
+from moestat.errors import InputError, NotIdentifiedWarning, ScaleWarning, SeparationWarning
+from moestat.gates import Laplace, Temperature
 from tests.unit.draws import normal
 
 
@@ -90,6 +90,26 @@ def test_a_shift_of_the_covariates_moves_the_centres():
     np.testing.assert_allclose(there.params.gate.centres - 1950.0, here.params.gate.centres, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore::moestat.errors.ConvergenceWarning")
+@pytest.mark.parametrize("gate", ["laplace", "hierarchical(laplace, laplace)"])
+def test_covariates_in_the_thousands_are_warned_of_once(gate):
+    """Steps see few rows and have many maxima, which a certificate need not find fault with."""
+    x = 5000.0 + 1000.0 * normal(200, seed=4)
+    model = ms.MixtureOfExperts(gate=gate, n_experts=3)
+    with pytest.warns(ScaleWarning, match="vary by about .*: its weights are steps.*Scale the cov") as caught:
+        ms.fit(model, x, two_lines(x), n_starts=2)
+    assert sum(issubclass(one.category, ScaleWarning) for one in caught) == 1
+
+
+def test_one_expert_and_a_temperature_have_no_unit_to_be_warned_of():
+    """A temperature is the unit of the logits."""
+    assert not Temperature(Laplace()).concerns(np.array([1000.0]))
+    assert not Laplace().concerns(np.array([20.0]))
+    x = 1000.0 * normal(50, seed=4)
+    ms.fit(ms.MixtureOfExperts(gate="laplace", n_experts=1), x, two_lines(x))
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.ScaleWarning")
 @pytest.mark.filterwarnings("ignore::moestat.errors.ConvergenceWarning")
 @pytest.mark.parametrize("scale", [1e-4, 25.0, 2e4])
 def test_in_any_units_the_fit_is_no_worse_than_without_covariates(scale):
