@@ -22,7 +22,8 @@ from moestat.data import Block, Data
 from moestat.errors import InputError
 from moestat.experts import Binomial, Gamma, Gaussian, Multinomial, Noise, Poisson
 from moestat.gate_information import General, information_of
-from moestat.gates import Softmax
+from moestat.gates import Gaussian as GaussianGate
+from moestat.gates import Laplace, Softmax
 from moestat.passes import Passes
 from moestat.sketch import sketch
 from moestat.sums import GateCurvature, HessianSums
@@ -43,7 +44,7 @@ from tests.conformance.problems import (
     over,
     raw,
 )
-from tests.conformance.sketches import Background, JointGaussian, Laplace, TopK
+from tests.conformance.sketches import Background, TopK
 
 # Every tolerance is relative to the largest entry of what is compared.
 # The same sum by another route, or by complex steps: hundreds of roundings of 1e-16, which cancel in part.
@@ -725,7 +726,7 @@ def test_sparse_sketches_do_switch_experts_off(gate: str) -> None:
     assert 0.1 < off.mean() < 0.6
 
 
-@pytest.mark.parametrize("inner", [Softmax(), Laplace()], ids=["softmax", "laplace"])
+@pytest.mark.parametrize("inner", [Softmax(), Laplace(0.1)], ids=["softmax", "laplace"])
 def test_ties_go_to_the_lowest_index(inner: Gate) -> None:
     """With equal parameters every logit ties, and the first n_active experts stay on."""
     gate = TopK(inner, n_active=2)
@@ -785,8 +786,9 @@ def test_formulas_are_the_distributions_of_scipy() -> None:
     centres, log_weights = rng.standard_normal((3, 2)), rng.standard_normal(3)
     joint = [stats.multivariate_normal(c, s * np.eye(2)).logpdf(X) for c, s in zip(centres, v, strict=True)]
     expected = np.transpose(joint) + special.log_softmax(log_weights)
-    p = {"log_weights": log_weights, "centres": centres, "variances": v}
-    assert_close(formulas.logits(JointGaussian(), p, X), expected, ROUNDING)
+    p = {"log_weights": log_weights, "centres": centres, "covariances": v}
+    gate = GaussianGate("spherical", likelihood="joint")
+    assert_close(formulas.logits(gate, p, X), expected, ROUNDING)
     assert_close(formulas.log_sum_exp(expected), special.logsumexp(expected, axis=1), ROUNDING)
 
 

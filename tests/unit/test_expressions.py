@@ -15,8 +15,8 @@ from moestat.component import Gate
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Gaussian, Mixed, Multinomial
 from moestat.expressions import MAX_LENGTH, parse, parse_families, write
-from moestat.gates import GATES, Softmax
-from tests.conformance.sketches import Entmax, Hierarchical, Laplace, Temperature, TopK
+from moestat.gates import GATES, Hierarchical, Laplace, Softmax, Temperature
+from tests.conformance.sketches import Entmax, TopK
 
 #: Gates round gates, as a registry of a later day may hold them.
 WRAPPERS = {kind.name: kind for kind in (Softmax, Laplace, Entmax, Temperature, TopK, Hierarchical)}
@@ -25,11 +25,11 @@ GATES_AS_TEXT = {
     "softmax": Softmax(),
     "laplace": Laplace(),
     "laplace(smoothing=0.25)": Laplace(smoothing=0.25),
-    "temperature(softmax)": Temperature(Softmax()),
+    "temperature(laplace)": Temperature(Laplace()),
     "topk(laplace, n_active=1)": TopK(Laplace(), n_active=1),
     "topk(temperature(laplace(smoothing=0.5)), n_active=3)": TopK(Temperature(Laplace(0.5)), n_active=3),
-    "hierarchical(softmax, topk(entmax), groups=(2, 1))": Hierarchical(Softmax(), TopK(Entmax()), (2, 1)),
-    "hierarchical(softmax, softmax, groups=(3,))": Hierarchical(Softmax(), Softmax(), (3,)),
+    "hierarchical(laplace, topk(entmax), groups=(2, 1))": Hierarchical(Laplace(), TopK(Entmax()), (2, 1)),
+    "hierarchical(laplace, laplace, groups=(3,))": Hierarchical(Laplace(), Laplace(), (3,)),
 }
 
 
@@ -51,7 +51,7 @@ def test_what_was_read_is_written_the_same(text):
         ("topk(laplace, 1)", TopK(Laplace(), 1)),
         ("topk(inner=laplace(), n_active=1)", TopK(Laplace(), 1)),
         ("topk(n_active=1, inner=laplace)", TopK(Laplace(), 1)),
-        ("laplace(-0.5)", Laplace(-0.5)),
+        ("topk(laplace, -1)", TopK(Laplace(), -1)),
         ("laplace(1e-3)", Laplace(0.001)),
         ("softmax()", Softmax()),
     ],
@@ -64,12 +64,12 @@ def test_settings_go_by_place_or_by_name(text, gate):
     st.recursive(
         st.one_of(
             st.just(Softmax()),
-            st.builds(Laplace, smoothing=st.floats(allow_nan=False)),
+            st.builds(Laplace, smoothing=st.floats(min_value=0.0, exclude_min=True, allow_infinity=False)),
         ),
         lambda inner: st.one_of(
             st.builds(Temperature, inner),
-            st.builds(TopK, inner, st.integers(1, 9)),
-            st.builds(Hierarchical, inner, inner, st.lists(st.integers(1, 3), max_size=3).map(tuple)),
+            st.builds(TopK, inner, st.one_of(st.integers(-9, 9), st.floats(allow_nan=False))),
+            st.builds(Hierarchical, inner, inner, st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)),
         ),
         max_leaves=6,
     )
@@ -84,7 +84,7 @@ def test_numpy_numbers_are_written_as_numbers():
 
 def test_what_no_text_can_hold_is_not_written():
     with pytest.raises(InputError, match="only settings of numbers, strings and components can be written"):
-        write(Laplace(np.nan))
+        write(TopK(Softmax(), np.nan))
 
 
 @pytest.mark.parametrize(
