@@ -24,7 +24,7 @@ SOLVERS = {
 JUMPS = [name for name in ALL_GATES if "topk" in name]
 
 #: the same rows are described ever better by a lower temperature and closer centres: Q has no maximiser
-RUNS_AWAY = ["temperature(laplace)", "temperature(hierarchical)", "sketch temperature(laplace)"]
+RUNS_AWAY = ["temperature(laplace)", "temperature(hierarchical)"]
 
 #: a tanh that becomes a step, a bend at a kink: Q need not have a maximiser where its gradient is zero
 BENT = [f"gaussian({form})" for form in ("tanh", "sigmoid", "gelu", "relu")]
