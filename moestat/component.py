@@ -101,6 +101,8 @@ class Component(ABC):
     isotropic: ClassVar[bool] = False
     #: covariates may be mixed as well: they enter by the slopes of `predictors` and nowhere else
     mixable: ClassVar[bool] = False
+    #: V has derivatives everywhere; a maximum at a kink has none that vanishes
+    smooth: ClassVar[bool] = True
 
     @abstractmethod
     def layout(self, dims: Dims) -> Layout:
@@ -209,8 +211,6 @@ class Gate(Component):
     closed_form: ClassVar[bool] = False
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
-    #: logits have derivatives everywhere; a maximum at a kink has none that vanishes
-    smooth: ClassVar[bool] = True
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""
@@ -332,11 +332,15 @@ class Expert(Component):
                 f"the {self.name} expert models one response; got {len(schema.responses)} columns in y. "
                 "Fit one column at a time, or use expert='multivariate_gaussian'."
             )
-        if source.uses_exposure and not self.accepts_exposure:
+        self.check_known(offset=source.uses_offset, exposure=source.uses_exposure)
+
+    def check_known(self, *, offset: bool, exposure: bool) -> None:
+        """Refuse an offset, or exposures, that this expert has no place for."""
+        if exposure and not self.accepts_exposure:
             raise InputError(
                 f"the {self.name} expert takes no exposure; it has no log link. Use offset or a covariate."
             )
-        if source.uses_offset and not self.accepts_offset:
+        if offset and not self.accepts_offset:
             raise InputError(f"the {self.name} expert takes no offset. Enter the term as a covariate.")
 
     def for_starts(self, block: Block) -> Block:

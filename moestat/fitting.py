@@ -31,6 +31,7 @@ from moestat.results import Results
 from moestat.search import Outcome, Search
 from moestat.solvers import SOLVERS, Problem, Solver, Stop, solver_named
 from moestat.starts import Start, StartLaw
+from moestat.terms import Terms
 from moestat.typing import FloatArray
 
 #: Number of starts when neither a number nor a starting point is given.
@@ -245,7 +246,7 @@ def _results(search: Search, rows: BlockSource) -> Results:
         joint=not model.gate.normalised,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
-    _warn(certificate, model.gate.smooth)
+    _warn(certificate, problem.passes.terms)
     starts = _starts_table(search, groups)
     results = Results.of(model, problem, theta, sums, certificate, starts, best.final.trace)
     if _merged(rows) is rows:
@@ -284,20 +285,20 @@ def _starts_table(search: Search, groups: list[list[Outcome]]) -> list[dict[str,
 
 
 # --------------------------------------------------------------------------------------- warnings
-def _warn(certificate: Certificate, smooth: bool) -> None:
+def _warn(certificate: Certificate, terms: Terms) -> None:
     for words in certificate.deficient:
         warn(
             f"Columns are rank deficient: {words}; the solution of least norm is reported. See results.certificate.",
             RankDeficientWarning,
         )
     if not certificate.trusted:
-        kind, text = _complaint(certificate, smooth)
+        kind, text = _complaint(certificate, terms)
         warn(f"{text} See results.certificate.", kind)
     elif certificate.optimum.empty:
         warn(f"{_emptiness(certificate)} See results.certificate.", EmptyExpertWarning)
 
 
-def _complaint(c: Certificate, smooth: bool) -> tuple[type[ConvergenceWarning], str]:
+def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], str]:
     """What is wrong with the solution, and what to do."""
     kind: type[ConvergenceWarning]
     if c.status.trusted:
@@ -318,8 +319,9 @@ def _complaint(c: Certificate, smooth: bool) -> tuple[type[ConvergenceWarning], 
         kind, advice = EmptyExpertWarning, _emptiness(c)
     if c.status is Status.NOT_CONVERGED and c.stop == Stop.LIMIT.value:
         advice = "Raise the solver's max_iter, or use the default solver."
-    if c.status is Status.NOT_CONVERGED and not smooth:
-        advice = "The gate's logits have kinks, and a maximum at one has a gradient that is not zero."
+    if c.status is Status.NOT_CONVERGED and not terms.smooth:
+        what = "experts' means" if terms.gate.smooth else "gate's logits"
+        advice = f"The {what} have kinks, and a maximum at one has a gradient that is not zero."
     if c.status is Status.AT_FLOOR and c.n_experts == 1:
         advice = "The covariates reproduce the response up to rounding."
     related = c.joint and any("Z" in words.partition(",")[0] for words in c.deficient)

@@ -198,11 +198,11 @@ class Search:
 
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
-        that no reader would want. Where no end is a strict maximum, or where a gate has kinks, at which no gradient
+        that no reader would want. Where no end is a strict maximum, or where the model has kinks, at which no gradient
         vanishes, the same goes for ends short of convergence.
         """
         preferred = min(self.finished, key=_preference)
-        settled = _optimum(preferred).status.trusted and self.problem.passes.terms.gate.smooth
+        settled = _optimum(preferred).status.trusted and self.problem.passes.terms.smooth
         rivals = OPEN_ENDED if settled else (*OPEN_ENDED, Status.NOT_CONVERGED)
         others = [o for o in self.finished if _optimum(o).status in rivals]
         if not others:

@@ -81,6 +81,11 @@ class Terms:
         return self.n_experts == 1 and self.gate.normalised
 
     @property
+    def smooth(self) -> bool:
+        """Whether the likelihood has derivatives everywhere."""
+        return self.gate.smooth and self.expert.smooth
+
+    @property
     def pinned(self) -> IntArray:
         """Flat positions that the canonical form holds at a constant."""
         gate = np.arange(self.n_gate) if self.idle_gate else self.gate.pinned(self.gate_layout)

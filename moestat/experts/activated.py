@@ -63,6 +63,10 @@ class ActivatedGaussian(CurvedGaussian):
     def _check_form(self) -> None:
         pass
 
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return ACTIVATIONS[self.form].smooth
+
     def layout(self, dims: Dims) -> Layout:
         sizes = {"expert": dims.n_experts, "feature": dims.n_features}
         return layout_of(ActivatedParams, sizes, variances=self._variances(sizes))

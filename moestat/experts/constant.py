@@ -70,6 +70,10 @@ class Constant(Expert):
         return self.family.accepts_exposure
 
     @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return self.family.smooth
+
+    @property
     def has_cdf(self) -> bool:  # type: ignore[override]
         return self.family.has_cdf
 

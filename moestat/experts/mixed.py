@@ -91,6 +91,10 @@ class Mixed(Expert):
         return any(e.isotropic for e in self.families)
 
     @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return all(e.smooth for e in self.families)
+
+    @property
     def has_cdf(self) -> bool:  # type: ignore[override]
         return all(e.has_cdf for e in self.families)
 

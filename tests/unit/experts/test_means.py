@@ -111,6 +111,27 @@ def test_forms_are_copied_stored_and_printed(expert, tmp_path):
     np.testing.assert_array_equal(again.predict(X), fitted.predict(X))
 
 
+def test_an_end_at_a_kink_is_reported_when_it_is_far_above_every_maximum():
+    """A ReLU mean has no gradient that vanishes at the kink; the strict maximum found here is 330 lower."""
+    relu = model("relu")
+    truth = relu.params(
+        gate={"intercepts": [0.2, 0.0], "slopes": [[1.5, 0.0], [0.0, 0.0]]},
+        expert={
+            "intercepts": [0.5, 1.0],
+            "slopes": [[2.0, 1.0], [-1.5, 1.0]],
+            "scales": [1.0, -1.0],
+            "variances": [0.1, 0.2],
+        },
+    )
+    rng = np.random.default_rng([16, 5])
+    X = rng.standard_normal((400, 2))
+    y = relu.sample(truth, X, rng)
+    with pytest.warns(ms.ConvergenceWarning, match="The experts' means have kinks"):
+        fitted = ms.fit(relu, X, y)
+    assert fitted.llf > relu.loglik(truth, X, y)
+    assert any(status == ms.Status.STRICT_MAXIMUM.value for status in fitted.starts["status"])
+
+
 def test_unknown_forms_and_degrees_are_refused():
     with pytest.raises(InputError, match=r"form must be one of .*'tanh'.* got 'tan'. Did you mean 'tanh'"):
         Gaussian(form="tan")
