@@ -73,6 +73,8 @@ class Results:
         columns of the formula: ``predict(frame)``, ``responsibilities(frame)``.
     frame : DataFrame or None
         The columns that a formula used, for the rows of the fit; figures show them. Not saved.
+    known : tuple of str
+        Which of ``"offset"`` and ``"exposure"`` the rows of the fit had; predictions of rows without take 0 and 1.
     """
 
     model: MixtureOfExperts
@@ -88,6 +90,7 @@ class Results:
     source: BlockSource | None = None
     design: FrameDesign | None = None
     frame: pd.DataFrame | None = None
+    known: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for array in (self.theta, self._hessian):
@@ -117,6 +120,7 @@ class Results:
             _starts=starts,
             _trace=trace,
             source=source,
+            known=(*(["offset"] if source.uses_offset else []), *(["exposure"] if source.uses_exposure else [])),
         )
 
     def __repr__(self) -> str:
@@ -444,7 +448,10 @@ class Results:
             X, Z, y, offset, exposure = self.design.rows(X, y=y, offset=offset, exposure=exposure, scored=scored)
         if scored and y is None:
             raise InputError("y is needed for responsibilities and densities; gate_weights(X) needs no response.")
-        return query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset, exposure=exposure)
+        block = query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset, exposure=exposure)
+        exposed = block.exposure is not None and bool((block.exposure != 1.0).any())  # one and zero change nothing
+        self.model.expert.check_known(offset=offset is not None and bool(np.any(offset)), exposure=exposed)
+        return block
 
     def _reads(self, X: Any, Z: Any) -> bool:
         """Whether X is a table of columns that the formula makes covariates of."""
@@ -657,6 +664,7 @@ class Results:
             "starts": self._starts,
             "trace": [[row.method, row.loglik, row.gradient, row.objective] for row in self._trace],
             "design": None if self.design is None else self.design.to_dict(),
+            "known": self.known,
         }
         arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products}
         return storage.write(path, header, arrays | self.coordinates.to_arrays())
@@ -715,6 +723,7 @@ def _restored(header: dict[str, Any], arrays: dict[str, FloatArray], model: Mixt
         _starts=header["starts"],
         _trace=tuple(TraceRow(*row) for row in header["trace"]),
         design=_restored_design(header.get("design")),
+        known=tuple(header.get("known", ())),
     )
 
 

@@ -23,6 +23,7 @@ from moestat.cli.options import (
     Table,
     Thousands,
     alpha_of,
+    of_model,
     of_output,
 )
 from moestat.cli.voice import ExitCode, speaking, tell
@@ -39,6 +40,8 @@ class Missing(StrEnum):
 def command(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="The folder or the model.npz that moestat fit wrote.")],
     data: Table,
+    offset: Annotated[str | None, of_model("Column of a known term of the linear predictor.")] = None,
+    exposure: Annotated[str | None, of_model("Column of exposures, or of trials for the binomial expert.")] = None,
     gate: Annotated[bool, of_output("Add the weights of the gate.", "--gate")] = False,
     experts: Annotated[bool, of_output("Add the mean of every expert.", "--experts")] = False,
     responsibilities: Annotated[
@@ -81,7 +84,9 @@ def command(
         reading = Reading(sep, decimal, thousands, encoding, na, keep_na)
         table = read_table(data, reading, text_columns(results))
         asked = {"gate": gate, "experts": experts, "responsibilities": responsibilities, "density": density}
-        rows = Rows.of(results, table, scored=responsibilities or density, blank=missing is Missing.BLANK)
+        terms = {name: column for name, column in (("offset", offset), ("exposure", exposure)) if column is not None}
+        scored = responsibilities or density
+        rows = Rows.of(results, table, terms, scored=scored, blank=missing is Missing.BLANK)
         added = [ADDED[name](rows) for name, wanted in asked.items() if wanted]
         found = rows.aligned(beside(kept(rows, keep), [predicted(rows, alpha, covariance), *added]))
         if out is not None:

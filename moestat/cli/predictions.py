@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from moestat.errors import InputError, MoestatWarning, NotIdentifiedError, warn
-from moestat.frames.columns import as_frame, check_present, missing_rows
+from moestat.frames.columns import as_frame, as_numbers, check_present, missing_rows
 from moestat.results import Results
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
@@ -24,19 +24,23 @@ class Rows:
     results : Results
     table : DataFrame
         The rows without missing entries.
+    terms : mapping
+        Columns of the offset and of the exposures, where they were named.
     complete : ndarray of bool
         Which rows of the whole table they are.
     """
 
     results: Results
     table: pd.DataFrame
+    terms: Mapping[str, str]
     complete: BoolArray
 
     @staticmethod
-    def of(results: Results, table: pd.DataFrame, *, scored: bool, blank: bool) -> Rows:
+    def of(results: Results, table: pd.DataFrame, terms: Mapping[str, str], *, scored: bool, blank: bool) -> Rows:
         """The rows of a table, with the response if ``scored``; incomplete ones are refused unless ``blank``."""
         table = as_frame("DATA", table)
-        needed = _needed(results, scored)
+        _warn_of_missing_terms(results, terms)
+        needed = _needed(results, terms, scored)
         check_present("DATA", table, needed)
         gaps, words = (
             missing_rows({name: table[name] for name in needed}) if needed else (np.zeros(len(table), bool), "")
@@ -47,7 +51,7 @@ class Rows:
             raise InputError(f"DATA: {words}: there is nothing to predict.")
         if words:
             warn(f"{words}; their predictions are empty.", MoestatWarning)
-        return Rows(results, table[~gaps].reset_index(drop=True), ~gaps)
+        return Rows(results, table[~gaps].reset_index(drop=True), terms, ~gaps)
 
     @property
     def covariates(self) -> tuple[Any, Any]:
@@ -57,6 +61,11 @@ class Rows:
         schema = self.results.schema
         X = self.table[list(schema.features)]
         return X, None if schema.gate_features == schema.features else self.table[list(schema.gate_features)]
+
+    @property
+    def known(self) -> dict[str, FloatArray]:
+        """Offset and exposures, where their columns were named; else a formula reads those of the fit."""
+        return {term: as_numbers(column, self.table[column]) for term, column in self.terms.items()}
 
     @property
     def scored(self) -> tuple[Any, Any, Any]:
@@ -73,11 +82,24 @@ class Rows:
         return joined.set_axis(np.flatnonzero(self.complete), axis="index").reindex(range(self.complete.size))
 
 
-def _needed(results: Results, scored: bool) -> list[str]:
+def _needed(results: Results, terms: Mapping[str, str], scored: bool) -> list[str]:
+    schema, named = results.schema, terms.values()
     if results.design is not None:
-        return results.design.needed(scored=scored)
-    schema = results.schema
-    return list(dict.fromkeys([*schema.features, *schema.gate_features, *(schema.responses if scored else ())]))
+        return list(dict.fromkeys([*results.design.needed(scored=scored, given=terms), *named]))
+    responses = schema.responses if scored else ()
+    return list(dict.fromkeys([*schema.features, *schema.gate_features, *responses, *named]))
+
+
+def _warn_of_missing_terms(results: Results, terms: Mapping[str, str]) -> None:
+    """A fit of arrays remembers that its rows had an offset or exposures, but no column of them."""
+    read = {*terms, *(() if results.design is None else results.design.known)}
+    for term, neutral in (("offset", 0), ("exposure", 1)):
+        if term in results.known and term not in read:
+            warn(
+                f"The rows of the fit had {term}s; predictions are for an {term} of {neutral}. "
+                f"Name the column that holds them: --{term} COLUMN.",
+                MoestatWarning,
+            )
 
 
 def text_columns(results: Results) -> list[str]:
@@ -116,10 +138,10 @@ def predicted(rows: Rows, alpha: float, kind: str) -> pd.DataFrame:
     """Means with standard errors and limits, or means alone where the data do not determine the parameters."""
     X, Z = rows.covariates
     try:
-        frame = rows.results.get_prediction(X, Z, kind=kind).summary_frame(alpha)
+        frame = rows.results.get_prediction(X, Z, **rows.known, kind=kind).summary_frame(alpha)
     except NotIdentifiedError as error:
         warn(f"No standard errors: {error}", MoestatWarning)
-        frame = _means(rows.results.predict(X, Z), _labels(rows.results))
+        frame = _means(rows.results.predict(X, Z, **rows.known), _labels(rows.results))
     if frame.columns.nlevels == 1:
         return frame
     levels = (frame.columns.get_level_values(i) for i in (0, 1))
@@ -150,7 +172,7 @@ def gate_weights(rows: Rows) -> pd.DataFrame:
 
 def expert_means(rows: Rows) -> pd.DataFrame:
     """Mean of every expert, of every response; its class probabilities."""
-    means = rows.results.expert_means(*rows.covariates)
+    means = rows.results.expert_means(*rows.covariates, **rows.known)
     if means.ndim == 2:
         return _by_expert("expert", means).add_suffix(".mean")
     labels = _labels(rows.results)
@@ -161,12 +183,12 @@ def expert_means(rows: Rows) -> pd.DataFrame:
 
 def responsibilities(rows: Rows) -> pd.DataFrame:
     """Probability of every expert given covariates and response."""
-    return _by_expert("responsibility", rows.results.responsibilities(*rows.scored))
+    return _by_expert("responsibility", rows.results.responsibilities(*rows.scored, **rows.known))
 
 
 def log_density(rows: Rows) -> pd.DataFrame:
     """log p(y | x) in nats."""
-    return pd.DataFrame({"log_density": rows.results.log_density(*rows.scored)})
+    return pd.DataFrame({"log_density": rows.results.log_density(*rows.scored, **rows.known)})
 
 
 def _by_expert(name: str, values: AnyArray) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -100,9 +100,15 @@ class FrameDesign:
         self._check(frame, names, [])
         return self._made(encoding, self._prepared(frame, names))
 
-    def needed(self, *, scored: bool = False) -> list[str]:
-        """Columns that new rows must have, with the response if ``scored``."""
-        known = [name for name in (self.offset, self.exposure) if name is not None]
+    @property
+    def known(self) -> dict[str, str]:
+        """Columns of the offset and of the exposures, where the fit had any."""
+        columns = {"offset": self.offset, "exposure": self.exposure}
+        return {part: name for part, name in columns.items() if name is not None}
+
+    def needed(self, *, scored: bool = False, given: Collection[str] = ()) -> list[str]:
+        """Columns that new rows must have, with the response if ``scored``; but for what is ``given``, as an offset."""
+        known = [name for part, name in self.known.items() if part not in given]
         return list(dict.fromkeys([*self._covariates(), *(self._response_columns() if scored else []), *known]))
 
     def _frame(self, data: Any) -> pd.DataFrame:

@@ -140,6 +140,51 @@ def test_exposures_are_read_from_the_table():
     assert (found["obs_ci_lower"] % 1 == 0).all()
 
 
+@pytest.mark.parametrize("term", ["offset", "exposure"])
+def test_a_model_of_arrays_is_told_the_columns_of_known_terms(term):
+    """Without them the command says which value it took: it would otherwise predict for one unit of exposure unseen."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.random(80), "t": rng.integers(1, 9, 80).astype(float)})
+    known = {term: rows["t"]} if term == "exposure" else {term: np.log(rows["t"])}
+    rows["term"] = known[term]
+    rows["y"] = rng.poisson(rows["t"] * np.exp(1 + rows["x"]))
+    model = ms.MixtureOfExperts(expert="poisson", n_experts=1)
+    results = ms.fit(model, rows[["x"]], rows["y"], **known)
+    results.save("arrays.npz")
+    rows.to_csv("new.csv", index=False)
+
+    named = moestat("predict", "arrays.npz", "new.csv", f"--{term}", "term", "--experts", "--density")
+    assert named.err == ""
+    found = table(named.out)
+    np.testing.assert_allclose(found["mean"], results.predict(rows[["x"]], **known), rtol=1e-12)
+    np.testing.assert_allclose(found["expert[1].mean"], found["mean"], rtol=1e-12)
+    np.testing.assert_allclose(
+        found["log_density"], results.log_density(rows[["x"]], rows["y"], **known), rtol=1e-9, atol=1e-9
+    )
+
+    silent = moestat("predict", "arrays.npz", "new.csv")
+    neutral = {"offset": 0, "exposure": 1}[term]
+    assert f"predictions are for an {term} of {neutral}" in silent.err
+    assert f"--{term} COLUMN" in silent.err
+    np.testing.assert_allclose(table(silent.out)["mean"], results.predict(rows[["x"]]), rtol=1e-12)
+
+
+def test_an_exposure_may_stand_in_another_column_than_in_the_fit():
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": rng.random(80), "t": rng.integers(1, 9, 80)})
+    rows["y"] = rng.poisson(rows["t"] * np.exp(1 + rows["x"]))
+    rows.to_csv("counts.csv", index=False)
+    moestat("fit", "counts.csv", "y ~ x", "--expert", "poisson", "--exposure", "t", "--experts", "1", "--out", "counts")
+    rows.rename(columns={"t": "hours"}).to_csv("new.csv", index=False)
+    found = table(moestat("predict", "counts", "new.csv", "--exposure", "hours").out)
+    assert np.array_equal(found["mean"], table(moestat("predict", "counts", "counts.csv").out)["mean"])
+
+
+def test_an_exposure_is_refused_where_the_expert_has_no_place_for_it():
+    tone().assign(t=2.0).to_csv("timed.csv", index=False)
+    assert "gaussian expert takes no exposure" in refused("predict", "fit", "timed.csv", "--exposure", "t")
+
+
 # --------------------------------------------------------------------------------------- rows and files
 def test_rows_with_missing_entries_are_empty_on_request():
     new = tone().head(4)
