@@ -310,8 +310,14 @@ class Expert(Component):
     accepts_exposure: ClassVar[bool] = False
     #: the M-step has a closed form in weighted moments of known features
     closed_form: ClassVar[bool] = False
-    #: all experts are of one family, so that they may be relabelled
-    exchangeable: ClassVar[bool] = True
+
+    def kinds(self, n_experts: int) -> IntArray:
+        """Numbers (K,), equal for experts of one family: those may be relabelled."""
+        return np.zeros(n_experts, dtype=np.int64)
+
+    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
+        """Parameters of relabelled experts, each in the place of one of its kind; see `Gate.permute`."""
+        return layout.permute(theta, order)
 
     def placed(self, coordinates: Coordinates) -> Self:
         """The expert as passes use it in these coordinates, should part of its density be known in the user's units."""

@@ -129,12 +129,11 @@ class Terms:
 
     def by_mass(self, theta: FloatArray, mass: FloatArray) -> FloatArray:
         """Parameters of the same density with experts by decreasing mass, as far as they may be relabelled."""
-        experts = np.arange(self.n_experts)
-        order = self.gate.order(mass, np.zeros_like(experts) if self.expert.exchangeable else experts)
-        if np.array_equal(order, experts):
+        order = self.gate.order(mass, self.expert.kinds(self.n_experts))
+        if np.array_equal(order, np.arange(self.n_experts)):
             return theta
         gate = self.gate.permute(self.gate_layout, theta[: self.n_gate], order)
-        return np.concatenate([gate, self.expert_layout.permute(theta[self.n_gate :], order)])
+        return np.concatenate([gate, self.expert.permute(self.expert_layout, theta[self.n_gate :], order)])
 
     def tiles(
         self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None, hard: bool = False

@@ -38,7 +38,6 @@ class Mixed(Expert):
     widths: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
     name: ClassVar[str] = "mixed"
-    exchangeable: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         names = [e.name for e in self.families]
@@ -61,6 +60,10 @@ class Mixed(Expert):
     @property
     def discrete(self) -> bool:  # type: ignore[override]
         return self.families[0].discrete
+
+    @property
+    def several_responses(self) -> bool:  # type: ignore[override]
+        return all(e.several_responses for e in self.families)
 
     @property
     def accepts_offset(self) -> bool:  # type: ignore[override]
@@ -97,6 +100,13 @@ class Mixed(Expert):
     @property
     def has_cdf(self) -> bool:  # type: ignore[override]
         return all(e.has_cdf for e in self.families)
+
+    def kinds(self, n_experts: int) -> IntArray:
+        return np.array([self.families.index(family) for family in self.families])
+
+    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
+        own = [place for _, _, place in self._places(layout)]
+        return np.concatenate([theta[:0], *(theta[own[k]] for k in order)])
 
     def placed(self, coordinates: Coordinates) -> Mixed:
         return replace(self, families=tuple(family.placed(coordinates) for family in self.families))

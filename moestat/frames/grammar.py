@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from moestat.errors import InputError
-from moestat.frames.whitelist import read
+from moestat.frames.whitelist import SEVERAL_RESPONSES, read
 
 #: Limits that keep a short text from asking for endless work.
 MAX_LENGTH, MAX_TERMS, MAX_POWER, MAX_DEPTH = 20_000, 5_000, 10, 50
@@ -207,7 +207,9 @@ class _Parts:
 
     def response(self, tokens: list[_Token]) -> Factor:
         if len(tokens) != 1 or tokens[0].kind not in ("name", "call"):
-            raise self.refuse("the response is one column, or a function of columns such as log(y) or I(a - b).")
+            named = sum(token.kind in ("name", "call") for token in tokens)
+            hint = f" {SEVERAL_RESPONSES}" if named > 1 else ""
+            raise self.refuse(f"the response is one column, or a function of columns such as log(y) or I(a - b).{hint}")
         return self._factor(tokens[0])
 
     def part(self, tokens: list[_Token]) -> Part:

@@ -20,10 +20,15 @@ ELEMENTWISE = frozenset(("I", "abs", "cos", "exp", "expm1", "log", "log10", "log
 STATEFUL = frozenset(SETTINGS)
 FUNCTIONS = ELEMENTWISE | STATEFUL | {"C"}
 
+#: Where several responses go: a formula has one.
+SEVERAL_RESPONSES = (
+    "For several responses pass arrays: ms.fit(ms.MixtureOfExperts(expert='multivariate_gaussian'), X, Y)."
+)
+
 #: What people of other programs type, and what to type here.
 ELSEWHERE = {
     "c": "List the columns one by one, joined by +.",
-    "cbind": "Fit one response at a time.",
+    "cbind": SEVERAL_RESPONSES,
     "factor": "Write C(...).",
     "i": "Write C(...).",
     "ln": "Write log(...).",

@@ -133,6 +133,7 @@ ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
     "gamma(common)": lambda K: Gamma(dispersion="common"),
     "constant(poisson)": lambda K: Constant(Poisson()),
     "zero-inflated": lambda K: alternately(K, Poisson(), Zero(), Constant(Poisson())),
+    "several side by side": lambda K: alternately(K, MultivariateGaussian(), MultivariateGaussian(shape="diagonal")),
     "contaminated": lambda K: alternately(K, Gaussian(), Known("laplace", 0.5, 2.0, slopes=(0.3,) * 5), Noise(-1.0)),
 }
 

@@ -125,6 +125,8 @@ def test_intercepts(right, expert, gate):
         ("y = x", "the character '=' has no place here; write ~ between the response and the covariates"),
         ("~ x", "formula must name the response before the ~"),
         ("a + b ~ x", r"the response is one column, or a function of columns such as log\(y\)"),
+        ("a + b ~ x", r"For several responses pass arrays: ms.fit\(.*expert='multivariate_gaussian'.*\), X, Y\)"),
+        ("cbind(a, b) ~ x", "there is no function cbind.*For several responses pass arrays"),
         ("1 ~ x", "the response is one column"),
         ("y ~", "has nothing for the experts; write 1 for an intercept alone"),
         ("y ~ x |", "has nothing for the gate; write 1"),
