@@ -130,10 +130,9 @@ def _exposures(block: Block) -> FloatArray:
 
 def _known(results: Results, offset: Any, exposure: Any, n: int) -> Known:
     """The known terms of every row; a fit with an offset or exposures cannot be shown without."""
-    source = results.source
-    if offset is None and source is not None and source.uses_offset:
+    if offset is None and "offset" in results.known:
         raise InputError("offset is needed: the model was fitted with one, and the points move with it.")
-    if exposure is None and source is not None and source.uses_exposure:
+    if exposure is None and "exposure" in results.known:
         raise InputError("exposure is needed: the model was fitted with exposures, and the points move with them.")
     return Known(
         np.zeros(n) if offset is None else np.broadcast_to(np.asarray(offset, dtype=float), (n,)),
