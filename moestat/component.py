@@ -33,6 +33,7 @@ from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.kernels.linear import contract, pull_linear
 from moestat.params import Layout
+from moestat.sketch import line_residuals
 from moestat.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -353,6 +354,13 @@ class Expert(Component):
         """Rows as the families of starts see them: their response and offset on the scale of a linear predictor."""
         return block
 
+    def start_residuals(self, block: Block, share: FloatArray) -> FloatArray:
+        """Squared residuals (K, n) of these rows from an expert fitted to each of K shares (K, n) of them.
+
+        Families of starts join rows to the expert that leaves least of them; infinite for a share without rows.
+        """
+        return line_residuals(block, share)
+
     @abstractmethod
     def mean(self, local: FloatArray, block: Block) -> FloatArray:
         """Conditional means: (K, B), or (K, C, B) for C class probabilities or responses."""
@@ -364,6 +372,9 @@ class Expert(Component):
     @abstractmethod
     def draw(self, local: FloatArray, block: Block, chosen: IntArray, rng: np.random.Generator) -> FloatArray:
         """One response per row from expert ``chosen`` (B,): (m, B)."""
+
+    #: a supremum may lie at infinity along a curve, which ascent follows without end and no ray shows
+    drifts: ClassVar[bool] = False
 
     #: `cdf` is there
     has_cdf: ClassVar[bool] = False

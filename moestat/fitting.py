@@ -322,6 +322,10 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
     if c.status is Status.NOT_CONVERGED and not terms.smooth:
         what = "experts' means" if terms.gate.smooth else "gate's logits"
         advice = f"The {what} have kinks, and a maximum at one has a gradient that is not zero."
+    elif c.status is Status.NOT_CONVERGED and terms.expert.drifts and c.stop == Stop.LIMIT.value:
+        advice = (
+            "The scale of an expert may grow without end as its curve straightens: try another form, or fewer experts."
+        )
     if c.status is Status.AT_FLOOR and c.n_experts == 1:
         advice = "The covariates reproduce the response up to rounding."
     related = c.joint and any("Z" in words.partition(",")[0] for words in c.deficient)

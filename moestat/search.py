@@ -198,19 +198,21 @@ class Search:
 
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
-        that no reader would want. Where no end is a strict maximum, or where the model has kinks, at which no gradient
-        vanishes, the same goes for ends short of convergence.
+        that no reader would want. Where no end is a strict maximum, or where the experts may drift without end, the
+        same goes for ends short of convergence. Where the model has kinks, at which no gradient vanishes, such an end
+        need only be higher by the penalty of one parameter: it may be a maximum as good as any.
         """
-        preferred = min(self.finished, key=_preference)
-        settled = _optimum(preferred).status.trusted and self.problem.passes.terms.smooth
-        rivals = OPEN_ENDED if settled else (*OPEN_ENDED, Status.NOT_CONVERGED)
-        others = [o for o in self.finished if _optimum(o).status in rivals]
-        if not others:
-            return preferred
-        highest = max(others, key=_height)
-        one_row = self.problem.weight_of_a_row
-        penalty = 0.5 * one_row * np.log(self.problem.total_weight / one_row) * _optimum(preferred).n_identified
-        return highest if _height(highest) - _height(preferred) > penalty else preferred
+        preferred, terms = min(self.finished, key=_preference), self.problem.passes.terms
+        one_row, trusted = self.problem.weight_of_a_row, _optimum(preferred).status.trusted
+        penalty = 0.5 * one_row * np.log(self.problem.total_weight / one_row)
+        margins = dict.fromkeys(OPEN_ENDED, penalty * _optimum(preferred).n_identified)
+        if not trusted or terms.expert.drifts:
+            margins[Status.NOT_CONVERGED] = penalty * _optimum(preferred).n_identified
+        if trusted and not terms.smooth:
+            margins[Status.NOT_CONVERGED] = penalty
+        ahead = _height(preferred)
+        rivals = [o for o in self.finished if _height(o) - ahead > margins.get(_optimum(o).status, np.inf)]
+        return max(rivals, key=_height, default=preferred)
 
     @property
     def solutions(self) -> list[list[Outcome]]:

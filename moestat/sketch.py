@@ -91,3 +91,16 @@ def random_rows(block: Block, count: int, rng: np.random.Generator) -> IntArray:
     n = block.weight.size
     chosen: IntArray = rng.choice(n, size=count, replace=n < count, p=block.weight / block.weight.sum())
     return chosen
+
+
+def line_residuals(sketch: Block, share: FloatArray) -> FloatArray:
+    """Squared residuals (K, n) from the weighted least-squares line of each group; infinite without rows."""
+    y = sketch.Y - sketch.offset
+    out = np.full(share.shape, np.inf)
+    for k, weight in enumerate(share):
+        rows = weight > 0
+        if rows.any():
+            root = np.sqrt(weight[rows])
+            coef = np.linalg.lstsq((sketch.X[:, rows] * root).T, (y[:, rows] * root).T, rcond=1e-8)[0]
+            out[k] = ((y - coef.T @ sketch.X) ** 2).sum(axis=0)
+    return out

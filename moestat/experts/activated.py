@@ -25,6 +25,7 @@ from moestat.activations import ACTIVATIONS
 from moestat.component import Dims
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
+from moestat.experts.bends import curve, fit_bend
 from moestat.experts.curved import CurvedGaussian
 from moestat.experts.gaussian import LOG_2PI, START_VARIANCE
 from moestat.kernels import jit
@@ -35,10 +36,6 @@ from moestat.typing import FloatArray, IntArray
 
 #: Activations with act(-z) = -act(z).
 ODD = ("tanh", "sin", "arctan", "softsign")
-
-#: Where starts look for the bend of an activation: steepness per standard deviation of the linear fit, and place.
-STEEPNESS = (0.5, 1.5, 4.0)
-PLACES = (-1.5, -0.75, 0.0, 0.75, 1.5)
 
 
 @parameters
@@ -59,6 +56,7 @@ class ActivatedGaussian(CurvedGaussian):
 
     closed_form: ClassVar[bool] = False
     shifts_response: ClassVar[bool] = False
+    drifts: ClassVar[bool] = True  # s act(a'x + b) tends to a line, or an exponential, as s grows and (a, b) shrinks
 
     def _check_form(self) -> None:
         pass
@@ -142,35 +140,21 @@ class ActivatedGaussian(CurvedGaussian):
 
     # ------------------------------------------------------------------------------- start
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
-        """Along each expert's least-squares slope, the best of a few bends."""
         y, total = block.Y[0] - block.offset, block.weight.sum()
         spread = block.weight @ (y - block.weight @ y / total) ** 2 / total or 1.0
         local = np.empty((len(resp), len(block.X) + 2))
         for k, weight in enumerate(resp):
-            local[k] = self._best_bend(block.X, y, weight)
-            local[k, -1] = max(local[k, -1] / max(weight.sum(), 1e-300), START_VARIANCE * spread)
+            local[k, :-1], rss = fit_bend(ACTIVATIONS[self.form], block.X, y, weight)
+            local[k, -1] = max(rss / max(weight.sum(), 1e-300), START_VARIANCE * spread)
         return self._started(layout, local)
 
-    def _best_bend(self, X: FloatArray, y: FloatArray, weight: FloatArray) -> FloatArray:
-        """Intercept, slopes, scale and sum of squares (1 + d + 2,)."""
-        root = np.sqrt(weight)
-        slopes = np.linalg.lstsq((X * root).T, root * y, rcond=1e-7)[0][1:]
-        along = slopes @ X[1:]
-        mass = max(weight.sum(), 1e-300)
-        centre = weight @ along / mass
-        sd = np.sqrt(weight @ (along - centre) ** 2 / mass) or 1.0
-        best = np.append(np.zeros(len(X) + 1), np.inf)
-        value, slope, bend = np.empty((3, y.size))
-        for steep in (*STEEPNESS, *(-one for one in STEEPNESS)):
-            for place in PLACES:
-                coef = steep / sd * np.concatenate([[-centre - place * sd], slopes])
-                differentiate(ACTIVATIONS[self.form].code, coef @ X, value, slope, bend)
-                size = weight @ value**2
-                scale = weight @ (value * y) / size if size > 0 else 0.0
-                rss = weight @ (y - scale * value) ** 2
-                if rss < best[-1]:
-                    best = np.concatenate([coef, [scale or 1.0, rss]])
-        return best
+    def start_residuals(self, block: Block, share: FloatArray) -> FloatArray:
+        y, kind = block.Y[0] - block.offset, ACTIVATIONS[self.form]
+        out = np.full(share.shape, np.inf)
+        for own, weight in zip(out, share, strict=True):
+            if weight.any():
+                own[:] = (y - curve(kind, fit_bend(kind, block.X, y, weight)[0], block.X)) ** 2
+        return out
 
     # ------------------------------------------------------------------------------- prediction
     def mean(self, local: FloatArray, block: Block) -> FloatArray:

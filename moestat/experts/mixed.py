@@ -94,6 +94,10 @@ class Mixed(Expert):
         return any(e.isotropic for e in self.families)
 
     @property
+    def drifts(self) -> bool:  # type: ignore[override]
+        return any(e.drifts for e in self.families)
+
+    @property
     def smooth(self) -> bool:  # type: ignore[override]
         return all(e.smooth for e in self.families)
 

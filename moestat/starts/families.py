@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from moestat.data import Block
-from moestat.sketch import random_rows
+from moestat.sketch import line_residuals, random_rows
 from moestat.typing import BoolArray, FloatArray, IntArray
 
 #: Steps of k-means and of clusterwise regression: a start need not be the best partition.
@@ -20,33 +20,47 @@ PARTITION_STEPS = 10
 #: Responsibility of a row's own expert when a family proposes labels; the others share the rest.
 OWN_SHARE = 0.9
 
-# A family maps (sketch, number of experts, rng) to responsibilities (K, n).
-Family = Callable[[Block, int, np.random.Generator], FloatArray]
+# What a sketch and shares (K, n) of its rows leave of every row: squared residuals (K, n) of lines, or of the curves of
+# experts that have no lines.
+Residuals = Callable[[Block, FloatArray], FloatArray]
+
+# A family maps (sketch, number of experts, rng, residuals) to responsibilities (K, n).
+Family = Callable[[Block, int, np.random.Generator, Residuals], FloatArray]
 
 
-def local_lines(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
-    """Least-squares lines through random small neighbourhoods; rows join the line they are nearest to."""
-    return soften(_nearest_line(sketch, _neighbourhoods(sketch, n_experts, rng)), n_experts)
+def local_lines(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
+    """Least-squares lines, or curves, through random small neighbourhoods; rows join the one they are nearest to."""
+    return soften(_nearest_line(sketch, _neighbourhoods(sketch, n_experts, rng), residuals), n_experts)
 
 
-def elemental(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
-    """Lines through as few random rows as determine them; rows join the line they are nearest to."""
+def elemental(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
+    """Lines, or curves, through as few random rows as determine a line; rows join the one they are nearest to."""
     size = min(sketch.weight.size, sketch.X.shape[0] + 1)
     groups = [random_rows(sketch, size, rng) for _ in range(n_experts)]
-    return soften(_nearest_line(sketch, groups), n_experts)
+    return soften(_nearest_line(sketch, groups, residuals), n_experts)
 
 
-def soft_labels(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
+def soft_labels(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
     """Random labels, softened."""
     return soften(rng.integers(n_experts, size=sketch.weight.size), n_experts)
 
 
-def hard_labels(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
+def hard_labels(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
     """Random labels, taken at their word."""
     return soften(rng.integers(n_experts, size=sketch.weight.size), n_experts, own=1.0)
 
 
-def clusters(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
+def clusters(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
     """k-means on covariates and response together, taken at its word: a far cloud's share would tilt every line."""
     points = np.vstack([sketch.X[1:], sketch.Z[1:], sketch.Y])
     centres = points[:, random_rows(sketch, n_experts, rng)]
@@ -55,26 +69,29 @@ def clusters(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatAr
     return soften(_nearest(points, centres), n_experts, own=1.0)
 
 
-def cells(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
+def cells(sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals) -> FloatArray:
     """Cells of the gate's covariates around random rows (of the response, where the gate has none)."""
     points = sketch.Z[1:] if sketch.Z.shape[0] > 1 else sketch.Y
     return soften(_nearest(points, points[:, random_rows(sketch, n_experts, rng)]), n_experts)
 
 
-def segmented_lines(sketch: Block, n_experts: int, rng: np.random.Generator) -> FloatArray:
+def segmented_lines(
+    sketch: Block, n_experts: int, rng: np.random.Generator, residuals: Residuals = line_residuals
+) -> FloatArray:
     """Clusterwise regression with centres: rows join the expert whose line and whose place both fit.
 
     Hard assignments, least squares for the experts and means for the gate, in turn (k-planes with k-means).
     """
     places, n = sketch.Z[1:], sketch.weight.size
-    share = _one_hot(_nearest_line(sketch, _neighbourhoods(sketch, n_experts, rng)), n_experts) * sketch.weight
+    labels = _nearest_line(sketch, _neighbourhoods(sketch, n_experts, rng), residuals)
+    share = _one_hot(labels, n_experts) * sketch.weight
     centres = places[:, random_rows(sketch, n_experts, rng)]
     everyone = np.broadcast_to(sketch.weight, (1, n))
-    spread = max(float(sketch.weight @ _residuals(sketch, everyone)[0]) / sketch.weight.sum(), 1e-300)
+    spread = max(float(sketch.weight @ line_residuals(sketch, everyone)[0]) / sketch.weight.sum(), 1e-300)
     for _ in range(PARTITION_STEPS):
         centres = _centres(places, share, centres)
         away = ((places[:, None, :] - centres[:, :, None]) ** 2).sum(axis=0)
-        labels = (_residuals(sketch, share) / spread + away / max(len(places), 1)).argmin(axis=0)
+        labels = (residuals(sketch, share) / spread + away / max(len(places), 1)).argmin(axis=0)
         share = _one_hot(labels, n_experts) * sketch.weight
     return soften(share.argmax(axis=0), n_experts)
 
@@ -123,23 +140,10 @@ def _neighbourhoods(sketch: Block, n_experts: int, rng: np.random.Generator) -> 
     return groups
 
 
-def _nearest_line(sketch: Block, groups: list[IntArray]) -> IntArray:
-    """For each row, the group whose least-squares line passes nearest."""
+def _nearest_line(sketch: Block, groups: list[IntArray], residuals: Residuals) -> IntArray:
+    """For each row, the group whose least-squares line, or curve, passes nearest."""
     share = np.zeros((len(groups), sketch.weight.size))
     for own, rows in zip(share, groups, strict=True):
         own[rows] = sketch.weight[rows]
-    nearest: IntArray = _residuals(sketch, share).argmin(axis=0)
+    nearest: IntArray = residuals(sketch, share).argmin(axis=0)
     return nearest
-
-
-def _residuals(sketch: Block, share: FloatArray) -> FloatArray:
-    """Squared residuals (K, n) from the weighted least-squares line of each group; infinite without rows."""
-    y = sketch.Y - sketch.offset
-    out = np.full(share.shape, np.inf)
-    for k, weight in enumerate(share):
-        rows = weight > 0
-        if rows.any():
-            root = np.sqrt(weight[rows])
-            coef = np.linalg.lstsq((sketch.X[:, rows] * root).T, (y[:, rows] * root).T, rcond=1e-8)[0]
-            out[k] = ((y - coef.T @ sketch.X) ** 2).sum(axis=0)
-    return out

@@ -69,7 +69,7 @@ class StartLaw:
         while True:
             name = self.families[i % len(self.families)]
             rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(i,)))
-            resp = FAMILIES[name](seen, terms.n_experts, rng) * self.rows.weight
+            resp = FAMILIES[name](seen, terms.n_experts, rng, terms.expert.start_residuals) * self.rows.weight
             yield Start(name, start_from(self.problem, self.rows, resp))
             i += 1
 

@@ -22,6 +22,7 @@ def truth(expert, fields):
 
 
 CROSSING = {"intercepts": [0.3, 1.6], "slopes": [[0.5], [-0.4]]}
+BENT = {"intercepts": [0.0, 1.0], "slopes": [[2.0], [-1.5]], "variances": [0.1, 0.2]}
 FAMILIES = {
     "poisson": ("poisson", CROSSING, None),
     "rates": ("poisson", CROSSING, lambda rng: {"exposure": rng.uniform(0.5, 4.0, ROWS)}),
@@ -32,6 +33,11 @@ FAMILIES = {
     ),
     "gamma": ("gamma", CROSSING | {"dispersions": [0.1, 0.3]}, None),
     "gamma(dispersion='common')": ("gamma(dispersion='common')", CROSSING | {"dispersion": 0.2}, None),
+    "tanh": ("gaussian(form='tanh')", BENT | {"scales": [1.5, 2.0]}, None),
+    "sigmoid": ("gaussian(form='sigmoid')", BENT | {"scales": [3.0, -2.0]}, None),
+    "gelu": ("gaussian(form='gelu')", BENT | {"scales": [1.0, -1.0]}, None),
+    "relu": ("gaussian(form='relu')", BENT | {"scales": [1.0, -1.0]}, None),
+    "polynomial": ("gaussian(form='polynomial')", BENT | {"powers": [[[0.7]], [[-0.5]]]}, None),
     "zero-inflated": ("zero, poisson", ({}, {"intercepts": [1.0], "slopes": [[0.5]]}), None),
     "contaminated": (
         "known('laplace', loc=1.0), gaussian",
@@ -39,6 +45,9 @@ FAMILIES = {
         None,
     ),
 }
+
+#: Share of fits that are certified; a maximum of ReLU means may lie at a kink, where no gradient vanishes.
+CERTIFIED = {"relu": 0.7}
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -58,4 +67,5 @@ def test_the_fit_is_at_least_as_likely_as_the_truth(name):
             lower.append(seed)
         certified += results.certificate.status is ms.Status.STRICT_MAXIMUM
     assert lower == []
-    assert certified >= 0.95 * DATA_SETS
+    print(f"{name}: {certified} of {DATA_SETS} certified")
+    assert certified >= CERTIFIED.get(name, 0.95) * DATA_SETS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -130,6 +131,27 @@ def test_an_end_at_a_kink_is_reported_when_it_is_far_above_every_maximum():
         fitted = ms.fit(relu, X, y)
     assert fitted.llf > relu.loglik(truth, X, y)
     assert any(status == ms.Status.STRICT_MAXIMUM.value for status in fitted.starts["status"])
+
+
+def test_a_curve_that_straightens_for_ever_is_reported_when_it_is_far_above_the_others():
+    """A sigmoid whose data show one flank alone: its scale grows without end, 37 above all other ends."""
+    sigmoid = model("sigmoid")
+    truth = sigmoid.params(
+        gate={"intercepts": [-0.25, -0.27], "slopes": [[1.03], [-2.11]]},
+        expert={
+            "intercepts": [1.65, -0.69],
+            "slopes": [[3.17], [0.49]],
+            "scales": [-2.75, 1.91],
+            "variances": [0.16, 0.16],
+        },
+    )
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((400, 1))
+    y = sigmoid.sample(truth, X, rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ms.ConvergenceWarning)
+        fitted = ms.fit(sigmoid, X, y)
+    assert fitted.llf > sigmoid.loglik(truth, X, y)
 
 
 def test_unknown_forms_and_degrees_are_refused():
