@@ -14,7 +14,7 @@ from math import atan, cos, pi, sin, sqrt
 
 from moestat.kernels.compile import jit, jit_exact, jit_inline
 from moestat.kernels.tail import bell, tail_ratio
-from moestat.kernels.vmath import C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, vexp, vlog
+from moestat.kernels.vmath import vexp, vexpm1, vlog
 from moestat.typing import FloatArray
 
 IDENTITY, TANH, SIGMOID, SOFTPLUS, SILU, GELU, RELU, SIN, COS, ARCTAN, SOFTSIGN = range(11)
@@ -25,27 +25,13 @@ NORMAL_TOP = 1.0 / sqrt(2 * pi)
 
 
 @jit_exact
-def _expm1(x: float) -> float:
-    """exp(x) - 1 for x <= 0, without cancellation near zero."""
-    r2 = x * x
-    r4 = r2 * r2
-    q0 = r2 * (C2 + x * C3)
-    q1 = (C4 + x * C5) + r2 * (C6 + x * C7)
-    q2 = (C8 + x * C9) + r2 * (C10 + x * C11)
-    # both are computed and one is kept: without a branch the loops are vectorised
-    near = x + (q0 + r4 * (q1 + r4 * q2))
-    far = vexp(x) - 1.0
-    return near if x > -0.34 else far
-
-
-@jit_exact
 def _identity(z: float) -> Triple:
     return z, 1.0, 0.0
 
 
 @jit_exact
 def _tanh(z: float) -> Triple:
-    m = _expm1(-2.0 * abs(z))
+    m = vexpm1(-2.0 * abs(z))
     t = -m / (2.0 + m)
     v = t if z >= 0.0 else -t
     slope = 4.0 * (1.0 + m) / ((2.0 + m) * (2.0 + m))  # 1 - t^2 would cancel where t is near one
@@ -59,7 +45,7 @@ def _sigmoid(z: float) -> Triple:
     small = e * large
     v = large if z >= 0.0 else small
     slope = small * large
-    flank = _expm1(-abs(z)) * large  # -|1 - 2 v|
+    flank = (e - 1.0) * large  # -|1 - 2 v|
     turn = slope * flank
     return v, slope, turn if z >= 0.0 else -turn
 

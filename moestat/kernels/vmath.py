@@ -67,6 +67,24 @@ def vexp(x: float) -> float:
     return 0.0 if x < -708.0 else scaled
 
 
+@jit_exact
+def vexpm1(x: float) -> float:
+    """exp(x) - 1 for x <= 0 without cancellation near zero, vectorisable; NaN for NaN."""
+    y = max(x, -700.0)
+    shifted = y * LOG2E + ROUND
+    n = shifted - ROUND
+    r = y - n * LN2_HIGH
+    r = r - n * LN2_LOW
+    r2 = r * r
+    r4 = r2 * r2
+    q0 = r2 * (C2 + r * C3)
+    q1 = (C4 + r * C5) + r2 * (C6 + r * C7)
+    q2 = (C8 + r * C9) + r2 * (C10 + r * C11)
+    power = _float(_bits(1.0) + (_bits(shifted) << 52))  # 2^n: with n = 0 nothing is subtracted, beyond nothing cancels
+    less: float = power * (r + (q0 + r4 * (q1 + r4 * q2))) + (power - 1.0)
+    return less
+
+
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 INT_TO_FLOAT = 0x4338000000000000
 L1 = 6.666666666666735130e-01

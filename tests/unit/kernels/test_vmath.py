@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moestat.kernels import jit, vexp, vlog
+from moestat.kernels.vmath import vexpm1
 from tests.unit.kernels.twins import EPS
 
 RELATIVE_ERROR = 4.5e-16  # two units in the last place, as the kernels promise
@@ -117,3 +118,14 @@ def test_logarithm_of_one_is_exactly_zero(evaluate):
 def test_logarithm_passes_nan_on(evaluate):
     """A NaN that became a number here would be taken for a log-likelihood."""
     assert np.isnan(evaluate(np.full(9, np.nan))).all()
+
+
+def test_exponential_minus_one_keeps_its_digits_near_zero_and_far_out():
+    x = -np.concatenate([[1e-300, 1e-18, 1e-9], np.geomspace(1e-6, 800.0, 4001)])
+    with mpmath.workdps(40):
+        exact = np.array([float(mpmath.expm1(mpmath.mpf(one))) for one in x])
+    got = np.array([vexpm1(one) for one in x])
+    np.testing.assert_allclose(got, exact, rtol=6e-16)
+    assert vexpm1(0.0) == 0.0
+    assert vexpm1(-1e4) == -1.0
+    assert np.isnan(vexpm1(np.nan))
