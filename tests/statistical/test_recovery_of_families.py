@@ -50,6 +50,7 @@ FAMILIES = {
 CERTIFIED = {"relu": 0.7}
 
 
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_fit_is_at_least_as_likely_as_the_truth(name):
     expert, fields, known = FAMILIES[name]
