@@ -34,9 +34,6 @@ from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
 
-#: Activations with act(-z) = -act(z).
-ODD = ("tanh", "sin", "arctan", "softsign")
-
 
 @parameters
 class ActivatedParams:
@@ -100,7 +97,7 @@ class ActivatedGaussian(CurvedGaussian):
             known = length > 0
             out[inner[known]] *= length[known, None]
             out[scales[known]] = np.sign(theta[scales[known]])
-        elif self.form in ODD:
+        elif ACTIVATIONS[self.form].odd_about == 0.0:
             sign = np.where(theta[scales] < 0, -1.0, 1.0)
             out[inner] *= sign[:, None]
             out[scales] *= sign
