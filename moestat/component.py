@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from moestat.charts import Chart
 from moestat.coordinates import Affine, ColumnMap, Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
@@ -253,6 +254,10 @@ class Gate(Component):
     def dilation(self, layout: Layout) -> Dilation | None:
         """What multiplies all logits by a positive number, where parameters can."""
         return None
+
+    def chart(self, layout: Layout) -> Chart:
+        """Coordinates in which the way to a limit is straight, of a gate with a limit that no parameters reach."""
+        return Chart.straight(layout.size)
 
     def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
         """The relabelling, of those that `permute` makes, with experts by decreasing mass.

@@ -49,17 +49,22 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     """
     passes = problem.passes
     sums = passes.hessian(theta)
-    movable = problem.movable(theta, sums.score)
+    slopes = problem.chart.score(theta, sums.score)
+    movable = problem.movable(theta, slopes)
     blocked = problem.active(theta) & ~movable
+    at_limit = problem.near_limit(theta) & (blocked | (np.abs(slopes) <= GRADIENT_TOLERANCE * problem.total_weight))
+    movable, blocked = movable & ~at_limit, blocked & ~at_limit
     on_floor = blocked & problem.on_floor(theta)
     behind = passes.reduce(RowsBehind(passes.terms), theta)
     few = spikes(problem, theta, behind)
-    around = _look_around(problem, theta, sums, movable)
+    around = _look_around(problem, theta, sums, movable, at_limit)
     ray = follow(problem, theta, around.runaway, _left_to_gain(around))
     n_declared, declared = problem.declared(theta, movable)
     namer = Namer(problem, theta, names, behind.mass)
+    flat, runaway = (_as_directions(problem, theta, steps) for steps in (around.flat, around.runaway))
+    status = _status(around, blocked, on_floor, few)
     optimum = Optimum(
-        status=_status(around, blocked, on_floor, few),
+        status=status,
         loglik=_bounded(problem, sums.loglik) + log_jacobian,
         gradient=problem.gradient_norm(theta, sums.score),
         fine_gradient=around.gradient,
@@ -67,9 +72,9 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         dimension=int(problem.free.sum()) - len(problem.invariances(theta, problem.free)),
         invariances=n_declared,
         declared=declared,
-        flat=tuple(namer.flat(direction) for direction in around.flat),
-        runaway=tuple(namer.loadings(direction) for direction in around.runaway),
-        lost=np.vstack([around.flat, around.runaway]),
+        flat=tuple(namer.flat(direction) for direction in flat),
+        runaway=tuple(namer.loadings(direction) for direction in runaway),
+        lost=np.vstack([flat, runaway]),
         floors=_named(names, on_floor),
         bounds=_named(names, blocked & ~on_floor),
         empty=tuple(int(k) + 1 for k in np.flatnonzero(behind.mass < SMALL_MASS * problem.weight_of_a_row)),
@@ -78,15 +83,19 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         masses=behind.mass,
         movable=movable,
         ahead=_bounded(problem, ray.limit) - _bounded(problem, sums.loglik),
-        monotone=ray.monotone,
+        monotone=ray.monotone or bool(at_limit.any()),
         partition=ray.partition,
+        towards=problem.chart.limit if at_limit.any() and status is Status.RUNAWAY else "",
     )
     return optimum, sums
 
 
 @dataclass(frozen=True)
 class _Surroundings:
-    """Gradient, eigenvalues of the information, and directions (f, P) that lead nowhere or, uphill, to infinity."""
+    """Gradient, eigenvalues of the information, and directions that lead nowhere or, uphill, to infinity.
+
+    All are in the coordinates of the chart (f, P).
+    """
 
     gradient: float
     eigenvalues: FloatArray
@@ -97,12 +106,17 @@ class _Surroundings:
     bend: FloatArray
 
 
-def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray) -> _Surroundings:
-    unit = problem.unit(sums.hessian)
-    information = -sums.hessian / problem.total_weight * np.outer(unit, unit)
-    score = unit * problem.projected(theta, sums.score)
-    gradient = problem.gradient_norm(theta, sums.score, unit)
-    basis = complement(problem.invariances(theta, movable) / unit, movable)
+def _look_around(
+    problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray, at_limit: BoolArray
+) -> _Surroundings:
+    chart = problem.chart
+    hessian = chart.hessian(theta, sums.score, sums.hessian)
+    unit = problem.unit(hessian)
+    information = -hessian / problem.total_weight * np.outer(unit, unit)
+    slopes = chart.score(theta, sums.score)
+    score = unit * problem.projected(theta, slopes)
+    gradient = problem.steepness(theta, sums.score, unit)
+    basis = complement(chart.steps(theta, problem.invariances(theta, movable)) / unit, movable)
     eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
     directions = (basis @ vectors).T
     size, slope = np.abs(eigenvalues), directions @ score
@@ -118,15 +132,27 @@ def _look_around(problem: Problem, theta: FloatArray, sums: HessianSums, movable
     # on the way to infinity curvature vanishes; where it is as small as along the rays, its sign is no news
     vanishing = size <= 10.0 * size[proven].max(initial=0.0)
     order = np.argsort(proven[runaway], kind="stable")  # those with a gain still to come go last
+    # beyond a floor that stands for a limit the likelihood goes on like a power of tau, by one at least
+    down, steep = -np.eye(theta.size)[at_limit], np.abs(slopes[at_limit]) / problem.total_weight
+    curved = np.abs(np.diag(hessian)[at_limit]) / problem.total_weight
     return _Surroundings(
         gradient=gradient,
         eigenvalues=eigenvalues,
         leads_up=bool((eigenvalues[~flat & ~runaway & ~vanishing] < 0).any()),
         flat=readable(directions[flat]),
-        runaway=uphill[runaway][order],
-        slope=np.abs(slope[runaway])[order],
-        bend=size[runaway][order],
+        runaway=np.vstack([uphill[runaway][order], down]),
+        slope=np.append(np.abs(slope[runaway])[order], steep),
+        bend=np.append(size[runaway][order], np.maximum(curved, steep)),
     )
+
+
+def _as_directions(problem: Problem, theta: FloatArray, steps: FloatArray) -> FloatArray:
+    """Directions of the chart as directions of the parameters, of length one."""
+    if not problem.chart.bent:
+        return steps
+    directions = problem.chart.directions(theta, steps)
+    unit: FloatArray = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    return unit
 
 
 def _run_away(

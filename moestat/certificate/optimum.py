@@ -67,6 +67,8 @@ class Optimum:
         Whether the log-likelihood never fell along the rays, as far as they were followed.
     partition : tuple of float
         Where something runs away: rows that each expert takes for itself in the limit, then the rows shared.
+    towards : str
+        What the gate becomes where it runs away to a limit that it knows of.
     """
 
     status: Status
@@ -90,6 +92,7 @@ class Optimum:
     ahead: float
     monotone: bool
     partition: tuple[float, ...]
+    towards: str = ""
 
     @property
     def limit(self) -> float:

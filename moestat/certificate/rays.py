@@ -56,7 +56,8 @@ def gains(problem: Problem, theta: FloatArray, steps: FloatArray) -> list[bool]:
     if not len(steps):
         return []
     here = problem.passes.loglik(theta)
-    return [problem.passes.loglik(theta + step) - here > _roundoff(problem, here) for step in steps]
+    moved = (problem.move(theta, step) for step in steps)
+    return [problem.passes.loglik(there) - here > _roundoff(problem, here) for there in moved]
 
 
 def follow(problem: Problem, theta: FloatArray, directions: FloatArray, left: float) -> Ray:
@@ -65,12 +66,13 @@ def follow(problem: Problem, theta: FloatArray, directions: FloatArray, left: fl
     if not len(directions):
         return Ray(here, True, ())
     ray = directions.sum(axis=0)
-    values = np.array([here] + [problem.passes.loglik(problem.admit(theta + t * ray)) for t in STEPS])
+    values = np.array([here] + [problem.passes.loglik(problem.move_inside(theta, t * ray)) for t in STEPS])
+    values[np.isnan(values)] = -np.inf  # too far for double precision
     best = float(values.max())
     # beyond its best point the straight ray leaves the curved one that the other parameters would follow
     rising = values[: int(values.argmax()) + 1]
     monotone = bool((np.diff(rising) >= -_roundoff(problem, here)).all()) and rising.size > 1
-    rows = problem.passes.reduce(Partition(problem.passes.terms.n_experts), theta + STEPS[0] * ray)
+    rows = problem.passes.reduce(Partition(problem.passes.terms.n_experts), problem.move(theta, STEPS[0] * ray))
     limit = max(best, here + left * problem.total_weight)
     return Ray(limit, monotone, (*rows.decided.tolist(), rows.shared))
 

@@ -47,6 +47,8 @@ def verdict(c: Certificate) -> list[str]:
 
 
 def _headline(o: Optimum) -> str:
+    if o.towards:
+        return f"no finite maximum: the likelihood rises for ever as {o.towards}."
     return {
         Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
         Status.AT_BOUND: "a strict maximum inside the user's bounds, some of which hold it back.",
@@ -73,7 +75,7 @@ def _limit(o: Optimum) -> list[str]:
     approach = "rising all along the ray" if o.monotone else "approached by Newton steps; no straight ray leads there"
     lines = [f"    supremum         {o.limit:.10g} ({o.limit - o.loglik:+.1e}), {approach}"]
     *decided, shared = o.partition
-    if len(decided) > 1:
+    if len(decided) > 1 and not o.towards:
         parts = ", ".join(f"expert {k} alone has {rows:g}" for k, rows in enumerate(decided, 1) if rows)
         lines.append(f"    limiting gate    rows: {parts or 'none decided'}; {shared:g} shared")
     return lines

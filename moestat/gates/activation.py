@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from moestat.activations import activation_named
+from moestat.charts import Chart, contrasts
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
@@ -38,6 +39,12 @@ from moestat.typing import FloatArray, IntArray
 
 #: Standard deviation of the linear predictors that a start proposes: an activation is neither straight nor saturated.
 START_SPREAD = 1.0
+
+#: A temperature that stands for zero: closer to it the second derivatives of differences of slopes are lost.
+LEAST_TEMPERATURE = 1e-4
+
+#: What the gate is there.
+LIMIT = "slopes and temperature shrink together, towards logits a'(m'x) (d_k'x) + c_k"
 
 
 @parameters
@@ -73,7 +80,8 @@ class Activation(Gate):
     The predictor beta_1'x has no constant, so covariates are not shifted: they enter about their own origin.
 
     The likelihood may rise towards a limit: for slopes and temperature that tend to zero together the logits become
-    linear, for slopes that coincide and a temperature that tends to zero they become a'(b'x) (c_k'x). Theory assumes a
+    linear, for slopes that coincide and a temperature that tends to zero they become a'(b'x) (c_k'x). A fit follows
+    that way to a temperature of 1e-4, and its certificate then names the limit and its log-likelihood. Theory assumes a
     compact parameter space; ``bounds={"gate.temperature": (0.01, 100.0)}`` in `moestat.fit` states one.
 
     With relu and softsign the likelihood has kinks, and ascent may end at one, where the gradient is not zero and
@@ -184,6 +192,18 @@ class Activation(Gate):
         shift = np.zeros(layout.size)
         shift[layout.index("temperature")] = -1.0
         return Dilation(np.zeros(layout.size, dtype=bool), shift)
+
+    def chart(self, layout: Layout) -> Chart:
+        # intercepts and differences of slopes tend to zero with the temperature, the mean slopes do not
+        if self.tau is not None or self._has_ray:
+            return super().chart(layout)
+        basis, powers = np.eye(layout.size), np.zeros(layout.size)
+        slopes = layout.index("slopes")
+        for together in slopes.T:
+            basis[np.ix_(together, together)] = contrasts(together.size)
+        powers[layout.index("intercepts")] = 1.0
+        powers[slopes[:-1].ravel()] = 1.0
+        return Chart(basis, powers, int(layout.index("temperature")), float(np.log(LEAST_TEMPERATURE)), LIMIT)
 
     def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
         out = theta.copy()

@@ -8,7 +8,7 @@ temperature where these are equal and H is largest. With a < 0 rows on which the
 sharper weights. That a temperature follows the entropy is the proposal of Velickovic et al. (2024, arXiv 2410.01104),
 who fix a polynomial of H; the form with a parameter a that is estimated is moestat's own. As H changes with the scale
 of u the temperature is identified, except at a = 0. Data may ask for a limit, u = 0 and a infinite, where log tau is a
-quadratic form of the inner logits; the certificate then says so.
+quadratic form of the inner logits; a fit goes there as far as tau_0 = 0.001, and the certificate says so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from moestat.buffers import Buffers
+from moestat.charts import Chart
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
@@ -33,6 +34,12 @@ from moestat.kernels.linear import contract
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
 from moestat.totals import Total, up4
 from moestat.typing import FloatArray, IntArray
+
+#: A temperature that stands for zero: closer to it the entropy of the nearly equal weights is lost in rounding.
+LEAST_TEMPERATURE = 1e-3
+
+#: What the gate is there.
+LIMIT = "inner logits and temperature shrink together, towards a logarithm of it that is quadratic in the logits"
 
 
 @parameters
@@ -186,6 +193,14 @@ class AdaptiveTemperature(Gate):
         shift = np.zeros(layout.size)
         shift[-2] = -1.0
         return Dilation(np.zeros(layout.size, dtype=bool), shift)
+
+    def chart(self, layout: Layout) -> Chart:
+        # at the limit log tau is quadratic in u / tau_0, so that a grows like tau_0 to the power of minus two
+        ray = self.inner.dilation(layout.part("inner"))
+        if ray is None or not ray.scaled.all():
+            return super().chart(layout)
+        powers = np.append(np.ones(layout.size - 2), [0.0, -2.0])
+        return Chart(np.eye(layout.size), powers, layout.size - 2, float(np.log(LEAST_TEMPERATURE)), LIMIT)
 
     def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
         return np.concatenate([self.inner.canonical(layout.part("inner"), theta[:-2]), theta[-2:]])

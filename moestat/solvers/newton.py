@@ -82,7 +82,7 @@ class TrustRegionNewton(Rules):
         """One accepted step; the radius shrinks until there is one."""
         rows = problem.total_weight
         here = _Model.at(problem, state)
-        steepness = problem.gradient_norm(state.theta, state.score, here.unit)
+        steepness = problem.steepness(state.theta, state.score, here.unit)
         if self.gtol is not None and steepness <= self.gtol and not _leads_up(here.curvature):
             return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
@@ -92,11 +92,12 @@ class TrustRegionNewton(Rules):
             length = here.length(step)
             predicted = here.gain(step)
             promised = max(promised, predicted)
-            sums = problem.passes.score(state.theta + step)
+            theta = problem.move(state.theta, step)
+            sums = problem.passes.score(theta)
             gained = (sums.loglik - state.loglik) / rows
             if abs(gained) <= roundoff and abs(predicted) <= roundoff:
                 # both are below round-off: the gradient decides
-                ratio = 1.0 if problem.gradient_norm(state.theta + step, sums.score, here.unit) < steepness else -1.0
+                ratio = 1.0 if problem.steepness(theta, sums.score, here.unit) < steepness else -1.0
             else:
                 ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
             if ratio > 0.75 and length > 0.9 * radius:
@@ -104,13 +105,12 @@ class TrustRegionNewton(Rules):
             elif not ratio > 0.25:
                 radius = 0.25 * min(length, radius)
             if ratio > 1e-4:
-                theta = state.theta + step
                 norm = problem.gradient_norm(theta, sums.score)
-                gain, move = sums.loglik - state.loglik, float(np.abs(step).max(initial=0.0))
+                gain, move = sums.loglik - state.loglik, float(np.abs(theta - state.theta).max(initial=0.0))
                 after = state.iteration + 1
                 new = NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius)
                 idle = state.idle + 1 if gain <= IDLE_GAIN * rows else 0
-                creeps = idle >= IDLE_STEPS and problem.gradient_norm(theta, sums.score, here.unit) <= self.ACCEPTABLE
+                creeps = idle >= IDLE_STEPS and problem.steepness(theta, sums.score, here.unit) <= self.ACCEPTABLE
                 exhausted = Stop.CREEPING if creeps else None
                 return replace(new, gain=gain, move=move, shift=state.shift, idle=idle, exhausted=exhausted)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
@@ -144,10 +144,12 @@ class _Model:
     @staticmethod
     def at(problem: Problem, state: NewtonState) -> _Model:
         sums = problem.passes.hessian(state.theta)
-        unit = problem.unit(sums.hessian)
-        hessian = sums.hessian / problem.total_weight
-        gradient = state.score / problem.total_weight
-        movable = problem.movable(state.theta, state.score)
+        hessian = problem.chart.hessian(state.theta, state.score, sums.hessian)
+        unit = problem.unit(hessian)
+        hessian = hessian / problem.total_weight
+        score = problem.chart.score(state.theta, state.score)
+        gradient = score / problem.total_weight
+        movable = problem.movable(state.theta, score)
         basis, curvature = _eigenbasis(problem, state.theta, gradient, hessian, unit, movable)
         return _Model(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
 
@@ -167,12 +169,11 @@ class _Model:
         while True:
             slope = basis.T @ (self.unit * (self.gradient + self.hessian @ fixed))
             free = self.unit * (basis @ trust_region_step(slope, curvature, radius))
-            target = self.theta + fixed + free
+            target = self.problem.move(self.theta, fixed + free)
             inside = self.problem.admit(target)
             hit = movable & (inside != target)
             if not hit.any():
-                step: FloatArray = inside - self.theta
-                return step
+                return np.asarray(np.where(self.problem.chart.concerns, fixed + free, inside - self.theta))
             fixed[hit] = (inside - self.theta)[hit]
             movable = movable & ~hit
             gradient = self.gradient + self.hessian @ fixed
@@ -192,7 +193,7 @@ def _eigenbasis(
     Directions without curvature and without slope are left out: nothing there says how far to go.
     """
     scaled = hessian * np.outer(unit, unit)
-    basis = complement(problem.invariances(theta, movable) / unit, movable)
+    basis = complement(problem.chart.steps(theta, problem.invariances(theta, movable)) / unit, movable)
     curvature, vectors = np.linalg.eigh(-(basis.T @ scaled @ basis))
     vectors = basis @ vectors
     size = np.abs(curvature)

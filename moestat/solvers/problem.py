@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moestat.bounds import Bounds, Box, box_of
+from moestat.charts import Chart
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import BlockSource
 from moestat.directions import fine_units, supported_directions
@@ -14,7 +15,12 @@ from moestat.errors import InputError
 from moestat.model import MixtureOfExperts, log_jacobian
 from moestat.params import Layout
 from moestat.passes import Passes
+from moestat.terms import Terms
 from moestat.typing import BoolArray, FloatArray
+
+#: So near to the limit of a chart, in log tau, a maximum is no longer told from the limit: what the rows say about tau
+#: is of the order of tau^4, or tau^2 for more than two experts, and its curvature is lost in rounding.
+NEAR_LIMIT = np.log(10.0)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class Problem:
         Values of the held parameters.
     null : ndarray (r, P)
         Directions that linearly related covariates leave open: no row tells them from zero.
+    chart : Chart
+        Coordinates of Newton's steps: the gate's, unless what is held or bounded forbids.
     """
 
     passes: Passes
@@ -45,6 +53,7 @@ class Problem:
     free: BoolArray
     held: FloatArray
     null: FloatArray
+    chart: Chart
 
     @staticmethod
     def of(model: MixtureOfExperts, source: BlockSource, bounds: Bounds | None = None) -> Problem:
@@ -58,6 +67,8 @@ class Problem:
         reach = _spread(source.moments.Z, coordinates.Z)
         floors[: terms.n_gate] = terms.gate.lower_bounds(terms.gate_layout, reach)
         floors[terms.n_gate :] = terms.expert.lower_bounds(terms.expert_layout, spread, terms.n_experts == 1)
+        chart = _chart(terms, holding.free & ~np.isfinite(box.lower) & ~np.isfinite(box.upper))
+        floors[chart.driver] = max(floors[chart.driver], chart.least)
         floors[~holding.free] = -np.inf
         _check_against_floors(terms.layout, floors, box)
         return Problem(
@@ -69,6 +80,7 @@ class Problem:
             free=holding.free,
             held=holding.values,
             null=model.null_directions(schema, coordinates),
+            chart=chart,
         )
 
     @property
@@ -89,6 +101,21 @@ class Problem:
     def admit(self, theta: FloatArray) -> FloatArray:
         """The nearest admissible point: inside the box, held entries at their values."""
         return np.where(self.free, np.clip(theta, self.lower, self.upper), self.held)
+
+    def move(self, theta: FloatArray, step: FloatArray) -> FloatArray:
+        """Where a step in the chart's coordinates leads; it may lie outside the box."""
+        return self.chart.move(theta, step)
+
+    def steepness(self, theta: FloatArray, score: FloatArray, unit: FloatArray) -> float:
+        """Infinity norm of the projected score per row in the chart's coordinates, in these units."""
+        return self.gradient_norm(theta, self.chart.score(theta, score), unit)
+
+    def move_inside(self, theta: FloatArray, step: FloatArray) -> FloatArray:
+        """The same, moved into the box; what the chart's coordinates hang on ends its step there."""
+        if self.chart.bent:
+            driver = np.arange(theta.size) == self.chart.driver
+            step = np.where(driver, np.clip(step, self.lower - theta, self.upper - theta), step)
+        return self.admit(self.move(theta, step))
 
     def admits(self, theta: FloatArray) -> bool:
         """Whether a point is admissible."""
@@ -119,6 +146,12 @@ class Problem:
         """Parameters on a floor that the user did not ask for."""
         return self.free & (theta <= self.floors)
 
+    def near_limit(self, theta: FloatArray) -> BoolArray:
+        """The logarithm that leads to the gate's limit, where it is as good as on its floor."""
+        driver = (np.arange(theta.size) == self.chart.driver) & self.chart.bent
+        near: BoolArray = driver & self.free & (theta <= self.floors + NEAR_LIMIT)
+        return near
+
     def invariances(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
         """Orthonormal directions (r, P) among the movable parameters that leave every row's density unchanged."""
         return supported_directions(np.vstack([self.passes.terms.invariances(theta), self.null]), movable)
@@ -132,6 +165,12 @@ class Problem:
         inside = (directions[:, ~movable] == 0).all(axis=1)
         names = (name for name, free in zip(terms.invariance_names(theta), inside, strict=True) if free)
         return len(supported_directions(directions, movable)), tuple(names)
+
+
+def _chart(terms: Terms, open_ended: BoolArray) -> Chart:
+    """The gate's chart where all parameters that it concerns are free and without a wall."""
+    chart = terms.gate.chart(terms.gate_layout).embedded(terms.size)
+    return chart if open_ended[chart.concerns].all() else Chart.straight(terms.size)
 
 
 def _spread(moments: ColumnMap, coordinates: ColumnMap) -> FloatArray:

@@ -20,19 +20,21 @@ SETS = 100
 FEWER = {"adaptive_temperature": 5, "hierarchical": 40}
 
 LINEAR = {"intercepts": [0.3, 0.0], "slopes": [[2.0, -1.5], [0.0, 0.0]]}
-BENT = {"intercepts": [0.1, 0.0], "slopes": [[1.5, -1.0], [-1.0, 1.5]]}
+LEVEL = {"intercepts": [-0.5, 0.0], "slopes": [[3.0, -2.0], [-3.0, 0.0]]}
+HINGED = {"intercepts": [-0.25, 0.0], "slopes": [[1.0, 3.0], [-2.5, 0.0]]}
+SHARP = {"intercepts": [-0.75, 0.0], "slopes": [[3.0, 1.5], [0.0, 0.0]]}
 LEFT = {"intercepts": [0.5, 0.0], "slopes": [[0.0, 2.0], [0.0, 0.0]]}
 
 #: The gate's truth over two standard normal covariates.
 TRUTHS = {
     "temperature": {"inner": LINEAR, "temperature": 0.7},
     "temperature(depends_on='covariates')": {"inner": LINEAR, "temperature": 1.0, "log_slopes": [0.5, -0.3]},
-    "adaptive_temperature": {"inner": LINEAR, "temperature": 1.0, "entropy": 1.5},
-    "activation('sigmoid')": BENT | {"temperature": 0.15},
-    "activation('tanh')": BENT | {"temperature": 0.3},
-    "activation('gelu')": BENT | {"temperature": 0.4},
-    "activation('silu')": BENT | {"temperature": 0.4},
-    "activation('sigmoid', tau=0.15)": BENT,
+    "adaptive_temperature": {"inner": SHARP, "temperature": 1.0, "entropy": -2.0},
+    "activation('sigmoid')": LEVEL | {"temperature": 0.15},
+    "activation('tanh')": LEVEL | {"temperature": 0.5},
+    "activation('gelu')": HINGED | {"temperature": 0.3},
+    "activation('silu')": HINGED | {"temperature": 0.3},
+    "activation('sigmoid', tau=0.15)": LEVEL,
     "constant": {"intercepts": [0.8, 0.0]},
     "hierarchical": {"outer": LINEAR, "group": (LEFT, LEFT)},
     "hierarchical(constant(weights=(0.5, 0.5)), groups=(1, 2))": {"outer": {}, "group": ({}, LINEAR)},
