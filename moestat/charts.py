@@ -62,6 +62,13 @@ class Chart:
         concerned: BoolArray = turned | divided
         return concerned
 
+    @property
+    def moves(self) -> BoolArray:
+        """Parameters (P,) that go along on the way to the limit."""
+        along = self.concerns
+        along[self.driver] = self.bent
+        return along
+
     def embedded(self, size: int) -> Chart:
         """The same for the first of ``size`` parameters."""
         own = self.powers.size

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from moestat.buffers import Buffers
+from moestat.charts import Chart
 from moestat.component import Expert, Gate
 from moestat.coordinates import Coordinates
 from moestat.data import Block
@@ -112,6 +113,11 @@ class Terms:
     def expert_layout(self) -> Layout:
         """Layout of the experts' parameters."""
         return self.layout.part("expert")
+
+    @property
+    def chart(self) -> Chart:
+        """The gate's chart, among all parameters."""
+        return self.gate.chart(self.gate_layout).embedded(self.size)
 
     def invariances(self, theta: FloatArray) -> FloatArray:
         """Declared directions (r, P) that leave the density unchanged at theta."""

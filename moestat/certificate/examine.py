@@ -81,7 +81,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         spikes=tuple(k + 1 for k in few),
         few=tuple((k + 1, rows) for k, rows in sorted(on_few_rows(problem, behind).items())),
         masses=behind.mass,
-        movable=movable,
+        movable=movable | at_limit,
         ahead=_bounded(problem, ray.limit) - _bounded(problem, sums.loglik),
         monotone=ray.monotone or bool(at_limit.any()),
         partition=ray.partition,

@@ -233,6 +233,8 @@ class Information:
             loading = np.abs(self._to_user @ lost.T)
             size = np.linalg.norm(self._to_user, axis=1, keepdims=True)
             affected |= (loading > LOADING_TOLERANCE * np.maximum(size, 1e-300)).any(axis=1)
+        if self.certificate.optimum.towards:
+            affected |= self._to_user[:, self._terms.chart.moves].any(axis=1)
         return affected
 
     def _refuse(self, lost: FloatArray, kind: str, related: bool) -> None:

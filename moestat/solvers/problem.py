@@ -169,7 +169,7 @@ class Problem:
 
 def _chart(terms: Terms, open_ended: BoolArray) -> Chart:
     """The gate's chart where all parameters that it concerns are free and without a wall."""
-    chart = terms.gate.chart(terms.gate_layout).embedded(terms.size)
+    chart = terms.chart
     return chart if open_ended[chart.concerns].all() else Chart.straight(terms.size)
 
 

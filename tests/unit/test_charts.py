@@ -8,7 +8,7 @@ import pytest
 import moestat as ms
 from moestat.bounds import check_bounds
 from moestat.charts import Chart, contrasts
-from moestat.errors import SeparationWarning
+from moestat.errors import NotIdentifiedError, SeparationWarning
 from moestat.solvers import Problem
 
 
@@ -149,6 +149,17 @@ def test_most_starts_agree_on_the_limit_and_the_certificate_names_it(at_the_limi
     assert certificate.n_reached >= 10
     assert certificate.optimum.towards in str(certificate)
     assert certificate.status is not ms.Status.NOT_CONVERGED
+
+
+def test_what_goes_to_the_limit_has_no_standard_error(at_the_limit):
+    """The gate's parameters are the limit's times powers of a temperature that stands for zero; experts have theirs."""
+    _, results, _, _ = at_the_limit
+    with pytest.raises(NotIdentifiedError):
+        _ = results.bse
+    errors = results.standard_errors(allow_singular=True)
+    gate = errors.index.str.startswith("gate")
+    assert errors[gate & (errors.to_numpy() != 0.0)].isna().all()
+    assert (errors[~gate] > 0.0).all()
 
 
 def test_bounds_on_the_temperature_give_a_maximum_on_them():
