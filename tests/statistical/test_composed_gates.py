@@ -13,16 +13,21 @@ from moestat.errors import ConvergenceWarning
 
 pytestmark = pytest.mark.slow
 
-ROWS = 800
-
-#: Number of data sets; fewer where a fit takes seconds.
-SETS = 100
-FEWER = {"adaptive_temperature": 5, "hierarchical": 40}
+ROWS, SETS = 800, 100
 
 LINEAR = {"intercepts": [0.3, 0.0], "slopes": [[2.0, -1.5], [0.0, 0.0]]}
+
+#: Where an activation saturates in one expert while it still rises in the other, and where an activation has its hinge
+#: on two lines that cross. With slopes such as (1.5, -1), (-1, 1.5) 800 rows hardly tell a temperature: the standard
+#: error of its logarithm is 0.6 to 0.7 for gelu and silu, and 3 of 20 fits of sigmoid, 2 of silu end at a limit.
 LEVEL = {"intercepts": [-0.5, 0.0], "slopes": [[3.0, -2.0], [-3.0, 0.0]]}
 HINGED = {"intercepts": [-0.25, 0.0], "slopes": [[1.0, 3.0], [-2.5, 0.0]]}
+
+#: Weights that stay undecided where the entropy of the inner ones is spent: a slope of the temperature's logarithm on
+#: the entropy of -2 has a standard error of 0.4. With `LINEAR` and a slope of 1.5 log tau is as good as quadratic in
+#: the inner logits where it matters, and none of the first three sets had a finite maximum.
 SHARP = {"intercepts": [-0.75, 0.0], "slopes": [[3.0, 1.5], [0.0, 0.0]]}
+
 LEFT = {"intercepts": [0.5, 0.0], "slopes": [[0.0, 2.0], [0.0, 0.0]]}
 
 #: The gate's truth over two standard normal covariates.
@@ -39,26 +44,6 @@ TRUTHS = {
     "hierarchical": {"outer": LINEAR, "group": (LEFT, LEFT)},
     "hierarchical(constant(weights=(0.5, 0.5)), groups=(1, 2))": {"outer": {}, "group": ({}, LINEAR)},
 }
-
-#: The compact space that theory assumes. Without it the likelihood of these gates often rises towards a limit, where
-#: temperature and slopes tend to zero, or to each other, together.
-COMPACT = {"gate.temperature": (0.01, 100.0)}
-BOUNDED = (
-    "adaptive_temperature",
-    "activation('sigmoid')",
-    "activation('tanh')",
-    "activation('gelu')",
-    "activation('silu')",
-)
-
-#: Share of the data sets whose fit may end at no certified maximum. The adaptive temperature is often best at infinity,
-#: as a quadratic form of vanishing logits.
-UNCERTIFIED = {"adaptive_temperature": 0.8}
-
-
-def n_sets(gate: str) -> int:
-    """So many that a study takes no more than two minutes or so."""
-    return FEWER.get(gate, 20 if gate.startswith("activation") else SETS)
 
 
 def rows_of(gate: str, seed: int):
@@ -79,17 +64,17 @@ def fitted(gate: str, seed: int):
     model, truth, X, y = rows_of(gate, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return ms.fit(model, X, y, bounds=COMPACT if gate in BOUNDED else None), model.loglik(truth, X, y)
+        return ms.fit(model, X, y), model.loglik(truth, X, y)
 
 
 @pytest.mark.parametrize("gate", TRUTHS)
 def test_the_fit_is_at_least_as_likely_as_the_truth(gate):
-    gains = [results.llf - truth for results, truth in (fitted(gate, seed) for seed in range(n_sets(gate)))]
+    gains = [results.llf - truth for results, truth in (fitted(gate, seed) for seed in range(SETS))]
     assert min(gains) >= 0.0
 
 
 @pytest.mark.parametrize("gate", TRUTHS)
 def test_nearly_all_fits_end_certified(gate):
-    """At a strict maximum, declared directions apart, or one on the bounds."""
-    trusted = [fitted(gate, seed)[0].certificate.trusted for seed in range(n_sets(gate))]
-    assert len(trusted) - sum(trusted) <= UNCERTIFIED.get(gate, 0.05) * len(trusted)
+    """At a strict maximum, declared directions apart."""
+    trusted = [fitted(gate, seed)[0].certificate.trusted for seed in range(SETS)]
+    assert sum(trusted) >= 0.95 * SETS
