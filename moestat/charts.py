@@ -19,6 +19,10 @@ import numpy as np
 
 from moestat.typing import BoolArray, FloatArray
 
+#: A step stretches or shrinks a parameter by e to this power at most: one that asks for more is of no use, and is
+#: refused where it leads, but it should not overflow on its way.
+FURTHEST = 50.0
+
 
 @dataclass(frozen=True, eq=False)
 class Chart:
@@ -80,7 +84,8 @@ class Chart:
         """Where a step (P,) in psi leads from theta (P,)."""
         moved = theta + step
         if self.bent:
-            there = np.exp(self.powers * step[self.driver]) * (self.basis @ theta + self._unit(theta) * step)
+            growth = np.exp(np.clip(self.powers * step[self.driver], -FURTHEST, FURTHEST))
+            there = growth * (self.basis @ theta + self._unit(theta) * step)
             moved = np.where(self.concerns, self.basis.T @ there, moved)
         return moved
 

@@ -38,6 +38,9 @@ from moestat.typing import FloatArray, IntArray
 #: A temperature that stands for zero: closer to it the entropy of the nearly equal weights is lost in rounding.
 LEAST_TEMPERATURE = 1e-3
 
+#: Logarithms of the temperature go no further: fourth powers of logits divided by it still are numbers.
+EXTREME = 100.0
+
 #: What the gate is there.
 LIMIT = "inner logits and temperature shrink together, towards a logarithm of it that is quadratic in the logits"
 
@@ -335,7 +338,7 @@ def _rows(
             x[j] += entropy[j]
     for j in range(B):
         entropy[j] -= largest
-        inverse[j] = vexp(-level - slope * entropy[j])
+        inverse[j] = vexp(min(max(-level - slope * entropy[j], -EXTREME), EXTREME))
 
 
 @jit

@@ -188,3 +188,19 @@ def test_a_superfluous_covariate_leaves_the_temperature_open(inner: Gate, Z: Flo
         model.gate_weights(model.params(gate=layout.unpack(at), expert=expert), X) for at in (theta, theta + 3 * open_)
     )
     np.testing.assert_allclose(there, here, rtol=1e-11)
+
+
+def test_an_extreme_adaptive_temperature_has_finite_derivatives() -> None:
+    """On the way to a limit the search may come there; a Hessian that is not a number would stop it with an error."""
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((50, 2)), rng.standard_normal(50)
+    model = ms.MixtureOfExperts(gate=AdaptiveTemperature(), n_experts=K)
+    problem = Problem.of(model, model.data(X, y))
+    for level, slope in ((-700.0, 0.0), (700.0, 0.0), (-300.0, 1e4), (300.0, -1e6)):
+        theta = 0.3 * rng.standard_normal(problem.layout.size)
+        gate = problem.passes.terms.n_gate
+        theta[gate - 2 : gate] = level, slope
+        sums = problem.passes.hessian(theta)
+        assert np.isfinite(sums.loglik)
+        assert np.isfinite(sums.score).all()
+        assert np.isfinite(sums.hessian).all()
