@@ -9,6 +9,7 @@ import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
 from moestat.gates import Activation, AdaptiveTemperature, Constant, Gate, Laplace, Softmax, Temperature
+from moestat.solvers import Problem
 from moestat.typing import FloatArray
 
 K = 3
