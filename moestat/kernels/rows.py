@@ -5,7 +5,7 @@ Also what EM makes of the responsibilities: hard assignments, and both parts of 
 
 from __future__ import annotations
 
-from moestat.kernels.compile import jit
+from moestat.kernels.compile import jit, jit_exact
 from moestat.kernels.vmath import vexp, vlog
 from moestat.typing import FloatArray
 
@@ -28,6 +28,8 @@ def combine(
     weight * (r - pi), row (B,) receives log p. ``normalised=False`` (a joint likelihood) leaves out
     LSE(h) and sets PI to zero. scratch is (3, B). Returns sum weight * log p. Logits may be -inf as
     long as one of each row is finite. Padding rows (weight 0) must hold finite values.
+
+    The largest logit of a row is taken off before log densities are added, which huge logits would round away.
     """
     # short loops over few arrays: LLVM vectorises only what it can prove, or check, to be disjoint
     top = scratch[0]
@@ -38,8 +40,6 @@ def combine(
     _exponentials_in_place(R, top, row)
     if normalised:
         for j in range(row.size):
-            top[j] -= top_gate[j]
-        for j in range(row.size):
             t = 1.0 / (row[j] * total_gate[j])  # one division for both reciprocals
             top_gate[j] = t * total_gate[j]
             total_gate[j] = t * row[j]
@@ -47,6 +47,7 @@ def combine(
             row[j] = top[j] + vlog(row[j] * total_gate[j])
     else:
         for j in range(row.size):
+            top[j] += top_gate[j]
             top_gate[j] = 1.0 / row[j]
         for j in range(row.size):
             total_gate[j] = 0.0
@@ -59,28 +60,31 @@ def combine(
     return loglik
 
 
-@jit
+@jit_exact  # reassociated, the sum would be that of huge logits and densities again
 def _maxima(H: FloatArray, E: FloatArray, R: FloatArray, top: FloatArray, top_gate: FloatArray) -> None:
-    """R = H + E, and the largest entry of R and of H in each row."""
+    """The largest entry of H in each row, R = (H - largest) + E, and the largest entry of R."""
+    h = H[0]
+    for j in range(top.size):
+        top_gate[j] = h[j]
+    for k in range(1, H.shape[0]):
+        h = H[k]
+        for j in range(top.size):
+            top_gate[j] = max(top_gate[j], h[j])
     h = H[0]
     e = E[0]
     r = R[0]
     for j in range(top.size):
-        t = e[j] + h[j]
+        t = (h[j] - top_gate[j]) + e[j]
         r[j] = t
         top[j] = t
-    for j in range(top.size):
-        top_gate[j] = h[j]
     for k in range(1, H.shape[0]):
         h = H[k]
         e = E[k]
         r = R[k]
         for j in range(top.size):
-            t = e[j] + h[j]
+            t = (h[j] - top_gate[j]) + e[j]
             r[j] = t
             top[j] = max(top[j], t)
-        for j in range(top.size):
-            top_gate[j] = max(top_gate[j], h[j])
 
 
 @jit
@@ -209,14 +213,21 @@ def gate_expectation(
         for j in range(B):
             d[j] = r[j] - weight[j] * p[j]
     for j in range(B):
-        norm[j] = top[j] + vlog(norm[j]) if normalised else 0.0
+        norm[j] = vlog(norm[j]) if normalised else 0.0
+        top[j] = top[j] if normalised else 0.0
     total = 0.0
     for k in range(K):
         h = H[k]
         r = R[k]
         for j in range(B):
-            total += 0.0 if r[j] == 0.0 else r[j] * (h[j] - norm[j])
+            total += 0.0 if r[j] == 0.0 else r[j] * _less(h[j], top[j], norm[j])
     return total
+
+
+@jit_exact
+def _less(h: float, top: float, norm: float) -> float:
+    """(h - top) - norm, in this order."""
+    return (h - top) - norm
 
 
 @jit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import moestat as ms
 from moestat.component import Dims
@@ -205,3 +206,15 @@ def test_an_extreme_adaptive_temperature_has_finite_derivatives() -> None:
         assert np.isfinite(sums.loglik)
         assert np.isfinite(sums.score).all()
         assert np.isfinite(sums.hessian).all()
+
+
+@pytest.mark.parametrize("tau", [1e-6, 1e-12, 1e-20, 1e-100])
+def test_towards_zero_the_likelihood_is_that_of_the_largest(tau: float, Z: FloatArray) -> None:
+    """Huge logits do not round the densities away."""
+    y = np.random.default_rng(1).standard_normal(len(Z))
+    hard = weights(Softmax(), SOFTMAX, Z).argmax(axis=1)
+    means = np.array(EXPERT["intercepts"]) + Z @ np.array(EXPERT["slopes"]).T
+    expected = stats.norm.logpdf(y, means[np.arange(len(Z)), hard], np.sqrt(np.array(EXPERT["variances"])[hard])).sum()
+    model = ms.MixtureOfExperts(gate=Temperature(), n_experts=K)
+    loglik = model.loglik(model.params(gate=around(tau), expert=EXPERT), Z, y)
+    np.testing.assert_allclose(loglik, expected, rtol=1e-4 if tau == 1e-6 else 1e-13)

@@ -82,10 +82,11 @@ def _softmax(V):
 
 
 def combine(H, E, weight, normalised=True):
-    PI, gate = _softmax(H)
-    resp, joint = _softmax(H + E)
+    top = H.max(axis=0)
+    PI, gate = _softmax(H - top)
+    resp, joint = _softmax((H - top) + E)
     if not normalised:
-        PI, gate = np.zeros_like(PI), 0.0
+        PI, gate = np.zeros_like(PI), -top
     row = joint - gate
     R = weight * resp
     return Combined(float(weight @ row), PI, R, R - weight * PI, row)
