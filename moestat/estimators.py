@@ -2,6 +2,9 @@
 
 Behind them is `moestat.fit`; ``results_`` holds what it returns. A thing of scikit-learn's own is the transformer:
 ``transform`` turns covariates into the gate's weights, one column per expert.
+
+What is known of single rows, an offset or exposures, is no column of X and no setting: methods take it as keywords, as
+they take weights, and scikit-learn's metadata routing carries it.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -66,7 +70,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         self.expert_features = expert_features
 
     # ------------------------------------------------------------------------------- fit
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> Self:
         """Fit by maximum likelihood.
 
         Parameters
@@ -75,10 +79,19 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         y : array-like (n,), or (n, m) for an expert of several responses
         sample_weight : array-like (n,), optional
             Frequencies: a row of weight 2 counts as two rows, a row of weight 0 as none.
+        offset, exposure : array-like (n,), optional
+            Known terms of the experts' linear predictors. The logarithm of an exposure joins the offset; for a binomial
+            expert exposures are numbers of trials.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        InputError
+            When the expert has no place for an offset or exposures, or the data break another rule; the message names
+            it.
 
         Warns
         -----
@@ -96,6 +109,8 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
             _named(response, y),
             gate,
             sample_weight,
+            offset=offset,
+            exposure=exposure,
             n_starts=self.n_starts,
             seed=_seed(self.random_state),
             bounds=self.bounds,
@@ -167,33 +182,45 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
         if len(names) != self.n_features_in_:
             raise InputError(f"input_features should have length equal to {self.n_features_in_}; got {len(names)}.")
 
-    def responsibilities(self, X: Any, y: Any) -> Any:
+    def responsibilities(self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None) -> Any:
         """Posterior probability of each expert given covariates and response, (n, K).
 
         They come as `transform` gives the weights of the gate: as an array, or as `set_output` says.
         """
         check_is_fitted(self)
-        rows, response = self._with_response(X, y, reset=False)
-        covariates, gate = self._parts(rows)
-        return _laid_out_as(self.transform(X), self.results_.responsibilities(covariates, response, gate))
+        scored = self._scored_parts(X, y)
+        values = self.results_.responsibilities(*scored, offset=offset, exposure=exposure)
+        return _laid_out_as(self.transform(X), values)
 
-    def log_density(self, X: Any, y: Any) -> FloatArray:
+    def log_density(self, X: Any, y: Any, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """log p(y | x) of every row, (n,); its mean over new rows is a proper score of the whole density."""
         check_is_fitted(self)
+        return self.results_.log_density(*self._scored_parts(X, y), offset=offset, exposure=exposure)
+
+    def _scored_parts(self, X: Any, y: Any) -> tuple[pd.DataFrame, AnyArray, pd.DataFrame | None]:
+        """New rows as results read them: the experts' covariates, the response, the gate's covariates."""
         rows, response = self._with_response(X, y, reset=False)
         covariates, gate = self._parts(rows)
-        return self.results_.log_density(covariates, response, gate)
+        return covariates, response, gate
 
-    def sample(self, X: Any, random_state: Any = None) -> AnyArray:
-        """Draw one response per row of X from the fitted model, (n,).
+    def sample(self, X: Any, random_state: Any = None, *, offset: Any = None, exposure: Any = None) -> AnyArray:
+        """Draw one response per row of X from the fitted model, (n,) or (n, m).
 
         Parameters
         ----------
         X : array-like (n, d)
         random_state : int, RandomState instance, Generator or None
+        offset, exposure : array-like (n,), optional
+            Known terms of these rows; zero and one when left out.
         """
         check_is_fitted(self)
-        return self.results_.sample(*self._known_parts(X), seed=_seed(random_state))
+        seed = _seed(random_state)
+        return self.results_.sample(*self._known_parts(X), seed=seed, offset=offset, exposure=exposure)
+
+    def _means(self, X: Any, offset: Any, exposure: Any) -> FloatArray:
+        """Conditional means of new rows, or their class probabilities."""
+        check_is_fitted(self)
+        return self.results_.predict(*self._known_parts(X), offset=offset, exposure=exposure)
 
 
 class MoERegressor(RegressorMixin, _MoEEstimator):
@@ -248,14 +275,21 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
         rows, response = super()._with_response(X, y, y_numeric=True, multi_output=several, **rules)
         return rows, response
 
-    def predict(self, X: Any) -> FloatArray:
-        """Conditional mean of every row of X, (n,) or (n, m)."""
-        check_is_fitted(self)
-        return self.results_.predict(*self._known_parts(X))
+    def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> FloatArray:
+        """Conditional mean of every row of X, (n,) or (n, m).
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        Parameters
+        ----------
+        X : array-like (n, d)
+        offset, exposure : array-like (n,), optional
+            Known terms of these rows; zero and one when left out.
+        """
+        return self._means(X, offset, exposure)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> float:
         """R2 of the conditional mean; `log_density` judges the whole distribution."""
-        return float(super().score(X, y, sample_weight))
+        predicted = self.predict(X, offset=offset, exposure=exposure)
+        return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 
 class MoEClassifier(ClassifierMixin, _MoEEstimator):
@@ -343,31 +377,34 @@ class MoEClassifier(ClassifierMixin, _MoEEstimator):
         check_classification_targets(labels)
         return rows, labels
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Fit by maximum likelihood; see `MoERegressor.fit`."""
-        super().fit(X, y, sample_weight)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> Self:
+        """Fit by maximum likelihood; see `MoERegressor.fit`.
+
+        The multinomial expert has no place for an offset or exposures, and says so; one of your own may have.
+        """
+        super().fit(X, y, sample_weight, offset=offset, exposure=exposure)
         assert self.results_.schema.classes is not None
         self.classes_ = np.asarray(self.results_.schema.classes)
         return self
 
-    def predict_proba(self, X: Any) -> FloatArray:
+    def predict_proba(self, X: Any, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """Probability of each class (n, C), in the order of ``classes_``."""
-        check_is_fitted(self)
-        return self.results_.predict(*self._known_parts(X))
+        return self._means(X, offset, exposure)
 
-    def predict_log_proba(self, X: Any) -> FloatArray:
+    def predict_log_proba(self, X: Any, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """Logarithm of `predict_proba`; minus infinity where that rounds to zero, as `log_density` does not."""
         with np.errstate(divide="ignore"):
-            return np.log(self.predict_proba(X))
+            return np.log(self.predict_proba(X, offset=offset, exposure=exposure))
 
-    def predict(self, X: Any) -> AnyArray:
+    def predict(self, X: Any, *, offset: Any = None, exposure: Any = None) -> AnyArray:
         """The most probable class of every row of X, (n,)."""
-        code = self.predict_proba(X).argmax(axis=1)
+        code = self.predict_proba(X, offset=offset, exposure=exposure).argmax(axis=1)
         return np.asarray(self.classes_[code])
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> float:
         """Share of rows whose class is predicted; `log_density` judges the probabilities."""
-        return float(super().score(X, y, sample_weight))
+        predicted = self.predict(X, offset=offset, exposure=exposure)
+        return float(accuracy_score(y, predicted, sample_weight=sample_weight))
 
 
 def _laid_out_as(weights: Any, values: FloatArray) -> Any:

@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
-from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_validate
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils import estimator_checks as checks
@@ -248,6 +250,103 @@ def test_logarithms_of_probabilities_that_round_to_zero():
     model = MoEClassifier(1, fixed={"expert.slopes": 1000.0, "expert.intercepts": 0.0}).fit(X, y)
     np.testing.assert_array_equal(model.predict_log_proba(X[1:3]), [[-np.inf, 0.0], [0.0, -np.inf]])
     np.testing.assert_allclose(model.log_density(X[1:3], [0, 1]), -1000.0, rtol=1e-14)
+
+
+# ------------------------------------------------------------------------------------ offset and exposure
+def rates(n=200):
+    """Covariates, times at risk and counts of two rates; of the same laws, successes in a number of trials."""
+    rng = np.random.default_rng(3)
+    X, time, trials = rng.standard_normal((n, 1)), rng.uniform(1.0, 20.0, n), rng.integers(5, 30, n)
+    predictor = np.where(rng.random(n) < 0.5, 1 + X[:, 0], -1 - 0.5 * X[:, 0])
+    return X, time, rng.poisson(time * np.exp(predictor)), trials, rng.binomial(trials, expit(predictor))
+
+
+PLACES, TIME, COUNTS, TRIALS, SUCCESSES = rates()
+KNOWN = (
+    ("poisson", COUNTS, {"exposure": TIME}),
+    ("poisson", COUNTS, {"offset": np.log(TIME)}),
+    ("binomial", SUCCESSES, {"exposure": TRIALS}),
+    ("binomial", SUCCESSES, {"exposure": TRIALS, "offset": PLACES[:, 0] / 4}),
+    ("gaussian", np.log1p(COUNTS), {"offset": TIME}),
+)
+
+
+@pytest.mark.parametrize(("expert", "y", "known"), KNOWN)
+def test_known_terms_reach_the_fit_and_every_method(expert, y, known):
+    model = MoERegressor(expert=expert, n_starts=2).fit(PLACES, y, **known)
+    results = ms.fit(ms.MixtureOfExperts(expert=expert), PLACES, y, n_starts=2, **known)
+    np.testing.assert_array_equal(model.results_.theta, results.theta)
+    predicted = model.predict(PLACES, **known)
+    np.testing.assert_array_equal(predicted, results.predict(PLACES, **known))
+    assert (predicted != model.predict(PLACES)).any()
+    np.testing.assert_array_equal(
+        model.responsibilities(PLACES, y, **known), results.responsibilities(PLACES, y, **known)
+    )
+    np.testing.assert_array_equal(model.log_density(PLACES, y, **known), results.log_density(PLACES, y, **known))
+    drawn = model.sample(PLACES, random_state=1, **known)
+    np.testing.assert_array_equal(drawn, results.sample(PLACES, seed=1, **known))
+    weight = TIME
+    want = r2_score(y, predicted, sample_weight=weight)
+    assert model.score(PLACES, y, weight, **known) == want
+
+
+def test_an_expert_without_a_place_for_known_terms_says_so():
+    with pytest.raises(InputError, match="the gaussian expert takes no exposure"):
+        MoERegressor().fit(PLACES, COUNTS, exposure=TIME)
+    with pytest.raises(InputError, match="the multinomial expert takes no offset"):
+        MoEClassifier().fit(PLACES, COUNTS > 3, offset=TIME)
+    with pytest.raises(InputError, match="exposure"):
+        MoERegressor(expert="poisson").fit(PLACES, COUNTS, exposure=TIME[:5])
+    model = fitted(MoEClassifier, n_experts=1)
+    for method in (model.predict, model.predict_proba, model.predict_log_proba):
+        with pytest.raises(InputError, match="takes no offset"):
+            method(VOTERS.X, offset=np.ones(len(VOTERS.y)))
+    with pytest.raises(InputError, match="takes no offset"):
+        model.score(VOTERS.X, VOTERS.y, offset=np.ones(len(VOTERS.y)))
+
+
+def test_known_terms_pass_through_a_pipeline():
+    alone = MoERegressor(expert="poisson", n_starts=2).fit(
+        StandardScaler().fit_transform(PLACES), COUNTS, exposure=TIME
+    )
+    chain = make_pipeline(StandardScaler(), MoERegressor(expert="poisson", n_starts=2))
+    chain.fit(PLACES, COUNTS, moeregressor__exposure=TIME)
+    np.testing.assert_array_equal(chain[-1].results_.theta, alone.results_.theta)
+    np.testing.assert_array_equal(chain.predict(PLACES, exposure=TIME), alone.results_.predict())
+
+
+def test_known_terms_are_routed():
+    """Folds get their own rows of the exposures, for fits and for scores."""
+    X, y, folds = PLACES, COUNTS, KFold(3)
+    with sklearn.config_context(enable_metadata_routing=True):
+        moe = MoERegressor(expert="poisson", n_starts=2)
+        moe = moe.set_fit_request(exposure=True).set_score_request(exposure=True).set_predict_request(exposure=True)
+        chain = make_pipeline(StandardScaler(), moe)
+        found = cross_validate(chain, X, y, cv=folds, params={"exposure": TIME})["test_score"]
+        predicted = chain.fit(X, y, exposure=TIME).predict(X, exposure=TIME)
+    by_hand = []
+    for train, test in folds.split(X):
+        scaler = StandardScaler().fit(X[train])
+        model = MoERegressor(expert="poisson", n_starts=2)
+        model.fit(scaler.transform(X[train]), y[train], exposure=TIME[train])
+        by_hand.append(model.score(scaler.transform(X[test]), y[test], exposure=TIME[test]))
+    np.testing.assert_array_equal(found, by_hand)
+    assert predicted.shape == y.shape
+
+
+# ------------------------------------------------------------------------------------ several responses
+def test_several_responses_are_those_of_fit():
+    rng = np.random.default_rng(4)
+    Y = TABLE[["x1", "x2"]].to_numpy() + rng.standard_normal((len(TABLE), 2))
+    X = TABLE[["z1"]]
+    model = MoERegressor(expert="multivariate_gaussian", n_starts=2).fit(X, Y)
+    results = ms.fit(ms.MixtureOfExperts(expert="multivariate_gaussian"), X, Y, n_starts=2)
+    np.testing.assert_array_equal(model.predict(X), results.predict(X))
+    np.testing.assert_array_equal(model.log_density(X, Y), results.log_density(X, Y))
+    assert model.predict(X).shape == model.sample(X).shape == Y.shape
+    assert model.score(X, Y) == r2_score(Y, results.predict(X))
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        MoERegressor().fit(X, Y)
 
 
 # ------------------------------------------------------------------------------------ columns
