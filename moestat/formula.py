@@ -47,6 +47,7 @@ def moe(
         ``"y ~ x1 + C(g) | z1 + z2"``: the response, the experts' covariates and, after the bar, the gate's. Without
         a bar the gate has the experts' covariates; ``| 1`` makes it constant. ``0 +`` leaves the intercepts of a
         part out. Operators are those of R; functions are ``log exp sqrt abs sin cos I C bs cr cc poly center scale``.
+        ``y1 + y2 ~ x``, or ``cbind(y1, y2) ~ x``, has several responses.
     data : DataFrame or mapping of columns
     gate, expert, n_experts, fixed
         As in `MixtureOfExperts`.
@@ -123,7 +124,7 @@ class FormulaModel:
     model: MixtureOfExperts
     design: FrameDesign
     X: pd.DataFrame
-    y: pd.Series[Any]
+    y: pd.Series[Any] | pd.DataFrame
     Z: pd.DataFrame | None
     sample_weight: FloatArray | None
     offset: FloatArray | None
@@ -209,7 +210,7 @@ class _Table:
     @staticmethod
     def of(formula: Formula, data: pd.DataFrame, given: Mapping[str, Any]) -> _Table:
         parts = (formula.expert, formula.gate)
-        factors = [formula.response, *(factor for part in parts for term in part.terms for factor in term)]
+        factors = [*formula.responses, *(factor for part in parts for term in part.terms for factor in term)]
         names = [formula.aliases.get(name, name) for factor in factors for name in factor.columns]
         if formula.unsafe:  # names that are no columns belong to Python
             bare = {formula.aliases.get(f.text, f.text) for f in factors if f.is_column}
@@ -255,7 +256,8 @@ def _without_intercepts(
 ) -> MixtureOfExperts:
     """The model with the intercepts held at zero of the parts that have none."""
     classes = ("a", "b") if model.expert.categorical else None  # any will do: only names of fields are read
-    layout = model.layout(Schema(tuple(X.columns), tuple(Z.columns), ("y",), classes))
+    responses = tuple(factor.text for factor in formula.responses)
+    layout = model.layout(Schema(tuple(X.columns), tuple(Z.columns), responses, classes))
     held: dict[str, Any] = {}
     for part, described in (("expert", formula.expert), ("gate", formula.gate)):
         if not described.intercept:

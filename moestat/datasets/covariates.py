@@ -150,17 +150,13 @@ def _designed(design: FrameDesign, frame: Any) -> Covariates:
 
 def _without_response(design: FrameDesign, columns: pd.DataFrame) -> pd.DataFrame:
     """The columns but those of which a response like log(y) was computed: they hold the old response, not the new."""
-    from moestat.frames.grammar import unaliased
-
-    if design.response is None:
-        return columns
-    formula = design.formula
-    made_of = [formula.aliases.get(name, name) for name in formula.response.columns]
-    kept = [name for name in made_of if name in design.needed()]
-    if kept:
-        raise InputError(
-            f"the response {unaliased(formula.response.text, formula.aliases)} was computed from {kept[0]!r}, which is "
-            "a covariate too; a simulated response would not agree with it. Make the response a column of its own, "
-            "and fit that."
-        )
-    return columns.drop(columns=[name for name in made_of if name in columns])
+    needed = design.needed()
+    for response, made_of in design.computed_from.items():
+        kept = [name for name in made_of if name in needed]
+        if kept:
+            raise InputError(
+                f"the response {response} was computed from {kept[0]!r}, which is a covariate too; a simulated "
+                "response would not agree with it. Make the response a column of its own, and fit that."
+            )
+        columns = columns.drop(columns=[name for name in made_of if name in columns])
+    return columns

@@ -122,7 +122,7 @@ class Dataset:
     @property
     def response(self) -> str:
         """Column of the response."""
-        return self._columns_of(self._formula.response.columns)[0]
+        return self._columns_of(self._formula.responses[0].columns)[0]
 
     @property
     def covariates(self) -> tuple[str, ...]:

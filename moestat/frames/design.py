@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,8 +26,10 @@ class FrameDesign:
     formula : Formula
     levels : dict
         Columns in use: their categories, or None for numbers.
-    expert, gate, response : Encoding or None
-        None for a gate with the experts' covariates, and for a response that is a column as it is.
+    expert, gate : Encoding or None
+        None for a gate with the experts' covariates.
+    responses : tuple of Encoding or None
+        One for each response; None for one that is a column as it is.
     categorical : bool
         The response holds class labels.
     offset, exposure : str or None
@@ -44,7 +46,7 @@ class FrameDesign:
     levels: Levels
     expert: Encoding
     gate: Encoding | None
-    response: Encoding | None
+    responses: tuple[Encoding | None, ...]
     categorical: bool
     offset: str | None = None
     exposure: str | None = None
@@ -135,11 +137,13 @@ class FrameDesign:
         check_finite(made, np.arange(len(made)))
         return made
 
-    def _response(self, frame: pd.DataFrame) -> pd.Series[Any]:
-        name = self._name(self.formula.response.text)
-        if self.response is None:
-            return frame[name] if self.categorical else pd.Series(as_numbers(name, frame[name]), name=name)
-        return self._made(self.response, self._prepared(frame, self._response_columns())).iloc[:, 0]
+    def _response(self, frame: pd.DataFrame) -> pd.Series[Any] | pd.DataFrame:
+        def one(factor: Factor, encoding: Encoding | None) -> pd.Series[Any]:
+            if encoding is None:
+                return _as_it_is(self._name(factor.text), frame, self.categorical)
+            return self._made(encoding, self._prepared(frame, self._columns_of(factor, encoding))).iloc[:, 0]
+
+        return _side_by_side([one(*pair) for pair in zip(self.formula.responses, self.responses, strict=True)])
 
     # ------------------------------------------------------------------------------- names
     def _name(self, name: str) -> str:
@@ -164,8 +168,22 @@ class FrameDesign:
         return list(dict.fromkeys([*self.expert_columns, *self.gate_columns]))
 
     def _response_columns(self) -> list[str]:
-        names = [self._name(name) for name in self.formula.response.columns]
-        return names if self.response is None else [name for name in names if name in self.levels]
+        pairs = zip(self.formula.responses, self.responses, strict=True)
+        return list(dict.fromkeys(name for pair in pairs for name in self._columns_of(*pair)))
+
+    def _columns_of(self, response: Factor, encoding: Encoding | None) -> list[str]:
+        names = [self._name(name) for name in response.columns]
+        return names if encoding is None else [name for name in names if name in self.levels]
+
+    @property
+    def computed_from(self) -> dict[str, tuple[str, ...]]:
+        """Responses that are functions of columns, such as log(y), and the columns that they are made of."""
+        pairs = zip(self.formula.responses, self.responses, strict=True)
+        return {
+            unaliased(factor.text, self.formula.aliases): tuple(map(self._name, factor.columns))
+            for factor, encoding in pairs
+            if encoding is not None
+        }
 
     # ------------------------------------------------------------------------------- storage
     def to_dict(self) -> dict[str, Any]:
@@ -176,7 +194,7 @@ class FrameDesign:
             "levels": [[name, None if known is None else _plain(list(known))] for name, known in self.levels.items()],
             "expert": _described(self.expert),
             "gate": None if self.gate is None else _described(self.gate),
-            "response": None if self.response is None else _described(self.response),
+            "responses": [None if one is None else _described(one) for one in self.responses],
             "categorical": self.categorical,
             "offset": self.offset,
             "exposure": self.exposure,
@@ -188,7 +206,8 @@ class FrameDesign:
     def from_dict(described: Mapping[str, Any]) -> FrameDesign:
         """The inverse of `to_dict`. The text is checked like any other; an unchecked one is never run."""
         formula = parse(described["formula"], unsafe=described["unsafe"])
-        gate, response = described["gate"], described["response"]
+        gate = described["gate"]
+        responses = described["responses"] if "responses" in described else [described["response"]]  # an older file
         if not formula.unsafe and _used(formula)[0] != {name for name, _ in described["levels"]}:
             raise InputError(f"the file's columns are not those of its formula, {formula.text!r}; it is damaged.")
         return FrameDesign(
@@ -196,7 +215,10 @@ class FrameDesign:
             levels={name: None if known is None else tuple(_revived(known)) for name, known in described["levels"]},
             expert=_restored(described["expert"], formula.expert),
             gate=None if gate is None else _restored(gate, formula.gate),
-            response=None if response is None else _restored(response, response_part(formula.response)),
+            responses=tuple(
+                None if one is None else _restored(one, _response_part(factor))
+                for factor, one in zip(formula.responses, responses, strict=True)
+            ),
             categorical=described["categorical"],
             offset=described["offset"],
             exposure=described["exposure"],
@@ -213,7 +235,7 @@ class Learnt(NamedTuple):
     design: FrameDesign
     X: pd.DataFrame
     Z: pd.DataFrame | None
-    y: pd.Series[Any]
+    y: pd.Series[Any] | pd.DataFrame
 
 
 def learn_design(
@@ -244,7 +266,8 @@ def learn_design(
     **kept
         Further fields of the design.
     """
-    _check_response(formula, categorical)
+    for factor in formula.responses:
+        _check_response(factor, formula, categorical)
     levels = _learn_levels(formula, frame)
     plain = prepared(frame, levels)
     columns = plain.rename(columns=_stand_ins(formula))
@@ -257,27 +280,37 @@ def learn_design(
     expert, X = learnt(formula.expert)
     gate, Z = learnt(formula.gate)
     same = expert.names == gate.names
-    response: Encoding | None = None
-    if formula.response.is_column:
-        name = formula.aliases.get(formula.response.text, formula.response.text)
-        y = frame[name] if categorical else pd.Series(as_numbers(name, frame[name]), name=name)
-    else:
-        response, made = learnt(response_part(formula.response))
-        if made.shape[1] != 1 or response.categories:
-            raise InputError(f"the response {formula.response.text} must be one column of numbers, or a column itself.")
-        y = made.iloc[:, 0]
+
+    def response(factor: Factor) -> tuple[Encoding | None, pd.Series[Any]]:
+        if factor.is_column:
+            return None, _as_it_is(formula.aliases.get(factor.text, factor.text), frame, categorical)
+        encoding, made = learnt(_response_part(factor))
+        if made.shape[1] != 1 or encoding.categories:
+            raise InputError(f"the response {factor.text} must be one column of numbers, or a column itself.")
+        return encoding, made.iloc[:, 0]
+
+    responses, columns_of_y = zip(*map(response, formula.responses), strict=True)
     shown = {name: TRUTH if known is None and is_truth(frame[name]) else known for name, known in levels.items()}
     middle = {name: typical(plain[name].to_numpy(), known, weight) for name, known in shown.items()}
     own_gate = None if same else gate
     design = FrameDesign(
-        formula, levels, expert, own_gate, response, categorical, typical=middle, context=context, **kept
+        formula, levels, expert, own_gate, responses, categorical, typical=middle, context=context, **kept
     )
-    return Learnt(design, X, None if same else Z, y)
+    return Learnt(design, X, None if same else Z, _side_by_side(columns_of_y))
 
 
-def _check_response(formula: Formula, categorical: bool) -> None:
+def _as_it_is(name: str, frame: pd.DataFrame, categorical: bool) -> pd.Series[Any]:
+    """A response that is a column: labels untouched, or numbers."""
+    return frame[name] if categorical else pd.Series(as_numbers(name, frame[name]), name=name)
+
+
+def _side_by_side(responses: Sequence[pd.Series[Any]]) -> pd.Series[Any] | pd.DataFrame:
+    """One response as a column, several as a table."""
+    return responses[0] if len(responses) == 1 else pd.concat(responses, axis="columns")
+
+
+def _check_response(response: Factor, formula: Formula, categorical: bool) -> None:
     """Refuse a response that explains itself, and one in C: classes are taken as they are."""
-    response = formula.response
     names = [formula.aliases.get(name, name) for name in response.columns]
     if not response.is_column and response.labels and response.text.startswith("C("):
         column = names[0] if names[0] == response.columns[0] else f"`{names[0]}`"
@@ -306,8 +339,7 @@ def _learn_levels(formula: Formula, frame: pd.DataFrame) -> Levels:
 def _used(formula: Formula) -> tuple[set[str], set[str]]:
     """Columns that are transformed, and those among them that are categories by C."""
     factors = [factor for part in (formula.expert, formula.gate) for term in part.terms for factor in term]
-    if not formula.response.is_column:
-        factors.append(formula.response)
+    factors += [factor for factor in formula.responses if not factor.is_column]
     names = {formula.aliases.get(name, name) for factor in factors for name in factor.columns}
     labels = {formula.aliases.get(name, name) for factor in factors for name in factor.labels}
     return names, labels
@@ -317,7 +349,7 @@ def _stand_ins(formula: Formula) -> dict[str, str]:
     return {column: name for name, column in formula.aliases.items()}
 
 
-def response_part(response: Factor) -> Part:
+def _response_part(response: Factor) -> Part:
     """A response that is a function of columns, as a part of its own."""
     return Part(((response,),), intercept=False)
 

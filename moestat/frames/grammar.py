@@ -1,6 +1,7 @@
 """Formulas as terms: ``y ~ x1 + C(g) | z1 + z2``.
 
-    formula = response "~" part [ "|" part ]
+    formula = left "~" part [ "|" part ]
+    left    = response { "+" response } | "cbind(" response { "," response } ")"
     part    = signed sum of products; 1, 0 and -1 say whether there is an intercept
     product = factors joined by  :  (interaction),  *  (both and their interaction),  /  (nested),  **  or  ^  (power)
     factor  = column | `column` | function "(" expression ")" | "(" part ")"
@@ -12,6 +13,7 @@ literals, columns and known functions may occur in it. An ``unsafe`` formula may
 
 from __future__ import annotations
 
+import ast
 import keyword
 import re
 from collections.abc import Mapping
@@ -19,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from moestat.errors import InputError
-from moestat.frames.whitelist import SEVERAL_RESPONSES, read
+from moestat.frames.whitelist import read
+from moestat.syntax import expression
 
 #: Limits that keep a short text from asking for endless work.
 MAX_LENGTH, MAX_TERMS, MAX_POWER, MAX_DEPTH = 20_000, 5_000, 10, 50
@@ -53,13 +56,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula as parsed.
+    """A formula as parsed; most have one response.
 
     Columns that Python has no name for appear under stand-ins; ``aliases`` gives the column of each.
     """
 
     text: str
-    response: Factor
+    responses: tuple[Factor, ...]
     expert: Part
     gate: Part
     aliases: dict[str, str] = field(default_factory=dict)
@@ -81,10 +84,10 @@ def parse(text: str, *, unsafe: bool = False) -> Formula:
     aliases: dict[str, str] = {}
     left, parts = _split(_tokens(text, aliases), text)
     reader = _Parts(text, aliases, unsafe)
-    response = reader.response(left)
+    responses = reader.responses(left)
     expert = reader.part(parts[0])
     gate = reader.part(parts[1]) if len(parts) > 1 else Part(expert.terms)
-    return Formula(text.strip(), response, expert, gate, aliases, unsafe)
+    return Formula(text.strip(), responses, expert, gate, aliases, unsafe)
 
 
 # --------------------------------------------------------------------------------------- tokens
@@ -193,6 +196,23 @@ def _split(tokens: list[_Token], text: str) -> tuple[list[_Token], list[list[_To
     return left, parts
 
 
+def _joined(tokens: list[_Token]) -> list[_Token]:
+    """Responses with a plus between them, also where they stand in R's cbind; nothing if those cannot be read."""
+    if len(tokens) != 1 or re.match(r"cbind\s*\(", tokens[0].text) is None:
+        return tokens
+    try:
+        call = expression(tokens[0].text)
+    except SyntaxError:
+        return []
+    if not isinstance(call, ast.Call) or call.keywords:
+        return []
+    joined: list[_Token] = []
+    for argument in call.args:
+        kind = {ast.Call: "call", ast.Name: "name", ast.Attribute: "name"}.get(type(argument), "end")
+        joined += [_Token("operator", "+"), _Token(kind, ast.unparse(argument))]
+    return joined[1:]
+
+
 # --------------------------------------------------------------------------------------- sums of terms
 class _Parts:
     """Reads the parts of one formula by recursive descent; operators bind as in R: ^ before : before * and / ."""
@@ -205,12 +225,21 @@ class _Parts:
     def refuse(self, complaint: str) -> InputError:
         return InputError(f"formula {self.text.strip()!r}: {unaliased(complaint, self.aliases)}")
 
-    def response(self, tokens: list[_Token]) -> Factor:
-        if len(tokens) != 1 or tokens[0].kind not in ("name", "call"):
-            named = sum(token.kind in ("name", "call") for token in tokens)
-            hint = f" {SEVERAL_RESPONSES}" if named > 1 else ""
-            raise self.refuse(f"the response is one column, or a function of columns such as log(y) or I(a - b).{hint}")
-        return self._factor(tokens[0])
+    def responses(self, tokens: list[_Token]) -> tuple[Factor, ...]:
+        """The response, or several: y1 + y2, which R writes cbind(y1, y2)."""
+        joined = _joined(tokens)
+        each, between = joined[::2], joined[1::2]
+        named = all(token.kind in ("name", "call") for token in each) and all(token.text == "+" for token in between)
+        if not named or len(joined) % 2 == 0:
+            raise self.refuse(
+                "the response is one column, or a function of columns such as log(y) or I(a - b); several are joined "
+                "by +, as y1 + y2 ~ x."
+            )
+        factors = tuple(self._factor(token) for token in each)
+        twice = [factor.text for i, factor in enumerate(factors) if factor in factors[:i]]
+        if twice:
+            raise self.refuse(f"the response {twice[0]} stands before the ~ twice. Leave it out once.")
+        return factors
 
     def part(self, tokens: list[_Token]) -> Part:
         self.tokens, self.at, self.depth = [*tokens, _Token("end", "")], 0, 0

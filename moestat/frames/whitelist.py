@@ -20,15 +20,10 @@ ELEMENTWISE = frozenset(("I", "abs", "cos", "exp", "expm1", "log", "log10", "log
 STATEFUL = frozenset(SETTINGS)
 FUNCTIONS = ELEMENTWISE | STATEFUL | {"C"}
 
-#: Where several responses go: a formula has one.
-SEVERAL_RESPONSES = (
-    "For several responses pass arrays: ms.fit(ms.MixtureOfExperts(expert='multivariate_gaussian'), X, Y)."
-)
-
 #: What people of other programs type, and what to type here.
 ELSEWHERE = {
     "c": "List the columns one by one, joined by +.",
-    "cbind": SEVERAL_RESPONSES,
+    "cbind": "It joins several responses, alone before the ~; join covariates by +.",
     "factor": "Write C(...).",
     "i": "Write C(...).",
     "ln": "Write log(...).",
