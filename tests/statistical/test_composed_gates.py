@@ -30,6 +30,11 @@ SHARP = {"intercepts": [-0.75, 0.0], "slopes": [[3.0, 1.5], [0.0, 0.0]]}
 
 LEFT = {"intercepts": [0.5, 0.0], "slopes": [[0.0, 2.0], [0.0, 0.0]]}
 
+#: Centres of Laplace gates, apart by several logits.
+AROUND = {"intercepts": [0.3, 0.0], "centres": [[-1.5, 0.5], [1.5, -0.5]]}
+BESIDE = {"intercepts": [0.0, 0.0], "centres": [[0.0, 1.5], [0.0, -1.5]]}
+NEAR = {"intercepts": [0.2, 0.0], "centres": [[-0.6, 0.2], [0.6, -0.2]]}
+
 #: The gate's truth over two standard normal covariates.
 TRUTHS = {
     "temperature": {"inner": LINEAR, "temperature": 0.7},
@@ -43,13 +48,29 @@ TRUTHS = {
     "constant": {"intercepts": [0.8, 0.0]},
     "hierarchical": {"outer": LINEAR, "group": (LEFT, LEFT)},
     "hierarchical(constant(weights=(0.5, 0.5)), groups=(1, 2))": {"outer": {}, "group": ({}, LINEAR)},
+    "hierarchical(softmax, laplace)": {"outer": LINEAR, "group": (BESIDE, BESIDE)},
+    "hierarchical(laplace, laplace)": {"outer": AROUND, "group": (BESIDE, BESIDE)},
+    "hierarchical(softmax, (hierarchical(groups=(1, 2)), softmax), groups=(3, 2))": {
+        "outer": LINEAR,
+        "group": ({"outer": LEFT, "group": ({}, LEFT)}, LEFT),
+    },
+    "temperature(laplace)": {"inner": NEAR, "temperature": 0.3},
+}
+
+#: Numbers of experts, where not two.
+N_EXPERTS = {
+    "hierarchical": 4,
+    "hierarchical(constant(weights=(0.5, 0.5)), groups=(1, 2))": 3,
+    "hierarchical(softmax, laplace)": 4,
+    "hierarchical(laplace, laplace)": 4,
+    "hierarchical(softmax, (hierarchical(groups=(1, 2)), softmax), groups=(3, 2))": 5,
 }
 
 
 def rows_of(gate: str, seed: int):
     """A model, its true parameters, and rows drawn from them."""
     rng = np.random.default_rng([seed, 23])
-    K = 4 if gate == "hierarchical" else 3 if "groups" in gate else 2
+    K = N_EXPERTS.get(gate, 2)
     model = ms.MixtureOfExperts(gate=gate, n_experts=K)
     slopes = np.stack([np.linspace(3, -3, K), np.cos(np.arange(K))], axis=1)
     expert = {"intercepts": np.linspace(2, -2, K), "slopes": slopes, "variances": np.full(K, 0.3)}
