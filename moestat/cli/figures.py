@@ -29,12 +29,18 @@ FIGURES = {
 }
 
 
+#: Figures of the search alone. The others show one response.
+OF_THE_SEARCH = ("starts.png", "trace.png")
+
+
 def drawers(results: Results) -> dict[str, Callable[[Path], Any]]:
-    """What draws each figure into a file; a plane needs two covariates of the gate."""
+    """What draws each figure into a file; a plane needs two covariates of the gate, most figures one response."""
     import matplotlib
 
     matplotlib.use("Agg")
     names = [name for name in FIGURES if name != "gate_plane.png" or len(results.schema.gate_features) > 1]
+    if len(results.schema.responses) > 1:
+        names = [name for name in names if name in OF_THE_SEARCH]
     return {name: partial(_draw, results, name) for name in names}
 
 

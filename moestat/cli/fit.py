@@ -44,7 +44,10 @@ def command(
     data: Table,
     formula: Annotated[
         str,
-        typer.Argument(metavar="FORMULA", help="In quotes: 'y ~ x | z', the experts' covariates, then the gate's."),
+        typer.Argument(
+            metavar="FORMULA",
+            help="In quotes: 'y ~ x | z', the experts' covariates, then the gate's. Several responses: 'y1 + y2 ~ x'.",
+        ),
     ],
     experts: Annotated[int, of_model("Number of experts.", "--experts", "-k")] = 2,
     gate: Annotated[str, of_model("The gate: laplace, temperature(laplace), ... as text.")] = "softmax",

@@ -127,10 +127,10 @@ def writers(
     results: Results, found: dict[str, Any], alpha: float, kind: str, *, figures: bool
 ) -> dict[str, Callable[[Path], Any]]:
     """What writes each file of a fit."""
-    from moestat.cli.figures import drawers
+    from moestat.cli.figures import PAGE, drawers
 
     pictures = drawers(results) if figures else {}
-    return _texts(results, found, list(pictures)[:1], alpha, kind) | pictures  # the first is the page of all
+    return _texts(results, found, [name for name in pictures if name == PAGE], alpha, kind) | pictures
 
 
 def _texts(

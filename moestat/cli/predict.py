@@ -68,7 +68,7 @@ def command(
 
     moestat predict fit new.csv --out predictions.csv
 
-    One row comes out for each row of DATA, in its order.
+    One row comes out for each row of DATA, in its order; several responses have columns each, as mean[y1].
     """
     with speaking(quiet):
         alpha = alpha_of(level)

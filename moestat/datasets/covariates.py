@@ -92,7 +92,7 @@ def _independent(truth: Truth, n: int, law: Any, rng: np.random.Generator) -> Co
         raise InputError(f"covariates must be one of {sorted(LAWS)} or a function (rng, n) -> X; got {law!r}.")
     names = list(dict.fromkeys([*truth.features, *truth.gate_features]))
     table = pd.DataFrame(LAWS[law](rng, (n, len(names))), columns=names)
-    return _joined(table[list(truth.features)], table[list(truth.gate_features)], truth.response)
+    return _joined(table[list(truth.features)], table[list(truth.gate_features)], truth.responses)
 
 
 # --------------------------------------------------------------------------------------- given
@@ -106,7 +106,7 @@ def _given(truth: Truth, X: Any, Z: Any) -> Covariates:
         if truth.gate_features:
             raise InputError(f"Z is needed: the gate has its own {len(truth.gate_features)} covariates.")
         Z = np.empty((n, 0))
-    return _joined(X, X if Z is None else _named("Z", Z, truth.gate_features, n), truth.response)
+    return _joined(X, X if Z is None else _named("Z", Z, truth.gate_features, n), truth.responses)
 
 
 def _named(what: str, value: Any, expected: tuple[str, ...], n: int) -> pd.DataFrame:
@@ -120,10 +120,11 @@ def _named(what: str, value: Any, expected: tuple[str, ...], n: int) -> pd.DataF
     return pd.DataFrame(matrix, columns=list(column_names(value, "x", len(expected)) if named else expected))
 
 
-def _joined(X: pd.DataFrame, Z: pd.DataFrame, response: str) -> Covariates:
+def _joined(X: pd.DataFrame, Z: pd.DataFrame, responses: tuple[str, ...]) -> Covariates:
     """X and Z as one table; a name in both must mean one column."""
-    if response in [*X.columns, *Z.columns]:
-        raise InputError(f"a covariate has the name of the response, {response!r}. Rename it.")
+    taken = [name for name in responses if name in [*X.columns, *Z.columns]]
+    if taken:
+        raise InputError(f"a covariate has the name of the response, {taken[0]!r}. Rename it.")
     clash = [name for name in Z.columns if name in X.columns and not X[name].equals(Z[name])]
     if clash:
         raise InputError(f"X and Z hold different columns of the name {clash[0]!r}. Rename one of them.")

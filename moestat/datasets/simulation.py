@@ -30,8 +30,9 @@ class Simulated:
     ----------
     X, Z : DataFrame
         Covariates of the experts and of the gate.
-    y : Series
-        Response; a categorical, with all classes in their order, where experts describe classes.
+    y : Series or DataFrame
+        Response; a categorical, with all classes in their order, where experts describe classes. A column for each of
+        several responses.
     expert : ndarray of int (n,)
         The expert that drew each row, hidden from a fit. Counted from 1, as in parameter names.
     model : MixtureOfExperts
@@ -43,7 +44,7 @@ class Simulated:
 
     X: pd.DataFrame
     Z: pd.DataFrame
-    y: pd.Series[Any]
+    y: pd.Series[Any] | pd.DataFrame
     expert: IntArray
     model: MixtureOfExperts
     params: MoEParams
@@ -54,7 +55,9 @@ class Simulated:
     @property
     def frame(self) -> pd.DataFrame:
         """Covariates and response, one column each; not the expert."""
-        return self._columns.assign(**{str(self.y.name): self.y})
+        import pandas as pd
+
+        return self._columns.assign(**{str(name): column for name, column in pd.DataFrame(self.y).items()})
 
     def moe(self) -> FormulaModel:
         """The true model with these rows, to be fitted by ``.fit()``."""
@@ -145,7 +148,7 @@ def simulate(
         expert=expert + 1,
         model=truth.model,
         params=truth.params,
-        formula=f"{quoted(truth.response)} ~ {rows.right}",
+        formula=f"{' + '.join(map(quoted, truth.responses))} ~ {rows.right}",
         _columns=rows.columns,
         _known_terms=rows.known_terms,
     )
@@ -164,10 +167,13 @@ def _held_beside(formula: str, fixed: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _response(truth: Truth, drawn: FloatArray) -> pd.Series[Any]:
+def _response(truth: Truth, drawn: FloatArray) -> pd.Series[Any] | pd.DataFrame:
     import pandas as pd
 
+    if drawn.ndim == 2:
+        return pd.DataFrame(drawn, columns=list(truth.responses))
+    (name,) = truth.responses
     if truth.classes is None:
-        return pd.Series(drawn, name=truth.response)
+        return pd.Series(drawn, name=name)
     classes = pd.Index(truth.classes, tupleize_cols=False)
-    return pd.Series(pd.Categorical(classes[drawn.astype(np.int64)], categories=classes), name=truth.response)
+    return pd.Series(pd.Categorical(classes[drawn.astype(np.int64)], categories=classes), name=name)

@@ -18,7 +18,7 @@ class Truth(NamedTuple):
     params: MoEParams
     features: tuple[str, ...]
     gate_features: tuple[str, ...]
-    response: str
+    responses: tuple[str, ...]
     classes: tuple[Any, ...] | None
     fitted: bool
     design: FrameDesign | None
@@ -48,7 +48,7 @@ def truth_of(model: Any, params: Any, classes: Any) -> Truth:
     else:
         raise InputError(f"model must be a MixtureOfExperts or the Results of a fit; got {type(model).__name__}.")
     labels = _labels(schema.classes, classes)
-    return Truth(known, params, schema.features, schema.gate_features, schema.responses[0], labels, fitted, design)
+    return Truth(known, params, schema.features, schema.gate_features, schema.responses, labels, fitted, design)
 
 
 def _labels(known: tuple[Any, ...] | None, given: Any) -> tuple[Any, ...] | None:

@@ -445,6 +445,94 @@ def test_the_response_may_be_a_function(data):
     assert np.array_equal(ours.log_density(data), ours.log_density(data, data["y"] + 5))
 
 
+# --------------------------------------------------------------------------------------- several responses
+SEVERAL = {"expert": "multivariate_gaussian"}
+
+
+@pytest.mark.parametrize(
+    "left", ["y + `unit price`", "cbind(y, `unit price`)", "cbind (y,`unit price`)", " y+`unit price` "]
+)
+def test_several_responses_are_the_fit_of_arrays(left, data):
+    ours = fitted(f"{left} ~ x | z", **SEVERAL)
+    X, Y, Z = data[["x"]], data[["y", "unit price"]], data[["z"]]
+    theirs = ms.fit(ms.MixtureOfExperts(**SEVERAL), X, Y, Z, n_starts=2)
+    assert ours.schema == theirs.schema
+    assert ours.names == theirs.names
+    np.testing.assert_array_equal(ours.theta, theirs.theta)
+    new = data.head(9)
+    known, scored = (X.head(9), Z.head(9)), (X.head(9), Y.head(9), Z.head(9))
+    np.testing.assert_array_equal(ours.predict(new), theirs.predict(*known))
+    np.testing.assert_array_equal(ours.predict(new.drop(columns="y")), theirs.predict(*known))
+    np.testing.assert_array_equal(ours.responsibilities(new), theirs.responsibilities(*scored))
+    np.testing.assert_array_equal(ours.log_density(new), theirs.log_density(*scored))
+    np.testing.assert_array_equal(ours.sample(new, seed=3), theirs.sample(*known, seed=3))
+    pd.testing.assert_frame_equal(
+        ours.get_prediction(new).summary_frame(), theirs.get_prediction(*known).summary_frame(), check_exact=True
+    )
+
+
+def test_functions_among_several_responses(data, tmp_path):
+    """Each is made as it would be alone; what scale learnt is kept for new rows and in a file."""
+    ours = fitted("log(hours) + y + scale(`unit price`) ~ x | z", **SEVERAL)
+    price = data["unit price"]
+    Y = np.column_stack([np.log(data["hours"]), data["y"], (price - price.mean()) / price.std()])
+    assert ours.schema.responses == ("log(hours)", "y", "scale(unit price)")
+    theirs = ms.fit(ms.MixtureOfExperts(**SEVERAL), data[["x"]], Y, data[["z"]], n_starts=2)
+    np.testing.assert_allclose(ours.llf, theirs.llf, rtol=1e-10)
+    new = data.head(5)
+    np.testing.assert_allclose(ours.log_density(new), ours.log_density(new, Y[:5]), rtol=1e-12)
+    again = ms.load(ours.save(tmp_path / "several"))
+    np.testing.assert_array_equal(again.log_density(new), ours.log_density(new))
+    assert again.design.computed_from == {"log(hours)": ("hours",), "scale(unit price)": ("unit price",)}
+
+
+def test_one_response_is_read_from_older_files(data):
+    """They have one description of the response where there is now a list."""
+    for left in ("y", "log(hours)"):
+        design = ms.moe(f"{left} ~ x", data).design
+        described = json.loads(json.dumps(design.to_dict()))
+        (described["response"],) = described.pop("responses")
+        again = type(design).from_dict(described)
+        assert again.responses == design.responses
+
+
+def test_several_responses_without_intercepts_weights_and_gaps(data):
+    data.loc[3, "hours"] = np.nan
+    with pytest.raises(InputError, match=r"1 of 160 rows has missing entries, in hours \(1\)"):
+        ms.moe("y + hours ~ x", data, **SEVERAL)
+    model = ms.moe("y + hours ~ 0 + x | z", data, weights="times", missing="drop", **SEVERAL)
+    assert list(model.y) == ["y", "hours"]
+    assert len(model.y) == 159
+    results = model.fit(n_starts=2)
+    assert (results.params.expert.intercepts == 0).all()
+    assert results.nobs == data["times"].sum() - data["times"][3]
+
+
+@pytest.mark.parametrize("expert", ["gaussian", "gamma", "poisson", "binomial", "noise"])
+def test_experts_for_one_response_refuse_several(expert, data):
+    with pytest.raises(InputError, match=rf"the {expert} expert models one response; got 2 columns in y"):
+        ms.moe("times + year ~ x", data, expert=expert).fit()
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("y + party ~ x", "column 'party' must hold numbers; got '(red|blue)'"),
+        ("y + C(g) ~ x", r"the response must be one column; got C\(g\)"),
+        ("y + poly(hours, 2) ~ x", r"the response poly\(hours, 2\) must be one column of numbers"),
+        ("y + hours ~ x | hours", "the response 'hours' is among the gate's covariates too"),
+        ("y + w ~ x", "data has no column 'w'"),
+    ],
+)
+def test_several_responses_that_are_refused(formula, message):
+    refused(formula, message, **SEVERAL)
+
+
+def test_labels_are_one_response():
+    with pytest.raises(InputError, match="y must be a vector of class labels"):
+        ms.moe("party + g ~ x", _rows(160), expert="multinomial").fit()
+
+
 # --------------------------------------------------------------------------------------- classes
 def test_class_labels_are_taken_as_they_are(data):
     ours = fitted("party ~ x | 1", expert="multinomial", n_experts=1)

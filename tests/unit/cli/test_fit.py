@@ -357,3 +357,32 @@ def test_errors_of_usage_show_the_usage():
     run = moestat("fit", "tone.csv", FORMULA, "--experts", "two")
     assert run.code == 2
     assert "Usage" in run.err
+
+
+# --------------------------------------------------------------------------------------- several responses
+@pytest.mark.parametrize("left", ["FL + RW", "cbind(FL, RW)"])
+def test_several_responses(folder, left):
+    """The numbers of arrays; predictions have a column for each; figures of one response are not drawn."""
+    crabs = ms.datasets.load("crabs").frame
+    crabs.to_csv("crabs.csv", index=False)
+    words = ("--expert", "multivariate_gaussian", "--starts", 2, "--out", "fit")
+    run = moestat("fit", "crabs.csv", f"{left} ~ CL", *words)
+    assert run.code in (0, ExitCode.UNTRUSTED)
+    assert "left out" not in run.err
+    arrays = ms.fit(ms.MixtureOfExperts(expert="multivariate_gaussian"), crabs[["CL"]], crabs[["FL", "RW"]], n_starts=2)
+    results = ms.load("fit/model.npz")
+    assert np.array_equal(results.theta, arrays.theta)
+    assert {path.name for path in (folder / "fit").iterdir()} == {*TEXTS, "starts.png", "trace.png"}
+    assert "<img" not in (folder / "fit" / "summary.html").read_text()
+    assert json.loads((folder / "fit" / "parameters.json").read_text())["response"] == ["FL", "RW"]
+    moestat("predict", "fit", "crabs.csv", "--experts", "--density", "--out", "found.parquet")
+    found = pd.read_parquet("found.parquet")
+    assert np.array_equal(found[["mean[FL]", "mean[RW]"]], arrays.predict(crabs[["CL"]]))
+    assert np.array_equal(found["log_density"], arrays.log_density(crabs[["CL"]], crabs[["FL", "RW"]]))
+
+
+def test_an_expert_for_one_response_refuses_several(folder):
+    pd.DataFrame({"x": [1.0, 2.0, 3.0], "a": [1, 2, 4], "b": [1, 0, 2]}).to_csv("two.csv", index=False)
+    run = moestat("fit", "two.csv", "a + b ~ x")
+    assert run.code == ExitCode.BAD_INPUT
+    assert "the gaussian expert models one response" in run.err

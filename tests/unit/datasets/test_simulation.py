@@ -199,6 +199,26 @@ def test_a_response_made_of_a_covariate_cannot_be_simulated():
         simulate(results, X=load("whiteside").frame)
 
 
+def test_several_responses_are_a_column_each():
+    """From a model, and from a fit by a formula; both come back as a formula of the same model."""
+    crabs = load("crabs").frame
+    expert = "multivariate_gaussian"
+    by_formula = ms.moe("log(FL) + RW ~ CL", crabs, expert=expert).fit(n_starts=2)
+    found = simulate(by_formula, X=crabs, seed=2)
+    assert list(found.y) == ["log(FL)", "RW"]
+    assert found.formula == "`log(FL)` + RW ~ CL"
+    assert not {"FL"} & set(found.frame)
+    X = by_formula.design.rows(crabs)[0].to_numpy()
+    drawn = by_formula.model.sample_with_experts(by_formula.params, X, np.random.default_rng(2))[0]
+    np.testing.assert_array_equal(found.y, drawn)
+    again = found.moe()
+    np.testing.assert_array_equal(again.y, drawn)
+    by_arrays = ms.fit(ms.MixtureOfExperts(expert=expert), crabs[["CL"]].to_numpy(), crabs[["FL", "RW"]], n_starts=2)
+    assert simulate(by_arrays.model, by_arrays.params, 50).formula == "y1 + y2 ~ x1"
+    with pytest.raises(InputError, match="a covariate has the name of the response, 'RW'"):
+        simulate(by_arrays, X=crabs[["RW"]])
+
+
 def test_a_fit_with_classes_has_their_labels():
     results = load("pima").moe().fit(n_starts=2)
     rows = simulate(results, X=load("pima").frame)
