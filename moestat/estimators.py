@@ -10,6 +10,7 @@ they take weights, and scikit-learn's metadata routing carries it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -269,6 +270,12 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
     >>> ms.MoERegressor(n_experts=2).fit(data.X, data.y).predict(data.X[:3]).shape
     (3,)
     """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        with suppress(InputError):  # settings are checked by fit
+            tags.target_tags.multi_output = self._model().expert.several_responses
+        return tags
 
     def _with_response(self, X: Any, y: Any, **rules: Any) -> tuple[FloatArray, AnyArray]:
         several = self._model().expert.several_responses

@@ -50,6 +50,10 @@ class Constant(Expert):
         return self.family.categorical
 
     @property
+    def several_responses(self) -> bool:  # type: ignore[override]
+        return self.family.several_responses
+
+    @property
     def discrete(self) -> bool:  # type: ignore[override]
         return self.family.discrete
 
@@ -95,7 +99,8 @@ class Constant(Expert):
 
     def _inner_layout(self, layout: Layout) -> Layout:
         sizes = {name: size for _, slot, _ in layout.leaves() for name, size in zip(slot.axes, slot.shape, strict=True)}
-        return self.family.layout(Dims(sizes.get("expert", 1), 0, 1, sizes.get("class", 0) + 1))
+        dims = Dims(sizes.get("expert", 1), 0, sizes.get("response", 1), sizes.get("class", 0) + 1)
+        return self.family.layout(dims)
 
     def columns(self, layout: Layout) -> IntArray:
         return self.family.columns(self._inner_layout(layout))

@@ -289,7 +289,7 @@ def _(expert: Noise, p: Fields, X: Array, y: Array, offset: Array) -> Array:
 
 @log_density.register
 def _(expert: Constant, p: Fields, X: Array, y: Array, offset: Array) -> Array:
-    none = np.zeros((len(p["intercepts"]), 0))
+    none = np.zeros((*p["intercepts"].shape, 0))
     return log_density(expert.family, p | {"slopes": none}, X[:, :0], y, offset)
 
 

@@ -132,6 +132,7 @@ ALL_EXPERTS: dict[str, Callable[[int], Expert]] = {
     "mixed": lambda K: alternately(K, Gaussian(), Background()),
     "gamma(common)": lambda K: Gamma(dispersion="common"),
     "constant(poisson)": lambda K: Constant(Poisson()),
+    "constant(multivariate_gaussian)": lambda K: Constant(MultivariateGaussian()),
     "zero-inflated": lambda K: alternately(K, Poisson(), Zero(), Constant(Poisson())),
     "several side by side": lambda K: alternately(K, MultivariateGaussian(), MultivariateGaussian(shape="diagonal")),
     "contaminated": lambda K: alternately(K, Gaussian(), Known("laplace", 0.5, 2.0, slopes=(0.3,) * 5), Noise(-1.0)),

@@ -349,6 +349,20 @@ def test_several_responses_are_those_of_fit():
         MoERegressor().fit(X, Y)
 
 
+def test_the_tag_says_whether_several_responses_are_read():
+    """Also of settings that a fit would refuse."""
+    for expert, several in (("gaussian", False), ("multivariate_gaussian", True), ("no such expert", False)):
+        assert MoERegressor(expert=expert).__sklearn_tags__().target_tags.multi_output is several
+
+
+@quiet
+@pytest.mark.parametrize(
+    "name", ["check_supervised_y_2d", "check_regressor_multioutput", "check_regressors_no_decision_function"]
+)
+def test_checks_of_several_responses(name):
+    getattr(checks, name)("MoERegressor", MoERegressor(expert="multivariate_gaussian", n_starts=2))
+
+
 # ------------------------------------------------------------------------------------ columns
 def two_planes(n=150):
     """Covariates of the experts and of the gate in one table."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import moestat as ms
 from moestat import storage
 from moestat.errors import InputError
+from moestat.experts import EXPERTS
 from moestat.frames.grammar import parse
 
 
@@ -526,6 +527,27 @@ def test_experts_for_one_response_refuse_several(expert, data):
 )
 def test_several_responses_that_are_refused(formula, message):
     refused(formula, message, **SEVERAL)
+
+
+@pytest.mark.filterwarnings("ignore::moestat.errors.ConvergenceWarning")  # some families suit these rows badly
+@pytest.mark.parametrize("name", EXPERTS)
+def test_every_expert_can_be_fitted_by_a_formula(name, data):
+    """With one partner for families that have no parameters of their own; the same numbers as from arrays."""
+    data["units"] = np.arange(len(data)) % 4
+    left, expert, known = {
+        "multivariate_gaussian": ("y + hours", name, {}),
+        "multinomial": ("party", name, {}),
+        "poisson": ("times", name, {}),
+        "binomial": ("units", name, {"exposure": np.full(len(data), 6.0)}),
+        "gamma": ("hours", name, {}),
+        "known": ("y", "known('t', shapes=(3,), scale=0.5), gaussian", {}),
+        "noise": ("y", "noise(level=2.0), gaussian", {}),
+        "zero": ("units", "zero, poisson", {}),
+    }.get(name, ("y", name, {}))
+    ours = fitted(f"{left} ~ x | z", data, expert=expert, n_starts=1, **known)
+    y = data[left.split(" + ")] if "+" in left else data[left]
+    theirs = ms.fit(ms.MixtureOfExperts(expert=expert), data[["x"]], y, data[["z"]], n_starts=1, **known)
+    np.testing.assert_array_equal(ours.theta, theirs.theta)
 
 
 def test_labels_are_one_response():

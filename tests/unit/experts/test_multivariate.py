@@ -143,3 +143,16 @@ def test_what_does_not_go_together_is_refused():
         ms.MixtureOfExperts(expert=f"{MULTIVARIATE}(shape='spherical')")
     with pytest.raises(InputError, match="shape must be one of"):
         ms.MixtureOfExperts(expert=f"{MULTIVARIATE}(shape='diag')")
+
+
+def test_a_constant_law_of_several_responses_is_one_without_slopes():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1))
+    first = rng.random(200) < 1 / (1 + np.exp(-2 * X[:, 0]))
+    Y = np.where(first[:, None], [1.0, 2.0], [-1.0, 0.0]) + 0.4 * rng.normal(size=(200, 2))
+    constant = ms.fit(ms.MixtureOfExperts(expert="constant(multivariate_gaussian)"), X, Y, n_starts=3)
+    held = ms.MixtureOfExperts(expert="multivariate_gaussian", fixed={"expert.slopes": 0.0})
+    flat = ms.fit(held, X, Y, n_starts=3)
+    np.testing.assert_allclose(constant.llf, flat.llf, rtol=1e-12)
+    np.testing.assert_allclose(constant.predict(X), flat.predict(X), rtol=0, atol=1e-9)
+    assert constant.df_model == flat.df_model
