@@ -325,6 +325,10 @@ class Expert(Component):
         """Parameters of relabelled experts, each in the place of one of its kind; see `Gate.permute`."""
         return layout.permute(theta, order)
 
+    def support(self, exposure: float | None = None) -> tuple[float, float]:
+        """Between which numbers its responses lie, in a row with this exposure; what pictures draw."""
+        return (0.0 if self.discrete else -np.inf), np.inf
+
     def placed(self, coordinates: Coordinates) -> Self:
         """The expert as passes use it in these coordinates, should part of its density be known in the user's units."""
         return self

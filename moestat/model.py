@@ -21,7 +21,7 @@ from moestat.expressions import parse, parse_families
 from moestat.gates import GATES, Gate
 from moestat.params import Layout, Slot, covariance_names, leaf_names, n_multiplied, product_names
 from moestat.passes import Passes
-from moestat.query import query_block
+from moestat.query import Query, query_block
 from moestat.terms import Terms, Tile
 from moestat.typing import BoolArray, FloatArray, IntArray
 from moestat.validate import as_matrix
@@ -466,6 +466,9 @@ class MixtureOfExperts:
         X = None if X is None else as_matrix("X", X)
         Z = None if Z is None else as_matrix("Z", Z)
         block = query_block(schema, _raw_coordinates(schema), X, Z, y=y, offset=offset, exposure=exposure)
+        if y is not None:
+            rows = Query(schema, _raw_coordinates(schema), block, offset is not None, exposure is not None)
+            self.expert.check_beside(rows)
         return self.terms(schema), self.layout(schema).pack(params), block
 
     def schema_of(self, params: MoEParams) -> Schema:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,35 @@ from moestat.validate import as_matrix, as_vector
 
 #: Relative size beyond which a relation among covariates counts as broken.
 BROKEN = 1e-9
+
+
+@dataclass
+class Query:
+    """New rows as a source of one block: what an expert asks to see when it checks them (a `BlockSource`)."""
+
+    schema: Schema
+    coordinates: Coordinates
+    block: Block
+    uses_offset: bool
+    uses_exposure: bool
+    moments: Coordinates = field(init=False)
+    n_rows: int = field(init=False)
+    total_weight: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.moments = self.coordinates  # those of the fit: new rows have none of their own
+        self.n_rows = self.block.weight.size
+        self.total_weight = float(self.n_rows)  # every row counts once
+
+    def blocks(self) -> Iterator[Block]:
+        """The one block."""
+        yield self.block
+
+    def in_coordinates(self, coordinates: Coordinates) -> Query:
+        """The same rows with another location and scale of the response; covariates stay as they are."""
+        Y = coordinates.y.apply(self.coordinates.y.restore(self.block.Y.T)).T
+        moved = replace(self.coordinates, y=coordinates.y)
+        return replace(self, coordinates=moved, block=self.block._replace(Y=np.ascontiguousarray(Y)))
 
 
 def query_block(

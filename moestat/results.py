@@ -32,7 +32,7 @@ from moestat.inference.prediction import (
 )
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.passes import Passes
-from moestat.query import query_block
+from moestat.query import Query, query_block
 from moestat.solvers import Problem, TraceRow
 from moestat.sums import HessianSums
 from moestat.terms import Terms, Tile
@@ -449,8 +449,13 @@ class Results:
         if scored and y is None:
             raise InputError("y is needed for responsibilities and densities; gate_weights(X) needs no response.")
         block = query_block(self.schema, self.coordinates, X, Z, y=y, offset=offset, exposure=exposure)
-        exposed = block.exposure is not None and bool((block.exposure != 1.0).any())  # one and zero change nothing
-        self.model.expert.check_known(offset=offset is not None and bool(np.any(offset)), exposure=exposed)
+        # one and zero change nothing
+        exposed = block.exposure is not None and bool((block.exposure != 1.0).any())
+        shifted = offset is not None and bool(np.any(offset))
+        if y is None:
+            self.model.expert.check_known(offset=shifted, exposure=exposed)
+        else:
+            self.model.expert.check_beside(Query(self.schema, self.coordinates, block, shifted, exposed))
         return block
 
     def _reads(self, X: Any, Z: Any) -> bool:
@@ -529,7 +534,13 @@ class Results:
     def responsibilities(
         self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
     ) -> FloatArray:
-        """Posterior probability of each expert given x and y, (n, K), of new or of the training rows."""
+        """Posterior probability of each expert given x and y, (n, K), of new or of the training rows.
+
+        Raises
+        ------
+        InputError
+            For responses that no fit could have, such as -1 among counts; so do `log_density` and `density`.
+        """
         if X is None and y is None:
             return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
         return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset, exposure, scored=True)).R.T)
@@ -537,7 +548,10 @@ class Results:
     def log_density(
         self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
     ) -> FloatArray:
-        """log p(y | x) of new rows, in nats and raw units, (n,); conditional also when the fit was a joint one."""
+        """log p(y | x) of new rows, in nats and raw units, (n,); conditional also when the fit was a joint one.
+
+        Minus infinity where every expert's density is zero, as that of a known law is outside its support.
+        """
         working = log_densities(self._terms, self.theta, self._block(X, Z, y, offset, exposure, scored=True))
         return working - float(np.log(self.coordinates.y.scale).sum())
 

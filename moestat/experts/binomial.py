@@ -59,6 +59,9 @@ class Binomial(PredictorExpert):
         for y, trials in raw_responses(source):
             self._check_trials(y, trials)
 
+    def support(self, exposure: float | None = None) -> tuple[float, float]:
+        return 0.0, 1.0 if exposure is None else exposure
+
     @staticmethod
     def _check_trials(y: FloatArray, trials: FloatArray | None) -> None:
         if trials is None:

@@ -81,6 +81,9 @@ class Constant(Expert):
     def has_cdf(self) -> bool:  # type: ignore[override]
         return self.family.has_cdf
 
+    def support(self, exposure: float | None = None) -> tuple[float, float]:
+        return self.family.support(exposure)
+
     def placed(self, coordinates: Coordinates) -> Constant:
         bare = replace(coordinates, X=NO_COVARIATES, null_X=None)
         return replace(self, family=self.family.placed(bare))

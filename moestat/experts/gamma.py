@@ -95,6 +95,9 @@ class Gamma(PredictorExpert):
     def _field(self) -> str:
         return "dispersions" if self.dispersion == "own" else "dispersion"
 
+    def support(self, exposure: float | None = None) -> tuple[float, float]:
+        return 0.0, np.inf
+
     def check_beside(self, source: BlockSource) -> None:
         super().check_beside(source)
         check_positive(self.name, source)

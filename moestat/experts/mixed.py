@@ -12,6 +12,7 @@ from moestat.component import Dims, Expert
 from moestat.coordinates import Affine, ColumnMap, Coordinates
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
+from moestat.experts.parameterless import ParameterlessExpert, check_described
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -112,8 +113,18 @@ class Mixed(Expert):
         own = [place for _, _, place in self._places(layout)]
         return np.concatenate([theta[:0], *(theta[own[k]] for k in order)])
 
+    def support(self, exposure: float | None = None) -> tuple[float, float]:
+        lows, highs = zip(*(family.support(exposure) for family in self.families), strict=True)
+        return max(lows), min(highs)
+
     def placed(self, coordinates: Coordinates) -> Mixed:
         return replace(self, families=tuple(family.placed(coordinates) for family in self.families))
+
+    def check(self, source: BlockSource) -> None:
+        super().check(source)
+        bare = [family for family in self.families if isinstance(family, ParameterlessExpert)]
+        if len(bare) == len(self.families):
+            check_described(bare, source)
 
     def check_beside(self, source: BlockSource) -> None:
         for family in self.families:

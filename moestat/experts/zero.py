@@ -33,7 +33,7 @@ class Zero(ParameterlessExpert):
     discrete: ClassVar[bool] = True
 
     def check(self, source: BlockSource) -> None:
-        super().check(source)
+        self.check_beside(source)
         for y, _ in raw_responses(source):
             if y.any():
                 raise InputError(

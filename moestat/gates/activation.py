@@ -73,7 +73,7 @@ class Activation(Gate):
     activation : str
         Name of a in `moestat.activations.ACTIVATIONS`.
     tau : float, optional
-        The temperature to hold; estimated when left out.
+        The temperature to hold, from 1e-8 to 1e8; estimated when left out.
 
     Notes
     -----

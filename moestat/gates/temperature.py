@@ -31,6 +31,9 @@ from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
 from moestat.typing import FloatArray, IntArray
 
+#: Held temperatures lie between this and its inverse; far beyond, second derivatives in the inner parameters overflow.
+FURTHEST_TAU = 1e8
+
 
 @parameters
 class TemperatureParams:
@@ -77,8 +80,8 @@ class Temperature(Gate):
     inner : Gate
         A gate with a conditional law of its own.
     tau : float, optional
-        The temperature to hold; estimated when left out. A gate with a held temperature has the parameters of its
-        inner gate.
+        The temperature to hold, from 1e-8 to 1e8; estimated when left out. A gate with a held temperature has the
+        parameters of its inner gate.
     depends_on : {"covariates"}, optional
         tau_0 exp(a'x) in place of one number. For a temperature that depends on the entropy of the weights see
         `AdaptiveTemperature`.
@@ -349,10 +352,15 @@ class Temperature(Gate):
 
 
 def check_tau(tau: Any) -> None:
-    """Refuse a held temperature that is not a positive number."""
+    """Refuse a held temperature that is not a positive number, of a size with which doubles can divide logits."""
     number = isinstance(tau, int | float | np.integer | np.floating) and not isinstance(tau, bool)
     if tau is not None and not (number and np.isfinite(tau) and tau > 0):
         raise InputError(f"tau must be a finite number larger than zero, or None to estimate it; got {tau!r}.")
+    if tau is not None and not 1.0 / FURTHEST_TAU <= tau <= FURTHEST_TAU:
+        raise InputError(
+            f"tau must lie between {1.0 / FURTHEST_TAU:g} and {FURTHEST_TAU:g}; got {tau!r}. With less the weights are "
+            "steps, with more they are equal: use the constant gate, or leave tau out to estimate it."
+        )
 
 
 # --------------------------------------------------------------------------------------- kernels

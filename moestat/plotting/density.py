@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_hex
 
-from moestat.plotting.histogram import draw_histogram, responses
+from moestat.plotting.histogram import draw_histogram, least_response, responses
 from moestat.plotting.looks import drawing, hatch
 from moestat.plotting.marks import crowding, entitle, name_axis, thinned
 from moestat.plotting.picture import picture
@@ -127,6 +127,7 @@ def _responses(scene: Scene, line: Line) -> FloatArray:
     seen = weights > 1e-3  # an expert that leaves the page has no weight there
     low = np.where(seen, means - 4 * spread, np.inf).min()
     high = np.where(seen, means + 4 * spread, -np.inf).max()
+    low = least_response(scene, low, high)
     even = np.broadcast_to(np.linspace(low, high, EVENLY), (len(means), EVENLY))
     around = means[:, :, None] + spread[:, None] * np.linspace(-4, 4, AROUND)
     return np.sort(np.clip(np.hstack([even, around.reshape(len(means), -1)]), low, high), axis=1)

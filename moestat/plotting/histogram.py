@@ -59,8 +59,14 @@ def responses(scene: Scene) -> FloatArray:
         low, high = (means - reach).min(), (means + reach).max()
     margin = 0.1 * ((high - low) or 1.0)
     if scene.results.model.expert.discrete:
-        return whole(high + margin)
-    return np.linspace(low - margin, high + margin, POINTS)
+        counts = whole(high + margin)
+        return counts[counts <= scene.support[1]]
+    return np.linspace(least_response(scene, low - margin, high), high + margin, POINTS)
+
+
+def least_response(scene: Scene, low: float, high: float) -> float:
+    """Where to begin to draw: at ``low``, or a little above zero where there are no others."""
+    return max(low, high / POINTS) if scene.support[0] == 0.0 else low
 
 
 def whole(high: float) -> FloatArray:

@@ -213,6 +213,11 @@ class Scene:
         """The offset and the exposure of the curves."""
         return dict(zip(("offset", "exposure"), self._middle, strict=True))
 
+    @property
+    def support(self) -> tuple[float, float]:
+        """Between which numbers responses lie at the exposure of the curves."""
+        return self.results.model.expert.support(self._middle[1])
+
     @cached_property
     def level_responses(self) -> FloatArray:
         """Responses (n,) as they would be at the offset and the exposure of the curves.

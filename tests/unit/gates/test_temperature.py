@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -152,6 +154,24 @@ def test_badly_scaled_covariates_change_nothing(scale: float) -> None:
 
 
 # --------------------------------------------------------------------------------------- bad input
+@pytest.mark.parametrize("tau", [1e-200, 9e-9, 1.1e8, 1e200])
+@pytest.mark.parametrize(
+    "gate", [Temperature, lambda tau: Activation("tanh", tau=tau)], ids=["temperature", "activation"]
+)
+def test_tau_is_of_a_size_that_can_divide_logits(gate: Any, tau: float) -> None:
+    with pytest.raises(InputError, match="tau must lie between 1e-08 and 1e\\+08"):
+        gate(tau=tau)
+
+
+@pytest.mark.parametrize("gate", ["temperature(tau={})", "activation(tau={})"])
+@pytest.mark.parametrize("tau", [1e-8, 1e8])
+@pytest.mark.filterwarnings("ignore::moestat.errors.MoestatWarning")
+def test_a_fit_with_the_most_extreme_tau_ends(gate: str, tau: float) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.normal(size=100)
+    assert np.isfinite(ms.fit(ms.MixtureOfExperts(gate=gate.format(tau)), X, y, n_starts=2).llf)
+
+
 @pytest.mark.parametrize("tau", [0, -1.0, np.inf, np.nan, "warm", True])
 def test_tau_is_positive(tau: object) -> None:
     with pytest.raises(InputError, match="tau must be a finite number larger than zero"):
