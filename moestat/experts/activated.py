@@ -56,7 +56,7 @@ class ActivatedGaussian(CurvedGaussian):
     drifts: ClassVar[bool] = True  # s act(a'x + b) tends to a line, or an exponential, as s grows and (a, b) shrinks
 
     def _check_form(self) -> None:
-        pass
+        self._check_no_degree()
 
     @property
     def smooth(self) -> bool:  # type: ignore[override]

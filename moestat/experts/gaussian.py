@@ -28,6 +28,9 @@ from moestat.typing import FloatArray, IntArray
 
 LOG_2PI = log(2 * pi)
 
+#: Degree of a polynomial mean when nothing is said.
+DEGREE = 2
+
 #: Smallest variance, as a share of the response's variance: below it an expert describes a spike, not data.
 VARIANCE_FLOOR = 1e-10
 
@@ -68,12 +71,12 @@ class Gaussian(Expert):
         Of the mean: ``"linear"``; ``"polynomial"``, a sum of powers of each covariate; or the name of an activation
         such as ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"relu"``: a scale times the activation of a linear predictor.
     degree : int
-        Highest power of a polynomial mean.
+        Highest power of a polynomial mean; of no other.
     """
 
     variance: str = "own"
     form: str = "linear"
-    degree: int = 2
+    degree: int = DEGREE
 
     name: ClassVar[str] = "gaussian"
     equivariant: ClassVar[bool] = True
@@ -83,7 +86,7 @@ class Gaussian(Expert):
     closed_form: ClassVar[bool] = True
     has_cdf: ClassVar[bool] = True
 
-    def __new__(cls, variance: str = "own", form: str = "linear", degree: int = 2) -> Gaussian:
+    def __new__(cls, variance: str = "own", form: str = "linear", degree: int = DEGREE) -> Gaussian:
         from moestat.experts.means import class_of  # which are Gaussians themselves
 
         # other means are other maps, with parameters of their own
@@ -104,6 +107,14 @@ class Gaussian(Expert):
         if self.form != "linear":
             near = suggestion(self.form, FORMS) if isinstance(self.form, str) else ""
             raise InputError(f"form must be one of {list(FORMS)}; got {self.form!r}.{near}")
+        self._check_no_degree()
+
+    def _check_no_degree(self) -> None:
+        if self.degree != DEGREE:
+            raise InputError(
+                f"degree belongs to form='polynomial'; got degree={self.degree!r} with form={self.form!r}. Write "
+                f"form='polynomial', degree={self.degree!r}, or leave degree out."
+            )
 
     def __post_init__(self) -> None:
         self._check_form()

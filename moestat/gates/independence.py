@@ -112,6 +112,9 @@ def independence(
     """
     if order not in (1, 2) or isinstance(order, bool):
         raise InputError(f"order must be 1 or 2; got {order!r}.")
+    for setting, size in (("n_features", n_features), ("n_experts", n_experts)):
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+            raise InputError(f"{setting} must be a whole number of at least 1; got {size!r}.")
     name, functions = _functions(activation)
     rng = np.random.default_rng(SEED)
     smallest, dependency = [], ""

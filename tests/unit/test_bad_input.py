@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import scipy.sparse
 
+import moestat as ms
 from moestat.data import Data
 from moestat.errors import InputError, MoestatError
 from moestat.experts import Gaussian, Mixed, Multinomial
+from moestat.gates.independence import independence
 from tests.unit.draws import normal
 
 N = 6
@@ -347,3 +349,27 @@ def test_families_of_different_kinds_of_response():
 def test_as_many_families_as_experts():
     with pytest.raises(InputError, match="expert must be one family or a tuple of n_experts=3 families; got 2"):
         Mixed((Gaussian(), Gaussian())).layout(SimpleNamespace(n_experts=3))
+
+
+@pytest.mark.parametrize("expert", ["gaussian(degree=3)", "gaussian(form='tanh', degree=5)"])
+def test_a_degree_of_what_is_no_polynomial_is_refused(expert):
+    with pytest.raises(InputError, match="degree belongs to form='polynomial'; got degree="):
+        ms.MixtureOfExperts(expert=expert)
+
+
+@pytest.mark.parametrize("sizes", [{"n_features": 0}, {"n_experts": 0}, {"n_experts": 1.5}, {"n_features": True}])
+def test_an_independence_of_nothing_is_refused(sizes):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
+        independence("relu", **sizes)
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"gate": ms.gates.Laplace}, r"write Laplace\(\), or 'laplace'"),
+        ({"expert": ms.experts.Poisson}, r"write Poisson"),
+    ],
+)
+def test_a_class_in_place_of_an_instance_is_told_how_to_be_one(part, words):
+    with pytest.raises(InputError, match=words):
+        ms.MixtureOfExperts(**part)
