@@ -211,6 +211,8 @@ class Gate(Component):
     normalised: ClassVar[bool] = True
     #: the M-step has a closed form in the score and the present parameters
     closed_form: ClassVar[bool] = False
+    #: what the gate becomes where its parameters run to infinity, of one that no rows can drive to a step
+    far: ClassVar[str] = ""
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
 
@@ -244,6 +246,10 @@ class Gate(Component):
         """What is amiss where covariates vary by about ``spread`` (d,), in the user's units, and the way out."""
         return ()
 
+    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
+        """The same of a length among the gate's settings: what no scale of the logits, such as a temperature, mends."""
+        return ()
+
     def m_step(self, layout: Layout, theta: FloatArray, score: FloatArray, rows: float) -> FloatArray:
         """The maximiser of the gate's part of Q, from its score at theta (P,) and the sum of the row weights.
 
@@ -253,6 +259,10 @@ class Gate(Component):
 
     def dilation(self, layout: Layout) -> Dilation | None:
         """What multiplies all logits by a positive number, where parameters can."""
+        return None
+
+    def ray(self, layout: Layout) -> Dilation | None:
+        """A ray of equal weights: parameters ``scaled`` by e^t, and t added to the logarithm of a temperature."""
         return None
 
     def chart(self, layout: Layout) -> Chart:

@@ -27,7 +27,10 @@ class ConvergenceWarning(MoestatWarning):
 
 
 class SeparationWarning(ConvergenceWarning):
-    """The likelihood rises towards a supremum at infinity: a gate or an expert separates the rows."""
+    """The likelihood rises towards a supremum at infinity.
+
+    A gate or an expert separates the rows, or parameters go to a limit of the gate that the message names.
+    """
 
 
 class SpikeWarning(ConvergenceWarning):

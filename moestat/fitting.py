@@ -317,8 +317,8 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
     kind, advice = _ADVICE[c.status]
     if c.status is Status.FLAT_MAXIMUM and c.optimum.empty:
         kind, advice = EmptyExpertWarning, _emptiness(c)
-    if c.optimum.towards:
-        advice = f"It rises as {c.optimum.towards}: take a gate of that form, or bound the temperature."
+    if c.optimum.towards:  # where nothing is separated
+        advice = f"It rises as {c.optimum.towards}: take a gate of that form, or bound the gate's parameters."
     if c.status is Status.NOT_CONVERGED and c.stop == Stop.LIMIT.value:
         advice = "Raise the solver's max_iter, or use the default solver."
     if c.status is Status.NOT_CONVERGED and not terms.smooth:

@@ -20,6 +20,7 @@ from moestat.data import Block, BlockSource, Schema
 from moestat.description import describe_model, describe_schema, restore_model, restore_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
+from moestat.gates.reading import Reading, read
 from moestat.inference.check import CheckReport, check
 from moestat.inference.covariance import Information
 from moestat.inference.prediction import (
@@ -31,6 +32,7 @@ from moestat.inference.prediction import (
     mean_jacobian,
 )
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
+from moestat.params import Layout
 from moestat.passes import Passes
 from moestat.query import Query, query_block
 from moestat.solvers import Problem, TraceRow
@@ -151,6 +153,18 @@ class Results:
     def estimates(self) -> pd.Series[float]:
         """Estimated parameters in the user's units, by name."""
         return self._series(self._natural)[self._information.estimated]
+
+    def gate_reading(self) -> Reading:
+        """The gate's estimates on the ray of its temperature: raw, as the ratio beta / tau, and at length one.
+
+        Raises
+        ------
+        InputError
+            Where the gate has no such ray.
+        """
+        layout = self.model.layout(self.schema).part("gate")
+        assert isinstance(layout, Layout)
+        return read(self.model.gate, layout, layout.pack(self.params.gate))
 
     @cached_property
     def _natural(self) -> FloatArray:

@@ -85,7 +85,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         ahead=_bounded(problem, ray.limit) - _bounded(problem, sums.loglik),
         monotone=ray.monotone or bool(at_limit.any()),
         partition=ray.partition,
-        towards=problem.chart.limit if at_limit.any() and status is Status.RUNAWAY else "",
+        towards=_limit(problem, around, at_limit, behind.mass) if status is Status.RUNAWAY else "",
     )
     return optimum, sums
 
@@ -225,6 +225,16 @@ def _status(around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spik
     if len(around.flat):
         return Status.FLAT_MAXIMUM
     return Status.AT_BOUND if blocked.any() else Status.STRICT_MAXIMUM
+
+
+def _limit(problem: Problem, around: _Surroundings, at_limit: BoolArray, masses: FloatArray) -> str:
+    """What the gate becomes where it runs away, if it knows; one that empties an expert is separated by that."""
+    if at_limit.any():
+        return problem.chart.limit
+    terms = problem.passes.terms
+    of_gate = (around.runaway[:, : terms.n_gate] ** 2).sum(axis=1) > 0.5
+    filled = masses >= SMALL_MASS * problem.weight_of_a_row
+    return terms.gate.far if of_gate.all() and filled.all() else ""
 
 
 def _named(names: list[str], chosen: BoolArray) -> tuple[str, ...]:

@@ -193,6 +193,12 @@ class Activation(Gate):
         shift[layout.index("temperature")] = -1.0
         return Dilation(np.zeros(layout.size, dtype=bool), shift)
 
+    def ray(self, layout: Layout) -> Dilation | None:
+        if not self._has_ray:
+            return None
+        own = np.arange(layout.size) == layout.index("temperature")
+        return Dilation(~own, own.astype(np.float64))
+
     def chart(self, layout: Layout) -> Chart:
         # intercepts and differences of slopes tend to zero with the temperature, the mean slopes do not
         if self.tau is not None or self._has_ray:

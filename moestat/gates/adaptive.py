@@ -129,6 +129,12 @@ class AdaptiveTemperature(Gate):
         inner = layout.part("inner")
         return replace(self, inner=self.inner.bind(inner), places=self.inner.columns(inner))
 
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        return self.blurs(spread)  # of the inner gate's logits the temperature is the unit
+
+    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
+        return self.inner.blurs(spread)
+
     def coordinates(self, moments: Affine) -> Affine:
         return self.inner.coordinates(moments)
 

@@ -153,6 +153,9 @@ class Hierarchical(Gate):
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         return tuple(dict.fromkeys(words for gate in self._all for words in gate.concerns(spread)))
 
+    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(words for gate in self._all for words in gate.blurs(spread)))
+
     # ------------------------------------------------------------------------------- parameters
     def sizes(self, n_experts: int) -> tuple[int, ...]:
         """Number of experts in each group."""

@@ -37,6 +37,9 @@ from moestat.typing import FloatArray, IntArray
 #: Standard deviation of a covariate, in logits, from which on weights are steps for all but a few rows.
 STEPS = 100.0
 
+#: Share of a covariate's standard deviation beyond which the smoothing may be seen in a fit.
+BLURRED = 0.1
+
 #: Largest distance of a starting centre from the middle of all, in logits.
 START_REACH = 2.0
 
@@ -69,6 +72,7 @@ class Laplace(Translated):
     smoothing: float = 0.01
 
     name: ClassVar[str] = "laplace"
+    far: ClassVar[str] = "a centre goes to infinity, towards a logit linear in the covariates with slopes of length one"
 
     def __post_init__(self) -> None:
         eps = self.smoothing
@@ -88,10 +92,21 @@ class Laplace(Translated):
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         largest = float(spread.max(initial=0.0))
         if largest < STEPS:
-            return ()
+            return self.blurs(spread)
         return (
+            *self.blurs(spread),
             f"To the laplace gate a unit of distance is one of log odds, and the covariates vary by about {largest:g}: "
             "its weights are steps, and the likelihood has many maxima. Scale the covariates.",
+        )
+
+    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
+        largest = float(spread.max(initial=0.0))
+        if self.smoothing <= BLURRED * largest:
+            return ()
+        return (
+            f"The laplace gate smooths its kinks over smoothing={self.smoothing:g}, {self.smoothing / largest:.2g} "
+            f"times what the covariates vary by, about {largest:g}: the fit depends on it. Take "
+            f"smoothing={0.01 * largest:.1g}, or scale the covariates.",
         )
 
     def columns(self, layout: Layout) -> IntArray:

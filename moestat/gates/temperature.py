@@ -25,6 +25,7 @@ from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, lower_forms
 from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.reading import Reading, read
 from moestat.gates.softmax import Softmax
 from moestat.kernels import jit, vexp
 from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
@@ -50,25 +51,6 @@ class ConditionalTemperatureParams:
     inner: Any = part()
     temperature: FloatArray = axes(support=POSITIVE, label="temperature")
     log_slopes: FloatArray = axes("feature", label="log_temperature")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Parameters of a temperature gate read in three ways.
-
-    Parameters
-    ----------
-    raw : record
-        As they are; where there is a ray, their place on it is arbitrary.
-    ratio : record
-        The point of the ray with tau = 1: slopes and intercepts are beta / tau.
-    unit : record
-        The point of the ray where the inner parameters and tau have Euclidean length one together.
-    """
-
-    raw: Any
-    ratio: Any
-    unit: Any
 
 
 @dataclass(frozen=True)
@@ -165,6 +147,12 @@ class Temperature(Gate):
 
     def bind(self, layout: Layout) -> Temperature:
         return replace(self, inner=self.inner.bind(self._inner(layout)))
+
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        return self.blurs(spread)  # of the inner gate's logits the temperature is the unit
+
+    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
+        return self.inner.blurs(spread)
 
     def coordinates(self, moments: Affine) -> Affine:
         return self.inner.coordinates(moments)
@@ -309,21 +297,15 @@ class Temperature(Gate):
         InputError
             Where there is no ray: the temperature is held, or identified.
         """
-        ray = self._ray(layout)
-        if ray is None or not ray.scaled.all():
-            raise InputError(
-                f"reading() needs an estimated temperature and an inner gate whose logits are homogeneous in its "
-                f"parameters, so that only their ratio is identified; this gate has inner={self.inner!r}."
-            )
-        at, inner = self._own(layout)[0], slice(0, self._inner(layout).size)
+        return read(self, layout, theta)
 
-        def point(t: float) -> Any:
-            moved = theta.copy()
-            moved[inner], moved[at] = ray.apply(theta[inner], t), theta[at] + t
-            return layout.unpack(moved)
-
-        length = float(np.sqrt(theta[inner] @ theta[inner] + np.exp(2.0 * theta[at])))
-        return Reading(layout.unpack(theta), point(-theta[at]), point(-np.log(length)))
+    def ray(self, layout: Layout) -> Dilation | None:
+        inner = self._ray(layout)
+        if inner is None or not inner.scaled.all():
+            return None
+        whole = inner.embedded(layout.size, 0)
+        whole.shift[self._own(layout)[0]] = 1.0
+        return whole
 
     # ------------------------------------------------------------------------------- labels
     def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:

@@ -120,3 +120,33 @@ def test_in_any_units_the_fit_is_no_worse_than_without_covariates(scale):
     constant = ms.fit(ms.MixtureOfExperts(), x, y, np.zeros((x.size, 0)))
     assert laplace.llf > constant.llf - 1e-6
     assert laplace.certificate.optimum.fine_gradient < 1e-8
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_centre_that_runs_off_is_no_separation(seed):
+    """Log odds of slope 2 are the steepest this gate has: rows of such a truth draw the centres to infinity."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(300, 2))
+    first = rng.random(300) < 1 / (1 + np.exp(-2 * X[:, 0]))
+    y = np.where(first, 1 + X[:, 0], -1 - X[:, 0]) + 0.3 * rng.normal(size=300)
+    with pytest.warns(SeparationWarning, match="a centre goes to infinity, towards a logit linear") as caught:
+        results = ms.fit(ms.MixtureOfExperts(gate="laplace"), X, y, n_starts=3)
+    assert not any("separates" in str(one.message) for one in caught)
+    assert results.certificate.status is ms.Status.RUNAWAY
+    text = str(results.certificate)
+    assert "a centre goes to infinity" in text.splitlines()[0]
+    assert "separat" not in text
+
+
+def test_an_expert_that_a_gate_switches_off_is_no_limit_of_centres():
+    assert not ms.gates.Softmax().far
+
+
+@pytest.mark.parametrize("gate", [Laplace(), Temperature(Laplace()), "hierarchical(laplace, laplace)"], ids=str)
+def test_a_smoothing_that_is_not_small_beside_the_covariates_is_warned_of(gate):
+    """Also where the unit of the logits is free: a length stays one."""
+    gate = ms.MixtureOfExperts(gate=gate, n_experts=3).gate
+    assert not gate.concerns(np.array([0.2, 0.001]))
+    (words,) = gate.concerns(np.array([0.01, 0.001]))
+    assert "smoothing=0.01, 1 times what the covariates vary by, about 0.01" in words
+    assert "Take smoothing=0.0001" in words
