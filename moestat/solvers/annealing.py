@@ -82,6 +82,12 @@ class Annealing:
 
     def init(self, problem: Problem, theta: FloatArray) -> Any:
         """First state of the first stage."""
+        gate = problem.passes.terms.gate
+        if not gate.normalised:
+            raise InputError(
+                f"annealing divides a gate's logits by a temperature; the {gate.name} gate with a joint likelihood is "
+                "the law of the covariates as well, which that changes. Use its conditional form or another solver."
+            )
         return self._enter(problem, theta, 0, 0)
 
     def step(self, problem: Problem, state: Any) -> Any:

@@ -16,7 +16,7 @@ N = 60_000
 CASES = [(1, 2), (5, 2), (5, 4)]
 BOUND = 2.5
 
-#: Every registered gate, in its main forms.
+#: Registered gates, in their main forms; those that are not listed come bare.
 FORMS = [
     "softmax",
     "softmax('tanh')",
@@ -44,6 +44,7 @@ FORMS = [
     "hierarchical",
     "hierarchical(laplace, laplace)",
 ]
+FORMS += [name for name in GATES if name not in {form.partition("(")[0] for form in FORMS}]  # one added since
 
 
 def loglik(problem, theta):

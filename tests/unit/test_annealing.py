@@ -52,3 +52,9 @@ def test_its_solvers_are_solvers() -> None:
         Annealing(em="em")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="then must be a solver"):
         Annealing(then=EM)  # type: ignore[arg-type]
+
+
+def test_a_joint_gate_cannot_be_annealed(rows: tuple[np.ndarray, np.ndarray]) -> None:
+    model = ms.MixtureOfExperts(gate="gaussian(likelihood='joint')")
+    with pytest.raises(InputError, match=r"annealing divides a gate's logits.*gaussian gate with a joint likelihood"):
+        ms.fit(model, *rows, n_starts=1, solver="annealing")
