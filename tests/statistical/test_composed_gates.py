@@ -66,9 +66,10 @@ N_EXPERTS = {
     "hierarchical(softmax, (hierarchical(groups=(1, 2)), softmax), groups=(3, 2))": 5,
 }
 
-#: Data sets of gates that take seconds, and of these the share that may end uncertified or below the truth. Laplace
-#: gates within groups often have a supremum higher still, with a centre at infinity; of 20 sets of `hierarchical(softmax,
-#: laplace)` 15 ended certified and one 78 below the truth, of `hierarchical(laplace, laplace)` 16 and none.
+#: Data sets of gates that take seconds, and of these what share may end uncertified and how many below the truth.
+#: Laplace gates within groups often have a supremum higher still, with a centre at infinity: of 20 sets, 15 of
+#: `hierarchical(softmax, laplace)` ended certified and one 78 below the truth, 16 of `hierarchical(laplace, laplace)`
+#: and none.
 FEWER = {gate: 20 for gate in TRUTHS if "laplace" in gate or "groups=(3, 2)" in gate}
 UNCERTIFIED = {"hierarchical(softmax, laplace)": 0.3, "hierarchical(laplace, laplace)": 0.25}
 BELOW = {"hierarchical(softmax, laplace)": 1}
