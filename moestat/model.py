@@ -533,10 +533,12 @@ def draw_with_experts(
 def _named(value: Any, what: str, registry: Mapping[str, Any], kind: type) -> Any:
     if isinstance(value, str):
         return parse(value, what, registry)
-    if isinstance(value, type) and issubclass(value, Component):
-        raise InputError(f"{what} must be an instance, not a class: write {value.__name__}(), or {value.name!r}.")
     if not isinstance(value, kind):
-        raise InputError(f"{what} must be one of {sorted(registry)} or an instance of {kind.__name__}; got {value!r}.")
+        a_class = isinstance(value, type) and issubclass(value, Component)
+        hint = f" That is the class: write {value.__name__}()." if a_class else ""
+        raise InputError(
+            f"{what} must be one of {sorted(registry)} or an instance of {kind.__name__}; got {value!r}.{hint}"
+        )
     return value
 
 
