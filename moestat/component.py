@@ -209,6 +209,8 @@ class Gate(Component):
 
     #: weights are softmax(h); a joint likelihood keeps its own normaliser and sets this to False
     normalised: ClassVar[bool] = True
+    #: weights sum to one; where they are exp(h) as it comes there is no density, and least squares alone can fit them
+    sums_to_one: ClassVar[bool] = True
     #: the M-step has a closed form in the score and the present parameters
     closed_form: ClassVar[bool] = False
     #: experts may be relabelled freely
@@ -232,6 +234,15 @@ class Gate(Component):
     def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
         """Write the derivatives of Q in the predictors (m, B), and what multiplies each matrix of `forms` (n, B)."""
         raise InputError(f"the {self.name} gate depends on its parameters by more than linear predictors.")
+
+    def check_density(self) -> None:
+        """Refuse weights that make no density of the experts'."""
+        if not self.sums_to_one:
+            raise InputError(
+                f"the weights of the {self.name} gate do not sum to one, so it makes no density and has no likelihood. "
+                "Fit it by least squares, with objective='least_squares'; of the gates with a likelihood, 'sigmoid' "
+                "comes nearest to it."
+            )
 
     def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
         """Smallest admissible value of each unconstrained parameter; see `Expert.lower_bounds`.
@@ -380,6 +391,14 @@ class Expert(Component):
 
     #: a supremum may lie at infinity along a curve, which ascent follows without end and no ray shows
     drifts: ClassVar[bool] = False
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        """Add sum_i weights[k, i] d2 mu_ki to out (K, q, q). Nothing to do for means linear in their parameters."""
+
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        """Fields of the record that no mean depends on: variances, dispersions."""
+        return ()
 
     #: `cdf` is there
     has_cdf: ClassVar[bool] = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,30 @@ from moestat.terms import Terms
 from moestat.typing import FloatArray
 
 S = TypeVar("S", bound=Sums)
+
+
+class FirstOrder(Protocol):
+    """What is maximised, and its derivative (P,): sums over rows."""
+
+    @property
+    def loglik(self) -> float: ...
+    @property
+    def score(self) -> FloatArray: ...
+
+
+class SecondOrder(FirstOrder, Protocol):
+    """The same with its second derivatives (P, P)."""
+
+    @property
+    def hessian(self) -> FloatArray: ...
+
+
+class OuterProducts(Protocol):
+    """Sum of weight * score score' over rows (P, P)."""
+
+    @property
+    def matrix(self) -> FloatArray: ...
+
 
 #: Numbers that the buffers of one tile may hold: a narrower tile costs more in calls than it saves in cache.
 CACHE_DOUBLES = 2**18
@@ -80,7 +104,7 @@ class Passes:
         """Masses of the experts and entropy of the responsibilities."""
         return self.reduce(ShareSums(self.terms), theta)
 
-    def score(self, theta: FloatArray) -> ScoreSums:
+    def score(self, theta: FloatArray) -> FirstOrder:
         """Log-likelihood and score."""
         return self.reduce(ScoreSums(self.terms, theta), theta)
 
@@ -88,11 +112,11 @@ class Passes:
         """Everything that one generalised EM step needs."""
         return self.reduce(EMSums(self.terms, theta), theta)
 
-    def hessian(self, theta: FloatArray) -> HessianSums:
+    def hessian(self, theta: FloatArray) -> SecondOrder:
         """Log-likelihood, score and exact Hessian."""
         return self.reduce(HessianSums(self.terms, theta), theta, self._second_order_height)
 
-    def outer_products(self, theta: FloatArray) -> OuterProductSums:
+    def outer_products(self, theta: FloatArray) -> OuterProducts:
         """Sum of weight * score score' over rows."""
         return self.reduce(OuterProductSums(self.terms, theta), theta, self._second_order_height)
 

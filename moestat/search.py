@@ -8,19 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
 from moestat.certificate import OPEN_ENDED, Optimum, Status, examine
+from moestat.data import Block
 from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
-from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
-from moestat.starts import Start, StartLaw, lost_experts, reseed
+from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, TrustRegionNewton, solve
+from moestat.starts import Start, lost_experts, reseed
 from moestat.typing import FloatArray
 
 #: Steps of EM that every start gets before the most promising are finished.
 SHORT_RUN = EM(max_iter=15, rtol=1e-9)
+
+#: The same for least squares.
+SHORT_NEWTON = TrustRegionNewton(max_iter=15)
 
 #: Up to this many rows every start is finished; beyond, fewer in proportion, and at least `MIN_FINISHED`.
 FINISH_ALL_ROWS = 20_000
@@ -49,6 +54,16 @@ OFTEN_ENOUGH = 5
 MOST_STARTS = 200
 
 
+class Law(Protocol):
+    """Where data-driven starts come from: endless starting points, and the sketch they are made from."""
+
+    @property
+    def rows(self) -> Block: ...
+    @property
+    def seed(self) -> int: ...
+    def __iter__(self) -> Iterator[Start]: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Outcome:
     """What became of one start; two outcomes are the same only when they are one."""
@@ -68,7 +83,7 @@ class Search:
     ----------
     model : MixtureOfExperts
     problem : Problem
-    law : StartLaw
+    law : Law
         Where data-driven starts come from, and the sketch that lost experts are placed anew on.
     solver : Solver, optional
         A solver of the caller's runs from the start itself, as a published recipe would; by default all starts
@@ -79,7 +94,7 @@ class Search:
 
     model: MixtureOfExperts
     problem: Problem
-    law: StartLaw
+    law: Law
     solver: Solver | None = None
     report: Report = silent
     outcomes: list[Outcome] = field(default_factory=list)
@@ -119,7 +134,7 @@ class Search:
     # ------------------------------------------------------------------------------- running
     def _try(self, starts: list[Start]) -> None:
         if self.solver is not None or len(starts) + len(self.outcomes) == 1:
-            solver = self.solver or EMThenNewton()
+            solver = self.solver or self._finisher
             runs = (Outcome(start, solve(self.problem, solver, start.theta)) for start in starts)
             self.outcomes += self._reported("runs", (self._examined(run, run.short) for run in runs), len(starts))
             return
@@ -135,6 +150,11 @@ class Search:
             made.append(outcome)
             self.report(stage, len(made), total)
         return made
+
+    @property
+    def _finisher(self) -> Solver:
+        """The solver that carries a start to its end."""
+        return EMThenNewton()
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
@@ -178,7 +198,7 @@ class Search:
         return min(n, max(MIN_FINISHED, round(share * n)))
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        final = solve(self.problem, EMThenNewton(), outcome.short.theta)
+        final = solve(self.problem, self._finisher, outcome.short.theta)
         return self._examined(outcome, replace(final, trace=outcome.short.trace + final.trace[1:]))
 
     def _examined(self, outcome: Outcome, final: Solution) -> Outcome:
@@ -229,6 +249,17 @@ class Search:
     def group_of(self, outcome: Outcome) -> list[Outcome]:
         """All outcomes with the same solution."""
         return next(group for group in self.solutions if any(o is outcome for o in group))
+
+
+class SquaresSearch(Search):
+    """The same for least squares, where Newton's method does all the work and no expert owns rows it could lose."""
+
+    @property
+    def _finisher(self) -> Solver:
+        return TrustRegionNewton()
+
+    def _short_run(self, number: int, start: Start) -> Outcome:
+        return Outcome(start, solve(self.problem, SHORT_NEWTON, start.theta))
 
 
 class _Twins:

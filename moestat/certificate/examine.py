@@ -12,8 +12,8 @@ from moestat.certificate.rays import follow, gains, is_step
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
 from moestat.certificate.words import Namer
 from moestat.directions import complement, readable
+from moestat.passes import SecondOrder
 from moestat.solvers.problem import Problem
-from moestat.sums import HessianSums
 from moestat.typing import BoolArray, FloatArray
 
 #: Eigenvalues of the information below this share of the largest, or below round-off, count as flat.
@@ -31,7 +31,7 @@ SATURATED = 1e-9
 SMALL_MASS = 1.0
 
 
-def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, HessianSums]:
+def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, SecondOrder]:
     """Say what kind of point theta is.
 
     Parameters
@@ -45,7 +45,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
 
     Returns
     -------
-    Optimum, HessianSums
+    Optimum, SecondOrder
     """
     passes = problem.passes
     sums = passes.hessian(theta)
@@ -107,7 +107,7 @@ class _Surroundings:
 
 
 def _look_around(
-    problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray, at_limit: BoolArray
+    problem: Problem, theta: FloatArray, sums: SecondOrder, movable: BoolArray, at_limit: BoolArray
 ) -> _Surroundings:
     chart = problem.chart
     hessian = chart.hessian(theta, sums.score, sums.hessian)

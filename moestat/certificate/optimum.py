@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from moestat.certificate.measures import MEASURES, Measure
 from moestat.certificate.status import OPEN_ENDED, SPIKES, Status
 from moestat.certificate.wording import verdict
 from moestat.typing import BoolArray, FloatArray
@@ -167,6 +168,8 @@ class Certificate:
         Columns that are constant or linear combinations of others, in words.
     joint : bool
         Whether the likelihood is one of the gate's covariates and the response together.
+    objective : str
+        What was fitted, by its name in `moestat.fit`. Of least squares the level is -n/2 log(RSS / n).
     """
 
     optimum: Optimum
@@ -181,6 +184,12 @@ class Certificate:
     gave_up: bool = False
     deficient: tuple[str, ...] = ()
     joint: bool = False
+    objective: str = "likelihood"
+
+    @property
+    def measure(self) -> Measure:
+        """What was maximised, or minimised, in words and figures of a reader."""
+        return MEASURES[self.objective]
 
     @property
     def status(self) -> Status:

@@ -77,6 +77,10 @@ class Constant(Expert):
     def has_cdf(self) -> bool:  # type: ignore[override]
         return self.family.has_cdf
 
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        return self.family.spreads
+
     def placed(self, coordinates: Coordinates) -> Constant:
         bare = replace(coordinates, X=NO_COVARIATES, null_X=None)
         return replace(self, family=self.family.placed(bare))
@@ -134,6 +138,9 @@ class Constant(Expert):
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         return self.family.mean_jac(local, _bare(block))
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        self.family.mean_curv(local, _bare(block), weights, out)
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         return self.family.cdf(local, _bare(block), y)

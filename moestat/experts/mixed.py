@@ -235,6 +235,12 @@ class Mixed(Expert):
             target[: len(jacobian)] = jacobian
         return out
 
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        for k, width, family, own in self._members(local):
+            curvature = np.zeros((1, width, width))
+            family.mean_curv(own, block, weights[k : k + 1], curvature)
+            out[k, :width, :width] += curvature[0]
+
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         return np.concatenate([family.cdf(own, block, y) for _, _, family, own in self._members(local)])
 

@@ -11,7 +11,7 @@ from moestat.gates.laplace import Laplace, LaplaceParams
 from moestat.gates.norga import NoRGa
 from moestat.gates.quadratic import MonomialParams, Quadratic, QuadraticParams
 from moestat.gates.scores import ScoreParams
-from moestat.gates.sigmoid import Sigmoid
+from moestat.gates.sigmoid import Sigmoid, UnnormalisedSigmoid
 from moestat.gates.softmax import Softmax, SoftmaxParams
 from moestat.gates.temperature import ConditionalTemperatureParams, Temperature, TemperatureParams
 
@@ -23,6 +23,7 @@ GATES: dict[str, type[Gate]] = {
         Quadratic,
         Cosine,
         Sigmoid,
+        UnnormalisedSigmoid,
         NoRGa,
         Constant,
         Temperature,
@@ -65,4 +66,5 @@ __all__ = [
     "SoftmaxParams",
     "Temperature",
     "TemperatureParams",
+    "UnnormalisedSigmoid",
 ]

@@ -28,6 +28,11 @@ def check_inner(holder: str, setting: str, gate: Any) -> None:
             f"{setting} of the {holder} gate must be a conditional gate; the {gate.name} gate, as it is set, is the "
             "law of the covariates as well. Use it alone, or in its conditional form."
         )
+    if not gate.sums_to_one:
+        raise InputError(
+            f"{setting} of the {holder} gate must have weights that sum to one; those of the {gate.name} gate do not. "
+            "Use it alone, or take 'sigmoid'."
+        )
 
 
 def jacobian(gate: Gate, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:

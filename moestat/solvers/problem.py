@@ -59,7 +59,8 @@ class Problem:
     def of(model: MixtureOfExperts, source: BlockSource, bounds: Bounds | None = None) -> Problem:
         """The problem of fitting a model to a prepared source, inside checked bounds (see `moestat.bounds`)."""
         schema, coordinates = source.schema, source.coordinates
-        terms = model.terms(schema, coordinates)
+        passes = model.passes(source)
+        terms = passes.terms
         holding = model.holding(schema, coordinates)
         box = box_of(model, schema, coordinates, bounds or {})
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
@@ -72,7 +73,7 @@ class Problem:
         floors[~holding.free] = -np.inf
         _check_against_floors(terms.layout, floors, box)
         return Problem(
-            Passes(terms, source),
+            passes,
             terms.layout,
             lower=np.maximum(floors, box.lower),
             upper=box.upper,

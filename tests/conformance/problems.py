@@ -105,7 +105,7 @@ VARIANTS: dict[str, Gate] = {
     "gaussian(joint, spherical, common)": GaussianGate(shape="spherical", covariance="common", likelihood="joint"),
 }
 ALL_GATES: dict[str, Gate] = (
-    {name: gate() for name, gate in GATES.items()}
+    {name: gate() for name, gate in GATES.items() if gate.sums_to_one}
     | SETTINGS
     | VARIANTS
     | {f"sketch {name}": gate for name, gate in SKETCHES.items()}
