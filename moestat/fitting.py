@@ -253,6 +253,7 @@ def _results(search: Search, rows: BlockSource, kind: type[Results]) -> Results:
         n_experts=model.n_experts,
         joint=not model.gate.normalised,
         objective=kind.objective,
+        floor=problem.passes.floor,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
     _warn(certificate, problem.passes.terms)
@@ -312,7 +313,7 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
     kind: type[ConvergenceWarning]
     if c.status.trusted:
         best = max(c.higher, key=lambda rival: rival.loglik)
-        reached, own = (float(c.measure.reading(level, c.n_rows)) for level in (best.loglik, c.loglik))
+        reached, own = (float(c.reading(level)) for level in (best.loglik, c.loglik))
         kind = SeparationWarning if best.status is Status.RUNAWAY else NotIdentifiedWarning
         if best.status in SPIKES:
             return SpikeWarning, (

@@ -74,6 +74,11 @@ class Passes:
     hard: bool = False
 
     @property
+    def floor(self) -> float:
+        """Of least squares, what is added to the mean square, in the units of the raw response."""
+        return 0.0
+
+    @property
     def hardened(self) -> Passes:
         """The same passes with hard assignments."""
         return replace(self, hard=True)

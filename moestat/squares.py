@@ -214,13 +214,13 @@ class Matrix:
 class SquaresPasses(Passes):
     """The passes of least squares; ``loglik`` is -n/2 log(RSS / n) in working units."""
 
-    @cached_property
-    def _floor(self) -> float:
-        coordinates, moments = self.source.coordinates, self.source.moments
-        return ROUNDING_FLOOR * float(moments.y.scale[0] / coordinates.y.scale[0]) ** 2
+    @property
+    def floor(self) -> float:
+        return ROUNDING_FLOOR * float(self.source.moments.y.scale[0]) ** 2
 
     def _profile(self, sums: LoglikSums | SquaresScore | SquaresHessian) -> Profile:
-        return Profile(sums, self.source.total_weight, self._floor)
+        unit = float(self.source.coordinates.y.scale[0])
+        return Profile(sums, self.source.total_weight, self.floor / unit**2)
 
     def loglik(self, theta: FloatArray) -> float:
         """-n/2 log(RSS / n)."""

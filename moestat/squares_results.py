@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from moestat.certificate.measures import sum_of_squares
 from moestat.data import BlockSource
 from moestat.errors import InputError
 from moestat.inference.covariance import SQUARES_KINDS, Kind
@@ -134,7 +133,7 @@ class LeastSquaresResults(Results):
         """What became of every start: family, sums of squares after the short run and at its end, kind, solution."""
         table = super().starts
         for old, new in (("loglik_short", "rss_short"), ("loglik", "rss")):
-            table[old] = sum_of_squares(table[old].astype(float), self.nobs)
+            table[old] = self.certificate.reading(table[old].astype(float))
             table = table.rename(columns={old: new})
         return table
 
@@ -142,7 +141,7 @@ class LeastSquaresResults(Results):
     def trace(self) -> pd.DataFrame:
         """Iterations of the winning start: method, sum of squares, gradient per row (working units)."""
         table = super().trace
-        table["rss"] = float(self.coordinates.y.scale[0]) ** 2 * sum_of_squares(table["loglik"], self.nobs)
+        table["rss"] = self.certificate.reading(table["loglik"] - self.nobs * np.log(self.coordinates.y.scale[0]))
         return table[["method", "rss", "gradient"]]
 
     # ------------------------------------------------------------------------------- what needs a law

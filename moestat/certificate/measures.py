@@ -20,7 +20,7 @@ class Measure:
     name : str
         What is maximised, or minimised.
     reading : callable
-        From a level that is maximised, and the number of rows, to the figure of a reader.
+        From a level that is maximised, the number of rows and the floor of a mean square to the figure of a reader.
     headlines : mapping
         The verdict on every kind of end point.
     column : str
@@ -44,7 +44,7 @@ class Measure:
     """
 
     name: str
-    reading: Callable[[Any, float], Any]
+    reading: Callable[[Any, float, float], Any]
     headlines: Mapping[Status, str]
     column: str
     sign: int
@@ -57,13 +57,13 @@ class Measure:
     stops: Mapping[str, str] = field(default_factory=dict)
 
 
-def sum_of_squares(level: Any, rows: float) -> Any:
-    """The sum of squares of -n/2 log(RSS / n)."""
-    return rows * np.exp(-2.0 * np.asarray(level) / rows)
-
-
-def _as_it_is(level: Any, rows: float) -> Any:
+def _as_it_is(level: Any, rows: float, floor: float) -> Any:
     return level
+
+
+def _sum_of_squares(level: Any, rows: float, floor: float) -> Any:
+    """RSS of -n/2 log(RSS / n + floor)."""
+    return rows * np.maximum(np.exp(-2.0 * np.asarray(level) / rows) - floor, 0.0)
 
 
 LIKELIHOOD = Measure(
@@ -91,7 +91,7 @@ LIKELIHOOD = Measure(
 
 SQUARES = Measure(
     name="sum of squares",
-    reading=sum_of_squares,
+    reading=_sum_of_squares,
     headlines={
         Status.STRICT_MAXIMUM: "a strict interior minimum of the sum of squares.",
         Status.AT_BOUND: "a strict minimum inside the user's bounds, some of which hold it back.",

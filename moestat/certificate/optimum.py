@@ -169,7 +169,10 @@ class Certificate:
     joint : bool
         Whether the likelihood is one of the gate's covariates and the response together.
     objective : str
-        What was fitted, by its name in `moestat.fit`. Of least squares the level is -n/2 log(RSS / n).
+        What was fitted, by its name in `moestat.fit`. Of least squares, log-likelihoods stand for
+        -n/2 log(RSS / n + floor).
+    floor : float
+        Of least squares, that floor: below it residuals are rounding.
     """
 
     optimum: Optimum
@@ -185,11 +188,16 @@ class Certificate:
     deficient: tuple[str, ...] = ()
     joint: bool = False
     objective: str = "likelihood"
+    floor: float = 0.0
 
     @property
     def measure(self) -> Measure:
         """What was maximised, or minimised, in words and figures of a reader."""
         return MEASURES[self.objective]
+
+    def reading(self, level: Any) -> Any:
+        """A log-likelihood, or what stands for one, as a reader knows it: as it is, or as a sum of squares."""
+        return self.measure.reading(level, self.n_rows, self.floor)
 
     @property
     def status(self) -> Status:

@@ -26,7 +26,7 @@ def verdict(c: Certificate) -> list[str]:
         starts = f"{count} start{'s' if count > 1 else ''}"
         lines.append(f"  But {starts} went {measure.better}, to no finite {measure.optimum}; see below.")
     of = ", joint: of covariates and response together" if c.joint else ""
-    lines.append(f"  {measure.name:18s} {_reading(c, o.loglik):.10g} over {c.n_rows:g} rows{of}")
+    lines.append(f"  {measure.name:18s} {c.reading(o.loglik):.10g} over {c.n_rows:g} rows{of}")
     if o.status is Status.RUNAWAY:
         lines += _limit(c)
     lines.append(f"  gradient           {_gradient(o)}")
@@ -56,11 +56,6 @@ def _headline(c: Certificate) -> str:
     return measure.headlines[o.status]
 
 
-def _reading(c: Certificate, level: float) -> float:
-    """A level as a reader knows it: a log-likelihood, or a sum of squares."""
-    return float(c.measure.reading(level, c.n_rows))
-
-
 def _gradient(o: Optimum) -> str:
     text = f"{o.gradient:.1e} per row in standardised coordinates"
     if o.fine_gradient > GRADIENT_TOLERANCE:
@@ -75,7 +70,7 @@ def _limit(c: Certificate) -> list[str]:
     o, measure = c.optimum, c.measure
     straight = f"{measure.approach} all along the ray"
     approach = straight if o.monotone else "approached by Newton steps; no straight ray leads there"
-    limit, here = _reading(c, o.limit), _reading(c, o.loglik)
+    limit, here = c.reading(o.limit), c.reading(o.loglik)
     lines = [f"    {measure.limit:16s} {limit:.10g} ({limit - here:+.1e}), {approach}"]
     *decided, shared = o.partition
     if len(decided) > 1 and not o.towards:
@@ -141,14 +136,14 @@ def _rivals(c: Certificate) -> list[str]:
         rivals = [r for r in c.rivals if r.status is status]
         lines += [_rival(c, rival) for rival in rivals[:LISTED]]
         if rest := rivals[LISTED:]:
-            worst = _reading(c, min(r.loglik for r in rest))
-            way = "down" if worst <= _reading(c, rest[0].loglik) else "up"
+            worst = c.reading(min(r.loglik for r in rest))
+            way = "down" if worst <= c.reading(rest[0].loglik) else "up"
             lines.append(f"{sum(r.n_starts for r in rest)} more {way} to {worst:.6g}: {status.value}")
     return lines
 
 
 def _rival(c: Certificate, rival: Rival) -> str:
-    level = _reading(c, rival.loglik)
-    gap = level - _reading(c, c.loglik)
+    level = c.reading(rival.loglik)
+    gap = level - c.reading(c.loglik)
     kind = f"another {rival.status.value}" if rival.status is c.status else rival.status.value
     return f"{rival.n_starts} ended at {level:.6g} ({gap:+.4g}): {kind}"

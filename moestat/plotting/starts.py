@@ -41,7 +41,7 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
     with drawing(ax) as ax:
         table = results.starts
         measure = results.certificate.measure
-        level = float(measure.reading(results.certificate.loglik, results.nobs))
+        level = float(results.certificate.reading(results.certificate.loglik))
         reached = measure.sign * table[measure.column].fillna(table[f"{measure.column}_short"]).to_numpy(dtype=float)
         shown = measure.sign * np.maximum(reached, lower_edge(reached, measure.sign * level))
         families = list(dict.fromkeys(table["family"]))
