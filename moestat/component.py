@@ -196,6 +196,11 @@ class Component(ABC):
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         """Parameters to start from, given responsibilities (K, B) that already carry the row weights."""
 
+    @property
+    def spoken_of(self) -> Component:
+        """The component that its user knows, where this one was made of it."""
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The component's settings by name."""
         described: Any = self
@@ -391,6 +396,8 @@ class Expert(Component):
 
     #: a supremum may lie at infinity along a curve, which ascent follows without end and no ray shows
     drifts: ClassVar[bool] = False
+    #: the law has a mean, as a Cauchy law has not
+    has_mean: ClassVar[bool] = True
 
     def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
         """Add sum_i weights[k, i] d2 mu_ki to out (K, q, q). Nothing to do for means linear in their parameters."""

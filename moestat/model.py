@@ -240,7 +240,7 @@ class MixtureOfExperts:
         schema, moments = source.schema, source.moments
         X, Z = self.expert.coordinates(_affine(moments.X)), self.gate.coordinates(_affine(moments.Z))
         y = moments.y if self.expert.scales_response else Affine.identity(moments.y.size)
-        y = y if self.expert.shifts_response else y.without_location()
+        y = y if self._shifts_response else y.without_location()
         astray = self._astray(schema, Coordinates(X, Z, y)) | self._entangled(schema, Coordinates(X, Z, y), bounded)
         if "gate" in astray:
             Z = Z.without_location()
@@ -248,6 +248,11 @@ class MixtureOfExperts:
             X, y = X.without_location(), y.without_location()
         about_means = {"centred_X": "expert" not in astray, "centred_Z": "gate" not in astray}
         return Coordinates(X, Z, y), about_means
+
+    @property
+    def _shifts_response(self) -> bool:
+        """Whether parameters can follow a shift of the response."""
+        return self.expert.shifts_response
 
     def _mixed(
         self,

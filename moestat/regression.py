@@ -58,6 +58,11 @@ class RegressionFunction(MixtureOfExperts):
     def passes(self, source: BlockSource) -> SquaresPasses:
         return SquaresPasses(self.terms(source.schema, source.coordinates), source)
 
+    @property
+    def _shifts_response(self) -> bool:
+        # a number added to every mean is added to their sum once, if the weights sum to one
+        return self.expert.shifts_response and self.gate.sums_to_one
+
     def check_fields(self, schema: Schema, given: Mapping[str, Iterable[str]]) -> None:
         known, means = ({path for path, _, _ in model.layout(schema).leaves()} for model in (self.whole, self))
         for argument, paths in given.items():
@@ -95,6 +100,11 @@ def _check(model: MixtureOfExperts) -> None:
         raise InputError(
             f"least squares fit one response; the {model.expert.name} expert describes several. Take 'gaussian', "
             "one column of y at a time."
+        )
+    if not model.expert.has_mean:
+        raise InputError(
+            f"least squares fit means, and not every law of {model.expert!r} has one. Take another expert, or fit with "
+            "objective='likelihood'."
         )
     if not model.gate.normalised:
         raise InputError(

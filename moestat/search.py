@@ -17,7 +17,7 @@ from moestat.data import Block
 from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
-from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, TrustRegionNewton, solve
+from moestat.solvers import EM, EMThenNewton, LeastSquaresNewton, Problem, Solution, Solver, TrustRegionNewton, solve
 from moestat.starts import Start, lost_experts, reseed
 from moestat.typing import FloatArray
 
@@ -256,7 +256,7 @@ class SquaresSearch(Search):
 
     @property
     def _finisher(self) -> Solver:
-        return TrustRegionNewton()
+        return LeastSquaresNewton()
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         return Outcome(start, solve(self.problem, SHORT_NEWTON, start.theta))

@@ -137,7 +137,7 @@ def _rivals(c: Certificate) -> list[str]:
         lines += [_rival(c, rival) for rival in rivals[:LISTED]]
         if rest := rivals[LISTED:]:
             worst = c.reading(min(r.loglik for r in rest))
-            way = "down" if worst <= c.reading(rest[0].loglik) else "up"
+            way = "down" if c.measure.sign > 0 else "up"
             lines.append(f"{sum(r.n_starts for r in rest)} more {way} to {worst:.6g}: {status.value}")
     return lines
 

@@ -54,6 +54,10 @@ class Constant(Expert):
         return self.family.discrete
 
     @property
+    def has_mean(self) -> bool:  # type: ignore[override]
+        return self.family.has_mean
+
+    @property
     def scales_response(self) -> bool:  # type: ignore[override]
         return self.family.scales_response
 

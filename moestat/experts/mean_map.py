@@ -126,8 +126,12 @@ class MeanMap(Expert):
     def for_starts(self, block: Block) -> Block:
         return self.family.for_starts(block)
 
-    def settings(self) -> dict[str, Any]:
-        return self.family.settings()
+    @property
+    def spoken_of(self) -> Expert:
+        return self.family
+
+    def coordinates(self, moments: Affine) -> Affine:
+        return self.family.coordinates(moments)
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> MeanLayout:

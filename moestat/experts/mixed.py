@@ -66,6 +66,10 @@ class Mixed(Expert):
         return all(e.several_responses for e in self.families)
 
     @property
+    def has_mean(self) -> bool:  # type: ignore[override]
+        return all(e.has_mean for e in self.families)
+
+    @property
     def accepts_offset(self) -> bool:  # type: ignore[override]
         return all(e.accepts_offset for e in self.families)
 

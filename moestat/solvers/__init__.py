@@ -9,6 +9,7 @@ from moestat.solvers.annealing import Annealing
 from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM
+from moestat.solvers.least_squares import LeastSquaresNewton
 from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, solve
 from moestat.solvers.newton import TrustRegionNewton
 from moestat.solvers.problem import Problem
@@ -42,6 +43,7 @@ __all__ = [
     "Annealing",
     "ClassificationEM",
     "EMThenNewton",
+    "LeastSquaresNewton",
     "Problem",
     "Rules",
     "Solution",
