@@ -95,6 +95,8 @@ class Results:
     has_density: ClassVar[bool] = True
     #: what was fitted, by its name in `moestat.fit`
     objective: ClassVar[str] = "likelihood"
+    #: the covariances of the estimates there are; the first is meant where none is named
+    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
     _covariances: ClassVar[Mapping[str, Kind]] = KINDS
 
     def __post_init__(self) -> None:
@@ -274,11 +276,6 @@ class Results:
             self._slopes,
             self._covariances,
         )
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The covariances of the estimates there are; the first is meant where none is named."""
-        return tuple(self._covariances)
 
     @property
     def _slopes(self) -> FloatArray | None:

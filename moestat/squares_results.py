@@ -56,6 +56,7 @@ class LeastSquaresResults(Results):
 
     has_density: ClassVar[bool] = False
     objective: ClassVar[str] = "least_squares"
+    kinds: ClassVar[tuple[str, ...]] = tuple(SQUARES_KINDS)
     _covariances: ClassVar[Mapping[str, Kind]] = SQUARES_KINDS
 
     @classmethod

@@ -28,14 +28,19 @@ FIGURES = {
     "trace.png": "plot_trace",
 }
 
+#: Those that show what a least squares fit does not know.
+OF_A_LAW = ("density.png", "responsibilities.png")
+
 
 def drawers(results: Results) -> dict[str, Callable[[Path], Any]]:
-    """What draws each figure into a file; a plane needs two covariates of the gate."""
+    """What draws each figure into a file; a plane needs two covariates of the gate, some need a law of the response."""
     import matplotlib
 
     matplotlib.use("Agg")
-    names = [name for name in FIGURES if name != "gate_plane.png" or len(results.schema.gate_features) > 1]
-    return {name: partial(_draw, results, name) for name in names}
+    missing = () if results.has_density else OF_A_LAW
+    if len(results.schema.gate_features) < 2:
+        missing = (*missing, "gate_plane.png")
+    return {name: partial(_draw, results, name) for name in FIGURES if name not in missing}
 
 
 def _draw(results: Results, name: str, path: Path) -> None:

@@ -96,6 +96,9 @@ def command(
         from moestat.cli.outputs import Folder, as_json, document, known_files, writers  # statsmodels takes a second
         from moestat.cli.tables import read_table
         from moestat.formula import moe
+        from moestat.objectives import OBJECTIVES
+
+        kind = covariance_of(OBJECTIVES[objective].results, covariance)
 
         folder = None if out is None else Folder(out, known_files(), overwrite)
         table = read_table(data, Reading(sep, decimal, thousands, encoding, na, keep_na))
@@ -119,7 +122,6 @@ def command(
             progress=not quiet and sys.stderr.isatty(),
             objective=objective.value,
         )
-        kind = covariance_of(results, covariance)
         settings = {"data": data, "formula": formula, "gate": gate, "expert": expert, "experts": experts, "seed": seed}
         found = document(results, settings, alpha, kind)
         if not quiet:

@@ -61,8 +61,8 @@ def alpha_of(level: float) -> float:
     return round(1 - level, 12)  # 0.05 for 0.95, as a Python user would write
 
 
-def covariance_of(results: Results, asked: str | None) -> str:
-    """The covariance asked for, if this kind of fit has it, or its first."""
+def covariance_of(results: Results | type[Results], asked: str | None) -> str:
+    """The covariance asked for, if this fit, or kind of fit, has it; else its first."""
     if asked is not None and asked not in results.kinds:
         raise InputError(
             f"--covariance of a {results.objective.replace('_', ' ')} fit must be one of {', '.join(results.kinds)}; "
