@@ -11,6 +11,9 @@ A component is a function of a row, value and derivatives, written for blocks of
 vector; sharing is the same position in several rows. Every function receives ``local = theta[columns]``.
 Likelihood, EM, exact Hessian, standard errors, sampling and prediction are written once on top.
 
+An expert also offers its means: ``mean`` (K, B), ``mean_jac`` (K, q, B) and, where they are curved in the parameters,
+``mean_curv(c)`` (K, q, q), the same sums of d2 mu_ki, which least squares need.
+
 Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy. A few rules follow from how
 they are used. V may be -inf where an expert is switched off; J is written in full and finite all the same,
 and a wrapper that masks values computes its inner values again where it needs them. Positions repeated

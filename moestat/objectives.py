@@ -41,9 +41,9 @@ class Objective:
 
 
 def _with_densities(model: MixtureOfExperts) -> MixtureOfExperts:
-    """The user's model, once it has a density."""
+    """The user's model, if it has a density; of a regression function, the model that it is of."""
     model.gate.check_density()
-    return model
+    return model.whole if isinstance(model, RegressionFunction) else model
 
 
 def _starts(

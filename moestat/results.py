@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -482,7 +482,8 @@ class Results:
             raise InputError("check() needs the rows, which a loaded model does not hold; fit again.")
         movable = self.certificate.optimum.movable
         unit = fine_units(self._hessian, self.nobs)
-        return check(self.model.passes(self.source), self.theta, movable, unit, self._trace)
+        report = check(self.model.passes(self.source), self.theta, movable, unit, self._trace)
+        return replace(report, progress=self.certificate.measure.progress)
 
     # ------------------------------------------------------------------------------- new rows
     def _block(

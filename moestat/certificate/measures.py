@@ -37,6 +37,8 @@ class Measure:
         What is sought.
     endless : str
         What goes on without end where that is only approached.
+    progress : str
+        What happens from step to step.
     has_floors : bool
         Whether variances have floors.
     stops : mapping
@@ -53,6 +55,7 @@ class Measure:
     approach: str
     optimum: str
     endless: str
+    progress: str
     has_floors: bool
     stops: Mapping[str, str] = field(default_factory=dict)
 
@@ -86,6 +89,7 @@ LIKELIHOOD = Measure(
     approach="rising",
     optimum="maximum",
     endless="the likelihood rises for ever",
+    progress="log-likelihood rose",
     has_floors=True,
 )
 
@@ -109,6 +113,7 @@ SQUARES = Measure(
     approach="falling",
     optimum="minimum",
     endless="the sum of squares falls for ever",
+    progress="sum of squares fell",
     has_floors=False,
     stops={
         "the log-likelihood cannot be raised in double precision": "the sum of squares cannot be lowered in double "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from functools import cache
 
@@ -200,6 +201,7 @@ def test_weights_that_do_not_sum_to_one():
     assert results.certificate.status is ms.Status.STRICT_MAXIMUM
     assert results.check().passed
     np.testing.assert_allclose(results.predict(X), truth, atol=0.2)
+    np.testing.assert_allclose(results.model.predict(results.params, X), results.predict(X), rtol=1e-9, atol=1e-9)
     assert (results.gate_weights().sum(axis=1) != 1.0).any()
     assert np.isfinite(results.get_gate_weights(X).se).all()
 
@@ -268,6 +270,26 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(again.predict(X), results.predict(X))
     assert (again.rss, again.rsquared, again.scale) == (results.rss, results.rsquared, results.scale)
     assert again.model.whole == results.model.whole
+
+
+@quiet
+def test_copies_are_the_same():
+    results, (_, X, y) = fitted(), bent()
+    again = pickle.loads(pickle.dumps(results))
+    assert again.summary().as_text() == results.summary().as_text()
+    np.testing.assert_array_equal(again.predict(X), results.predict(X))
+    assert again.model == results.model
+    assert again.model != results.model.whole
+    likely = ms.fit(results.model, X, y, n_starts=3)  # the model that the regression function is of
+    assert likely.model == results.model.whole
+    again = ms.fit(results.model, X, y, start=results.params, **SQUARES)
+    assert again.rss == pytest.approx(results.rss, rel=1e-10)
+
+
+def test_the_check_speaks_of_squares():
+    text = str(fitted().check())
+    assert "Checks passed" in text
+    assert "sum of squares fell at every step" in text
 
 
 def test_a_fit_of_a_likelihood_says_so():
