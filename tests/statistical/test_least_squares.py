@@ -29,7 +29,7 @@ APART = {"intercepts": [0.5, 0.5], "slopes": [[5.0], [-3.0]]}
 #: sigmoid have limits at infinity, a step or a line, which some of the samples prefer.
 CASES = {
     "softmax": ("softmax", {"intercepts": [0.0, 0.0], "slopes": [[4.0], [0.0]]}, "sigmoid", BENT, 17),
-    "norga": ("norga", {"intercepts": [0.5, 0.0], "slopes": [[2.0], [-2.0]]}, "tanh", TURNED, 18),
+    "norga": ("norga", {"intercepts": [0.5, 0.0], "slopes": [[2.0], [-2.0]]}, "tanh", TURNED, 14),
     "sigmoid": ("sigmoid", APART, "sigmoid", BENT, 18),
     "unnormalised": ("unnormalised_sigmoid", APART, "linear", LINES, 18),
 }
