@@ -223,6 +223,8 @@ class Gate(Component):
     closed_form: ClassVar[bool] = False
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
+    #: logits are continuous in the parameters; where they jump, ascent may end at a switching tie
+    continuous: ClassVar[bool] = True
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""

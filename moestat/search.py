@@ -109,7 +109,9 @@ class Search:
         stream = iter(self.law)
         for _ in range(1 + RESCUES):
             self._try(list(islice(stream, n_starts)))
-            if _optimum(self.best).status.rank <= Status.RUNAWAY.rank or self.problem.passes.terms.n_experts == 1:
+            status = _optimum(self.best).status
+            settled = status.rank <= Status.RUNAWAY.rank or (self._rough and status is Status.NOT_CONVERGED)
+            if settled or self.problem.passes.terms.n_experts == 1:
                 return
 
     def run_until_found_often(self, given: list[Start]) -> None:
@@ -219,7 +221,7 @@ class Search:
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
         that no reader would want. Where no end is a strict maximum, or where the experts may drift without end, the
-        same goes for ends short of convergence. Where the model has kinks, at which no gradient vanishes, such an end
+        same goes for ends short of convergence. Where the model has kinks or jumps, at which no gradient vanishes, such an end
         need only be higher by the penalty of one parameter: it may be a maximum as good as any.
         """
         preferred, terms = min(self.finished, key=_preference), self.problem.passes.terms
@@ -228,11 +230,17 @@ class Search:
         margins = dict.fromkeys(OPEN_ENDED, penalty * _optimum(preferred).n_identified)
         if not trusted or terms.expert.drifts:
             margins[Status.NOT_CONVERGED] = penalty * _optimum(preferred).n_identified
-        if trusted and not terms.smooth:
+        if trusted and self._rough:
             margins[Status.NOT_CONVERGED] = penalty
         ahead = _height(preferred)
         rivals = [o for o in self.finished if _height(o) - ahead > margins.get(_optimum(o).status, np.inf)]
         return max(rivals, key=_height, default=preferred)
+
+    @property
+    def _rough(self) -> bool:
+        """Whether the likelihood has kinks or jumps, at which ascent may end with reason."""
+        terms = self.problem.passes.terms
+        return not (terms.smooth and terms.gate.continuous)
 
     @property
     def solutions(self) -> list[list[Outcome]]:
