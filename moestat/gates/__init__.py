@@ -5,6 +5,7 @@ from moestat.gates.activation import Activation, ActivationParams, HeldActivatio
 from moestat.gates.adaptive import AdaptiveTemperature, AdaptiveTemperatureParams
 from moestat.gates.constant import Constant, ConstantParams, GivenWeightsParams
 from moestat.gates.cosine import Cosine, CosineParams
+from moestat.gates.entmax import Entmax
 from moestat.gates.gaussian import Gaussian, GaussianLogitsParams, JointParams
 from moestat.gates.hierarchical import GroupParams, Hierarchical, HierarchicalParams
 from moestat.gates.laplace import Laplace, LaplaceParams
@@ -13,7 +14,10 @@ from moestat.gates.quadratic import MonomialParams, Quadratic, QuadraticParams
 from moestat.gates.scores import ScoreParams
 from moestat.gates.sigmoid import Sigmoid, UnnormalisedSigmoid
 from moestat.gates.softmax import Softmax, SoftmaxParams
+from moestat.gates.sparsemax import Sparsemax
 from moestat.gates.temperature import ConditionalTemperatureParams, Temperature, TemperatureParams
+from moestat.gates.threshold import Threshold
+from moestat.gates.tsallis import EntmaxParams
 
 GATES: dict[str, type[Gate]] = {
     gate.name: gate
@@ -29,6 +33,9 @@ GATES: dict[str, type[Gate]] = {
         Temperature,
         AdaptiveTemperature,
         Activation,
+        Sparsemax,
+        Entmax,
+        Threshold,
         Hierarchical,
         Gaussian,
     )
@@ -44,6 +51,8 @@ __all__ = [
     "ConstantParams",
     "Cosine",
     "CosineParams",
+    "Entmax",
+    "EntmaxParams",
     "GATES",
     "Gate",
     "Gaussian",
@@ -64,7 +73,9 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "SoftmaxParams",
+    "Sparsemax",
     "Temperature",
     "TemperatureParams",
+    "Threshold",
     "UnnormalisedSigmoid",
 ]

@@ -10,7 +10,8 @@ from moestat.component import Gate
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.gates.softmax import Softmax
-from moestat.typing import FloatArray
+from moestat.kernels import jit
+from moestat.typing import FloatArray, IntArray
 
 #: What a gate holds when nothing is said.
 SOFTMAX = Softmax()
@@ -43,6 +44,13 @@ def jacobian(gate: Gate, local: FloatArray, block: Block, value: FloatArray) -> 
     return J
 
 
+def add_jacobian(
+    gate: Gate, columns: IntArray, local: FloatArray, block: Block, value: FloatArray, out: FloatArray
+) -> None:
+    """Add the derivatives of a gate's logits in its flat parameters to out (K, P, B)."""
+    _add_rows(jacobian(gate, local, block, value), columns, out)
+
+
 def pulled(gate: Gate, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray) -> FloatArray:
     """sum_i weights[k, i] dV_ki of a gate, (K, q)."""
     out = np.zeros(local.shape)
@@ -56,3 +64,16 @@ def curved(gate: Gate, local: FloatArray, block: Block, value: FloatArray, weigh
     if not gate.known_features:
         gate.curv(local, block, value, weights, out)
     return out
+
+
+@jit
+def _add_rows(J: FloatArray, columns: IntArray, out: FloatArray) -> None:
+    """out[k, columns[k, a]] += J[k, a], or J[0, a] where all experts share it."""
+    shared = J.shape[0] == 1
+    for k in range(out.shape[0]):
+        own = J[0 if shared else k]
+        for a in range(columns.shape[1]):
+            x = own[a]
+            o = out[k, columns[k, a]]
+            for j in range(o.size):
+                o[j] += x[j]

@@ -35,11 +35,10 @@ from moestat.passes import Passes
 from moestat.terms import Terms, Tile
 from moestat.typing import FloatArray, IntArray
 from tests.conformance import formulas
-from tests.conformance.sketches import Background, Entmax, TopK
+from tests.conformance.sketches import Background, TopK
 
 # --------------------------------------------------------------------------------------- what is tried
 SKETCHES: dict[str, Gate] = {
-    "entmax": Entmax(),
     "topk(softmax)": TopK(Softmax(), n_active=2),
     "topk(laplace)": TopK(gates.Laplace(0.1), n_active=2),
     "topk(temperature(softmax))": TopK(gates.Temperature(Softmax()), n_active=2),
@@ -80,13 +79,25 @@ SETTINGS: dict[str, Gate] = {
     "hierarchical(topk, topk)": gates.Hierarchical(
         TopK(Softmax(), n_active=2), TopK(Softmax(), n_active=2), groups=(3, 1, 2)
     ),
-    "hierarchical(entmax)": gates.Hierarchical(Softmax(), Entmax(), groups=(1, 3)),
+    "hierarchical(alone, entmax)": gates.Hierarchical(Softmax(), gates.Entmax(alpha=1.5), groups=(1, 3)),
     "hierarchical(one group)": gates.Temperature(gates.Hierarchical(groups=(3,))),
     "hierarchical(groups of one)": gates.Temperature(gates.Hierarchical(groups=(1, 1, 1))),
     "temperature(hierarchical)": gates.Temperature(gates.Hierarchical(groups=(2, 2))),
     "hierarchical(three levels)": gates.Hierarchical(
         Softmax(), gates.Hierarchical(gates.Temperature(Softmax()), gates.Laplace()), groups=(3, 3)
     ),
+    **{f"entmax({alpha})": gates.Entmax(alpha=alpha) for alpha in (1.0, 1.25, 1.5, 2.25)},
+    "entmax(laplace)": gates.Entmax(gates.Laplace()),
+    "entmax(topk)": gates.Entmax(TopK(Softmax(), n_active=2), alpha=1.5),
+    "sparsemax(temperature(covariates))": gates.Sparsemax(gates.Temperature(Softmax(), depends_on="covariates")),
+    "temperature(entmax)": gates.Temperature(gates.Entmax(alpha=1.5)),
+    "hierarchical(softmax, (entmax, sparsemax))": gates.Hierarchical(
+        Softmax(), (gates.Entmax(), gates.Sparsemax()), groups=(2, 2)
+    ),
+    "threshold(mass)": gates.Threshold(mass=0.65),
+    "threshold(dense)": gates.Threshold(mass=1.0),
+    "threshold(margin)": gates.Threshold(gates.Laplace(), margin=1.0),
+    "threshold(temperature)": gates.Threshold(gates.Temperature(Softmax()), margin=0.7),
     "softmax(transform)": Softmax(transform="tanh"),
     "quadratic(monomial)": Quadratic(linear=False),
     "cosine(perturbation)": Cosine(perturbation=(0.5, 0.2)),

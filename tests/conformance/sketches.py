@@ -6,7 +6,6 @@ contract. They couple experts, switch them off, hold other gates, and pad.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -15,126 +14,8 @@ import numpy as np
 from moestat.component import Dilation, Dims, Expert, Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
-from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
+from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
-
-
-# --------------------------------------------------------------------------------------- shared pieces
-def log_mass(resp: FloatArray) -> FloatArray:
-    """Logits (K,) of constant weights, from responsibilities."""
-    mass = resp.sum(axis=1)
-    return np.log(np.maximum(mass, 1e-3 * mass.mean()) / mass.sum())
-
-
-class Translated(Gate):
-    """A gate whose weights do not change when all parameters of a group move together."""
-
-    @abstractmethod
-    def groups(self, layout: Layout) -> dict[str, IntArray]:
-        """Flat positions that may move together, and what they are in words."""
-
-    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        out = theta.copy()
-        for group in self.groups(layout).values():
-            out[group] -= theta[group[-1]]
-        return out
-
-    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        groups = self.groups(layout)
-        directions = np.zeros((len(groups), layout.size))
-        for direction, group in zip(directions, groups.values(), strict=True):
-            direction[group] = 1.0
-        return directions, tuple(f"common shift of {name}" for name in groups)
-
-    def pinned(self, layout: Layout) -> IntArray:
-        return np.array([group[-1] for group in self.groups(layout).values()])
-
-
-# --------------------------------------------------------------------------------------- coupled experts
-@parameters
-class EntmaxParams:
-    """slopes (K, e) and intercepts (K,) of the scores."""
-
-    slopes: FloatArray = axes("expert", "feature")
-    intercepts: FloatArray = axes("expert", label="const")
-
-
-@dataclass(frozen=True)
-class Entmax(Translated):
-    """Sparse weights pi_k = max(t_k / 2 - tau, 0)^2 of linear scores t, with tau such that they sum to one.
-
-    tau ties every weight to every score, so each row of ``columns`` lists all parameters.
-    """
-
-    name: ClassVar[str] = "entmax"
-    equivariant: ClassVar[bool] = True
-    mixable: ClassVar[bool] = True
-
-    def layout(self, dims: Dims) -> Layout:
-        return layout_of(EntmaxParams, {"expert": dims.n_experts, "feature": dims.n_features})
-
-    def columns(self, layout: Layout) -> IntArray:
-        own = self.predictors(layout)
-        return shared_columns(len(own), own)
-
-    def predictors(self, layout: Layout) -> IntArray:
-        return own_columns(layout.index("intercepts"), layout.index("slopes"))
-
-    def groups(self, layout: Layout) -> dict[str, IntArray]:
-        return {f"the scores' coefficient {u}": group for u, group in enumerate(self.predictors(layout).T)}
-
-    def _roots(self, local: FloatArray, block: Block) -> FloatArray:
-        """Square roots (K, B) of the weights; zero off the support."""
-        half = 0.5 * local[0].reshape(len(local), -1) @ block.Z
-        half -= half.max(axis=0)
-        sorted_ = -np.sort(-half, axis=0)
-        count = np.arange(1.0, len(half) + 1)[:, None]
-        mean = np.cumsum(sorted_, axis=0) / count
-        spread = np.cumsum(sorted_**2, axis=0) / count - mean**2
-        tau = mean - np.sqrt(np.maximum(1.0 / count - spread, 0.0))  # if the support were the first ``count``
-        size = (tau <= sorted_).sum(axis=0)
-        return np.maximum(half - np.take_along_axis(tau, size[None] - 1, axis=0), 0.0)
-
-    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        with np.errstate(divide="ignore"):
-            out[:] = 2.0 * np.log(self._roots(local, block))
-
-    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        _, _, slope = self._slope(local, block)
-        out[:] = np.einsum("klb,ub->klub", slope, block.Z).reshape(out.shape)
-
-    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        on, share, slope = self._slope(local, block)
-        roots = self._roots(local, block)
-        inverse = on / np.where(on, roots, 1.0)
-        # d share_l / d t_m, times the sum of the roots
-        both = share[:, None] * share
-        turn = on.sum(axis=0) * both - on[:, None] * share - share[:, None] * on
-        turn[np.diag_indices(len(local))] += on
-        turn /= 2.0 * roots.sum(axis=0)
-        c = weights * on
-        bend = -0.5 * np.einsum("kb,klb,kmb->klmb", c, slope, slope) - np.einsum("kb,lmb->klmb", c * inverse, turn)
-        out += np.einsum("klmb,ub,vb->klumv", bend, block.Z, block.Z).reshape(out.shape)
-
-    def _slope(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Support (K, B) as 0 and 1, 2 d tau / d t_l (K, B), d h_k / d t_l (K, K, B); 0 off the support."""
-        roots = self._roots(local, block)
-        on = (roots > 0).astype(float)
-        share = roots / roots.sum(axis=0)
-        slope = np.eye(len(local))[:, :, None] - share
-        return on, share, slope * (on / np.where(on, roots, 1.0))[:, None]
-
-    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> EntmaxParams:
-        # with constant scores 2 sqrt(pi), tau is zero
-        return EntmaxParams(
-            slopes=np.zeros(layout.index("slopes").shape), intercepts=2.0 * np.exp(0.5 * log_mass(resp))
-        )
-
-    def rescale(self, params: EntmaxParams, covariates: ColumnMap) -> EntmaxParams:
-        return EntmaxParams(
-            slopes=covariates.slopes(params.slopes),
-            intercepts=params.intercepts + covariates.gain(params.slopes),
-        )
 
 
 # --------------------------------------------------------------------------------------- gates round a gate
