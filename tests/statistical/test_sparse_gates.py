@@ -13,7 +13,9 @@ from moestat.errors import ConvergenceWarning
 
 pytestmark = pytest.mark.slow
 
-SETS, ROWS = 20, 800
+#: Data sets by number of experts: fewer where a fit takes ten seconds.
+SETS = {2: 20, 3: 10}
+ROWS = 800
 
 #: The scores' truth over two covariates of standard deviation 2; experts are planes that cross.
 SCORES = {
@@ -46,26 +48,28 @@ def fitted(gate: str, n_experts: int, seed: int):
 @case
 def test_the_truth_is_sparse(gate, n_experts):
     """Otherwise the next would say little."""
-    assert np.mean([fitted(gate, n_experts, seed)[2] for seed in range(SETS)]) > 0.2
+    assert np.mean([fitted(gate, n_experts, seed)[2] for seed in range(SETS[n_experts])]) > 0.2
 
 
 @case
 def test_the_fit_is_at_least_as_likely_as_the_truth(gate, n_experts):
     """In every data set: also where it ended at a kink."""
-    gains = [results.llf - truth for results, truth, _ in (fitted(gate, n_experts, seed) for seed in range(SETS))]
+    gains = [
+        results.llf - truth for results, truth, _ in (fitted(gate, n_experts, seed) for seed in range(SETS[n_experts]))
+    ]
     assert min(gains) >= 0.0
 
 
 @pytest.mark.parametrize("n_experts", SCORES)
 def test_below_order_two_nearly_all_fits_end_certified(n_experts):
-    """Weights leave zero with slope zero: 19 of 20."""
-    status = [fitted("entmax(alpha=1.5)", n_experts, seed)[0].certificate.status for seed in range(SETS)]
-    assert status.count(ms.Status.STRICT_MAXIMUM) >= 0.95 * SETS
+    """Weights leave zero with slope zero: all but one in twenty."""
+    status = [fitted("entmax(alpha=1.5)", n_experts, seed)[0].certificate.status for seed in range(SETS[n_experts])]
+    assert status.count(ms.Status.STRICT_MAXIMUM) >= 0.95 * SETS[n_experts]
 
 
 @pytest.mark.parametrize("n_experts", SCORES)
 def test_fits_of_sparsemax_end_at_maxima_or_at_kinks(n_experts):
     """At a kink the gradient is not zero, so that the certificate cannot call it converged."""
     allowed = (ms.Status.STRICT_MAXIMUM, ms.Status.NOT_CONVERGED)
-    for seed in range(SETS):
+    for seed in range(SETS[n_experts]):
         assert fitted("sparsemax", n_experts, seed)[0].certificate.status in allowed
