@@ -150,6 +150,10 @@ class Hierarchical(Gate):
     def smooth(self) -> bool:  # type: ignore[override]
         return all(gate.smooth for gate in self._all)
 
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return all(gate.continuous for gate in self._all)
+
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         return tuple(dict.fromkeys(words for gate in self._all for words in gate.concerns(spread)))
 

@@ -44,6 +44,11 @@ def jacobian(gate: Gate, local: FloatArray, block: Block, value: FloatArray) -> 
     return J
 
 
+def is_number(x: Any) -> bool:
+    """Whether a setting is a finite real number."""
+    return isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool) and bool(np.isfinite(x))
+
+
 def add_jacobian(
     gate: Gate, columns: IntArray, local: FloatArray, block: Block, value: FloatArray, out: FloatArray
 ) -> None:

@@ -24,7 +24,7 @@ from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, lower_forms
-from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.nested import SOFTMAX, check_inner, curved, is_number, jacobian, pulled
 from moestat.gates.softmax import Softmax
 from moestat.kernels import jit, vexp
 from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
@@ -123,6 +123,10 @@ class Temperature(Gate):
     @property
     def smooth(self) -> bool:  # type: ignore[override]
         return self.inner.smooth
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return self.inner.continuous
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
@@ -350,8 +354,7 @@ class Temperature(Gate):
 
 def check_tau(tau: Any) -> None:
     """Refuse a held temperature that is not a positive number."""
-    number = isinstance(tau, int | float | np.integer | np.floating) and not isinstance(tau, bool)
-    if tau is not None and not (number and np.isfinite(tau) and tau > 0):
+    if tau is not None and not (is_number(tau) and tau > 0):
         raise InputError(f"tau must be a finite number larger than zero, or None to estimate it; got {tau!r}.")
 
 

@@ -22,7 +22,7 @@ from scipy.special import softmax
 from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, pulled
+from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, is_number, pulled
 from moestat.gates.wrapper import Wrapper
 from moestat.kernels import jit
 from moestat.params import Layout
@@ -72,9 +72,9 @@ class Threshold(Wrapper):
             raise InputError(
                 f"mass={self.mass!r} and margin={self.margin!r} are two rules for which experts stay; leave one out."
             )
-        if self.mass is not None and not (_is_number(self.mass) and 0 < self.mass <= 1):
+        if self.mass is not None and not (is_number(self.mass) and 0 < self.mass <= 1):
             raise InputError(f"mass must be a number in (0, 1], where 1 keeps all experts; got {self.mass!r}.")
-        if self.margin is not None and not (_is_number(self.margin) and self.margin >= 0):
+        if self.margin is not None and not (is_number(self.margin) and self.margin >= 0):
             raise InputError(
                 f"margin must be a number from 0 on, a difference of logits; got {self.margin!r}. With 0 only the "
                 "leading expert stays, and its equals."
@@ -148,10 +148,6 @@ class Threshold(Wrapper):
             return start
         theta = layout.pack(start)
         return layout.unpack(theta + _scoring_step(self.inner.bind(layout), layout, theta, block, resp))
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, int | float | np.integer | np.floating) and not isinstance(x, bool) and bool(np.isfinite(x))
 
 
 def _scoring_step(gate: Gate, layout: Layout, theta: FloatArray, block: Block, resp: FloatArray) -> FloatArray:

@@ -26,7 +26,7 @@ import numpy as np
 from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, curved, pulled
+from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, curved, is_number, pulled
 from moestat.gates.translated import log_mass
 from moestat.gates.wrapper import Wrapper
 from moestat.kernels import entmax
@@ -42,7 +42,7 @@ class EntmaxParams:
     """The inner gate's record and the excess alpha - 1."""
 
     inner: Any = part()
-    excess: FloatArray = axes(support=POSITIVE, label="alpha-1")
+    excess: FloatArray = axes(support=POSITIVE, label="excess")
 
 
 @dataclass(frozen=True)
@@ -126,9 +126,13 @@ class Tsallis(Wrapper):
             out[0, -1] += beta * (w * self._in_beta(value, beta)[0]).sum()
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
+        self.jac_and_curv(local, block, value, weights, np.empty((*local.shape, block.weight.size)), out)
+
+    def jac_and_curv(
+        self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, J: FloatArray, out: FloatArray
+    ) -> None:
         places, inner, T = self._scores(local, block)
         beta, target = self._beta(local), out[0]
-        J = np.empty((*local.shape, block.weight.size))
         self.jac(local, block, value, J)
         w, square, cross = np.empty((3, *value.shape))
         entmax.pulled_back(value, beta, weights, w)
@@ -166,8 +170,7 @@ class Tsallis(Wrapper):
 
 def check_alpha(alpha: Any) -> None:
     """Refuse a held alpha that is not a number from one on."""
-    number = isinstance(alpha, int | float | np.integer | np.floating) and not isinstance(alpha, bool)
-    if alpha is not None and not (number and np.isfinite(alpha) and alpha >= 1):
+    if alpha is not None and not (is_number(alpha) and alpha >= 1):
         raise InputError(
             "alpha must be a finite number from 1 (softmax) on, 2 being sparsemax, or None to estimate it; "
             f"got {alpha!r}."

@@ -9,6 +9,7 @@ import numpy as np
 
 from moestat.component import Gate
 from moestat.coordinates import Affine, ColumnMap
+from moestat.errors import InputError
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -45,6 +46,9 @@ class Wrapper(Gate):
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         return self.inner.continuous
+
+    def concerns(self, spread: FloatArray) -> tuple[str, ...]:
+        return self.inner.concerns(spread)
 
     def _inner(self, layout: Layout) -> Layout:
         """Layout of the inner gate."""
@@ -96,6 +100,15 @@ class Wrapper(Gate):
     def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
         inner = self.inner.permute(self._inner(layout), self._first(theta), order)
         return np.concatenate([inner, self._last(theta)])
+
+    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
+        return self.inner.copies(self._inner(old), self._inner(new), rng)
+
+    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
+        if split:
+            raise InputError(f"copies share no mass under the {self.name} gate: more experts change all weights.")
+        own = self.inner.enlarge(self._inner(old), self._inner(new), self._first(theta), copied)
+        return np.concatenate([own, self._last(theta)])
 
     def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
         inner = self.inner.adopt(self._inner(layout), self._first(theta), child, parent)

@@ -155,3 +155,9 @@ def test_an_expression_is_the_object():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(InputError, match=message):
         Threshold(**settings)
+
+
+def test_what_holds_a_jump_jumps():
+    for text in ("temperature(threshold)", "hierarchical(softmax, threshold)", "entmax(threshold, alpha=1.5)"):
+        assert not ms.MixtureOfExperts(gate=text).gate.continuous
+        assert ms.MixtureOfExperts(gate=text.replace("threshold", "softmax")).gate.continuous
