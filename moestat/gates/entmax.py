@@ -32,7 +32,8 @@ class Entmax(Tsallis):
     -----
     For alpha below 2 weights leave the support with slope zero, and the log-likelihood has derivatives everywhere;
     at 2 and beyond, it has kinks, and a maximum may lie at one (see `Sparsemax`). Beyond 2 the slope at the edge is
-    infinite.
+    infinite. Between 1.5 and 2 the second derivatives are: a row right at an edge may outweigh all others in the
+    observed information, and with it in standard errors.
 
     The likelihood may rise towards a limit of an estimated alpha: one, or infinity, where the expert with the
     largest score takes all. ``bounds={"gate.excess": (0.01, 1.0)}`` in `moestat.fit` keeps it off both.
