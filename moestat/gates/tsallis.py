@@ -26,7 +26,9 @@ import numpy as np
 from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gate_information import Division, Forms, lower_forms
 from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, curved, is_number, pulled
+from moestat.gates.softmax import Softmax
 from moestat.gates.translated import log_mass
 from moestat.gates.wrapper import Wrapper
 from moestat.kernels import entmax
@@ -148,6 +150,22 @@ class Tsallis(Wrapper):
             target[-1] += turn
             target[:, -1] += turn
             target[-1, -1] += beta**2 * (w * second).sum() + beta * (w * first).sum()
+
+    def forms(self, columns: IntArray) -> Forms | None:
+        """The scores of an inner softmax gate, and log beta, which has the first feature, a one."""
+        if not isinstance(self.inner, Softmax):
+            return None
+        assert self.places is not None
+        own = np.full((self.n_own, self.places.shape[1]), -1)
+        own[:, 0] = columns[0, columns.shape[1] - self.n_own :]
+        return Forms(np.vstack([self.places, own]), lower_forms(len(columns) + self.n_own))
+
+    def form_features(self, block: Block) -> FloatArray:
+        return self.inner.features(block)
+
+    def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
+        beta, free = self._beta(local), bool(self.n_own)
+        entmax.form_weights(tile.logits, beta, tile.share, tile.mass, tile.gap, free, first, second)
 
     @staticmethod
     def _in_beta(value: FloatArray, beta: float) -> tuple[FloatArray, FloatArray]:

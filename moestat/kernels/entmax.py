@@ -256,3 +256,81 @@ def centred(share: FloatArray, inverse: FloatArray, J: FloatArray) -> None:
             x = J[k, a]
             for j in range(B):
                 x[j] = (x[j] - mean[j]) * i[j]
+
+
+@jit
+def form_weights(
+    H: FloatArray,
+    beta: float,
+    pi: FloatArray,
+    mass: FloatArray,
+    gap: FloatArray,
+    free: bool,
+    first: FloatArray,
+    second: FloatArray,
+) -> None:
+    """Derivatives of Q in the scores and log beta, and minus the second ones, entry by entry of a lower triangle.
+
+    With c = mass pi - square, of `bends`, they are sum_m c_m dh_m dh_m' less the terms in beta. In the scores dh_m is
+    (e_m - s) / u_m.
+    """
+    K, B = H.shape
+    inverse, share = np.empty((K, B)), np.empty((K, B))
+    square, cross = np.empty((K, B)), np.empty((K, B))
+    slopes(H, beta, inverse, share)
+    pulled_back(H, beta, gap, first[:K])
+    bends(H, beta, gap, first[:K], square, cross)
+    for k in range(K):
+        for j in range(B):
+            square[k, j] = (mass[j] * pi[k, j] - square[k, j]) * inverse[k, j]
+    total = np.zeros(B)
+    for k in range(K):
+        for j in range(B):
+            total[j] += square[k, j] * inverse[k, j]
+    at = 0
+    for k in range(K):
+        for l in range(k + 1):
+            for j in range(B):
+                one, other = square[k, j] * inverse[k, j], square[l, j] * inverse[l, j]
+                both = total[j] * share[k, j] * share[l, j] - one * share[l, j] - other * share[k, j]
+                second[at, j] = both + one if k == l else both
+            at += 1
+    if free:
+        _form_weights_of_beta(H, beta, inverse, share, square, cross, first, second, at)
+
+
+@jit
+def _form_weights_of_beta(
+    H: FloatArray,
+    beta: float,
+    inverse: FloatArray,
+    share: FloatArray,
+    square: FloatArray,
+    cross: FloatArray,
+    first: FloatArray,
+    second: FloatArray,
+    at: int,
+) -> None:
+    """The same in log beta, from entry ``at`` on; ``square`` has been divided by u."""
+    K, B = H.shape
+    slope, bend = np.empty((K, B)), np.empty((K, B))
+    in_beta(H, beta, slope, bend)
+    for j in range(B):
+        mean = 0.0
+        along = 0.0
+        corner = 0.0
+        for k in range(K):
+            mean += share[k, j] * slope[k, j]
+            along += first[k, j] * slope[k, j]
+            corner -= first[k, j] * (beta * beta * bend[k, j] + beta * slope[k, j])
+        total = 0.0
+        for k in range(K):
+            gap = beta * (slope[k, j] - mean)
+            turn = beta * cross[k, j] * inverse[k, j]
+            corner += (square[k, j] * inverse[k, j] * gap - 2.0 * turn) * gap
+            second[at + k, j] = square[k, j] * inverse[k, j] * gap - turn
+            total += second[at + k, j]
+        for k in range(K):
+            second[at + k, j] -= share[k, j] * total
+        first[K, j] = beta * along
+        second[at + K, j] = corner
