@@ -18,6 +18,7 @@ from math import exp, expm1, log, log1p, sqrt
 import numpy as np
 
 from moestat.kernels.compile import jit
+from moestat.kernels.vmath import vlog
 from moestat.typing import FloatArray
 
 #: Below this |u - 1| differences of logarithms are summed as series; 24 terms then reach 1e-17.
@@ -37,15 +38,33 @@ def log_weights(T: FloatArray, beta: float, H: FloatArray) -> None:
     K, B = T.shape
     t = np.empty(K)
     scratch = np.empty(K)
+    level = np.empty(B)
     for j in range(B):
         top = T[0, j]
         for k in range(1, K):
             top = max(top, T[k, j])
         for k in range(K):
             t[k] = T[k, j] - top
-        nu = _level(t, beta, scratch)
+        level[j] = _level(t, beta, scratch)
         for k in range(K):
-            H[k, j] = _logit(t[k] - nu, beta)
+            H[k, j] = t[k]
+    if beta == 1.0 or beta == 0.5:
+        _logits_of_sorted(level, beta, H)
+        return
+    for k in range(K):
+        for j in range(B):
+            H[k, j] = _logit(H[k, j] - level[j], beta)
+
+
+@jit
+def _logits_of_sorted(level: FloatArray, beta: float, H: FloatArray) -> None:
+    """As `_logit`, vectorised: where 1 / beta is no large number, a logarithm's absolute error is no larger either."""
+    power = 1.0 / beta
+    for k in range(H.shape[0]):
+        h = H[k]
+        for j in range(h.size):
+            u = 1.0 + beta * (h[j] - level[j])
+            h[j] = power * vlog(max(u, 1e-300)) if u > 0.0 else -np.inf
 
 
 @jit
