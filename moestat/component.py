@@ -226,6 +226,21 @@ class Gate(Component):
     #: logits are continuous in the parameters; where they jump, ascent may end at a switching tie
     continuous: ClassVar[bool] = True
 
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        """Gates of the same parameters to climb before this one, of a gate whose weights jump: dense ones first."""
+        return ()
+
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        """By how much (B,) each row keeps its experts, the one that would leave and the one that would come (B,).
+
+        Of a gate whose weights jump; infinite where no pair of experts changes places at zero.
+        """
+        raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        """That margin for a block of one row and a pair of experts, and its derivative (K, q)."""
+        raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
+
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""
         return None

@@ -17,7 +17,18 @@ from moestat.data import Block
 from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
-from moestat.solvers import EM, EMThenNewton, LeastSquaresNewton, Problem, Solution, Solver, TrustRegionNewton, solve
+from moestat.solvers import (
+    EM,
+    AcrossTies,
+    LeastSquaresNewton,
+    Problem,
+    Solution,
+    Solver,
+    TrustRegionNewton,
+    default_solver,
+    relaxed,
+    solve,
+)
 from moestat.starts import Start, lost_experts, reseed
 from moestat.typing import FloatArray
 
@@ -46,6 +57,9 @@ VAGUE = (Status.FLAT_MAXIMUM, Status.RUNAWAY, Status.SADDLE, Status.NOT_CONVERGE
 
 #: How often the default number of starts is made again when no start found a maximum that is not a spike.
 RESCUES = 2
+
+#: Where the likelihood jumps, so many of the best ends are looked around in earnest.
+DEEPENED = 2
 
 #: ``n_starts="auto"``: starts come in batches until the best solution was reached so often and no other solution is
 #: expected to be left, or this many were made.
@@ -87,7 +101,7 @@ class Search:
         Where data-driven starts come from, and the sketch that lost experts are placed anew on.
     solver : Solver, optional
         A solver of the caller's runs from the start itself, as a published recipe would; by default all starts
-        get a short EM, and the most promising go on with `EMThenNewton`.
+        get a short EM, and the most promising go on with the `default_solver`.
     report : callable
         Told how far the search has come: stage, number of starts done, number of starts.
     """
@@ -156,18 +170,24 @@ class Search:
     @property
     def _finisher(self) -> Solver:
         """The solver that carries a start to its end."""
-        return EMThenNewton()
+        return default_solver(self.problem)
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
-        short = solve(self.problem, SHORT_RUN, start.theta)
+        short = self._short_em(start.theta)
         rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
         times = 0
         while times < RESEEDS and (lost := lost_experts(self.problem, short.theta)).size:
             theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
-            short = solve(self.problem, SHORT_RUN, theta)
+            short = self._short_em(theta)
             times += 1
         return Outcome(start, short, reseeded=times)
+
+    def _short_em(self, theta: FloatArray) -> Solution:
+        """EM for a few steps; towards a gate that switches experts off from denser ones."""
+        for problem in relaxed(self.problem):
+            theta = solve(problem, SHORT_RUN, theta).theta
+        return solve(self.problem, SHORT_RUN, theta)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
@@ -190,7 +210,19 @@ class Search:
             optimum = self.outcomes[i].optimum
             interior |= optimum is not None and optimum.status.trusted
             done += 1
+        self._deepen()
         self.report("finishing", done, done)
+
+    def _deepen(self) -> None:
+        """Where the likelihood jumps, look around the best ends for others nearby that are better."""
+        if self.problem.passes.terms.gate.continuous:
+            return
+        distinct = [group[0] for group in self.solutions][:DEEPENED]
+        for i, outcome in enumerate(self.outcomes):
+            if any(outcome is one for one in distinct):
+                deeper = solve(self.problem, AcrossTies(), _final(outcome).theta)
+                deeper = replace(deeper, trace=_final(outcome).trace + deeper.trace[1:])
+                self.outcomes[i] = self._examined(outcome, deeper)
 
     @property
     def _n_wanted(self) -> int:
@@ -294,6 +326,11 @@ class _Twins:
 def _optimum(outcome: Outcome) -> Optimum:
     assert outcome.optimum is not None
     return outcome.optimum
+
+
+def _final(outcome: Outcome) -> Solution:
+    assert outcome.final is not None
+    return outcome.final
 
 
 def _height(outcome: Outcome) -> float:

@@ -70,6 +70,12 @@ class Optimum:
         Where something runs away: rows that each expert takes for itself in the limit, then the rows shared.
     towards : str
         What the gate becomes where it runs away to a limit that it knows of.
+    ties : tuple of str
+        Rows that are about to change their experts and hold the ascent back, in words.
+    held : ndarray (t, P)
+        Derivatives of the margins by which these keep their experts, in working coordinates.
+    jumps : bool
+        Whether the likelihood jumps where rows change their experts, so that the verdict is a local one.
     """
 
     status: Status
@@ -94,6 +100,9 @@ class Optimum:
     monotone: bool
     partition: tuple[float, ...]
     towards: str = ""
+    ties: tuple[str, ...] = ()
+    held: FloatArray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    jumps: bool = False
 
     @property
     def limit(self) -> float:
@@ -124,6 +133,7 @@ class Optimum:
             "eigenvalues": np.array(values["eigenvalues"], dtype=np.float64),
             "masses": np.array(values["masses"], dtype=np.float64),
             "lost": np.array(values["lost"], dtype=np.float64).reshape(-1, movable.size),
+            "held": np.array(values["held"], dtype=np.float64).reshape(-1, movable.size),
             "movable": movable,
             "few": tuple((k, rows) for k, rows in values["few"]),
         }

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from moestat.certificate.optimum import Certificate, Optimum, Rival
 
 #: Kinds of end points from which to speak of better ones.
-MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.FLAT_MAXIMUM, Status.RUNAWAY)
+MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.AT_TIES, Status.FLAT_MAXIMUM, Status.RUNAWAY)
 
 #: Rivals or directions of one kind that are listed one by one; more are summed up.
 LISTED = 3
@@ -38,6 +38,7 @@ def verdict(c: Certificate) -> list[str]:
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:
         lines.append(f"  bounds             active: {', '.join(o.bounds)}")
+    lines += _jumps(o)
     if measure.has_floors:
         floors = ", ".join(o.floors) if o.floors else "none active"
         lines.append(f"  variance floor     {floors}")
@@ -77,6 +78,19 @@ def _limit(c: Certificate) -> list[str]:
         parts = ", ".join(f"expert {k} alone has {rows:g}" for k, rows in enumerate(decided, 1) if rows)
         lines.append(f"    limiting gate    rows: {parts or 'none decided'}; {shared:g} shared")
     return lines
+
+
+def _jumps(o: Optimum) -> list[str]:
+    """What a verdict means where the likelihood jumps."""
+    if not o.jumps:
+        return []
+    rest = len(o.ties) - LISTED
+    lines = [f"  switching ties     {words}" for words in o.ties[:LISTED]]
+    lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
+    return [
+        *lines,
+        "  region             where every row keeps its experts; the likelihood jumps beyond: a local statement",
+    ]
 
 
 def _directions(kind: str, words: tuple[str, ...]) -> list[str]:

@@ -7,8 +7,10 @@ from moestat.gates.constant import Constant, ConstantParams, GivenWeightsParams
 from moestat.gates.cosine import Cosine, CosineParams
 from moestat.gates.entmax import Entmax
 from moestat.gates.gaussian import Gaussian, GaussianLogitsParams, JointParams
+from moestat.gates.gumbel import Gumbel, GumbelParams
 from moestat.gates.hierarchical import GroupParams, Hierarchical, HierarchicalParams
 from moestat.gates.laplace import Laplace, LaplaceParams
+from moestat.gates.noisy import NoisyTopK, NoisyTopKParams
 from moestat.gates.norga import NoRGa
 from moestat.gates.quadratic import MonomialParams, Quadratic, QuadraticParams
 from moestat.gates.scores import ScoreParams
@@ -17,6 +19,7 @@ from moestat.gates.softmax import Softmax, SoftmaxParams
 from moestat.gates.sparsemax import Sparsemax
 from moestat.gates.temperature import ConditionalTemperatureParams, Temperature, TemperatureParams
 from moestat.gates.threshold import Threshold
+from moestat.gates.topk import TopK
 from moestat.gates.tsallis import EntmaxParams
 
 GATES: dict[str, type[Gate]] = {
@@ -38,6 +41,9 @@ GATES: dict[str, type[Gate]] = {
         Threshold,
         Hierarchical,
         Gaussian,
+        TopK,
+        Gumbel,
+        NoisyTopK,
     )
 }
 
@@ -60,6 +66,8 @@ __all__ = [
     "GivenWeightsParams",
     "GroupParams",
     "HeldActivationParams",
+    "Gumbel",
+    "GumbelParams",
     "Hierarchical",
     "HierarchicalParams",
     "JointParams",
@@ -67,6 +75,8 @@ __all__ = [
     "LaplaceParams",
     "MonomialParams",
     "NoRGa",
+    "NoisyTopK",
+    "NoisyTopKParams",
     "Quadratic",
     "QuadraticParams",
     "ScoreParams",
@@ -78,4 +88,5 @@ __all__ = [
     "TemperatureParams",
     "Threshold",
     "UnnormalisedSigmoid",
+    "TopK",
 ]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import null_space
 
 from moestat.certificate import FLAT_TOLERANCE, Certificate, Status, in_words
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Schema
 from moestat.design import deficiencies
-from moestat.directions import complement, fine_units, supported_directions
+from moestat.directions import complement, fine_units, row_space, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
@@ -107,8 +108,22 @@ class Information:
     @cached_property
     def _lost(self) -> FloatArray:
         """Flat directions (f, P) that the certificate found beyond these."""
-        lost = self.certificate.optimum.lost
+        lost = np.vstack([self.certificate.optimum.lost, self._undetermined])
         return lost if not len(self._null) else _beyond(lost, self._null)
+
+    @cached_property
+    def _undetermined(self) -> FloatArray:
+        """Invariances (u, P) that the canonical form does not settle: moves of a surface that reach no row, say."""
+        directions, held = self._invariances, self._held
+        if len(directions) <= len(held):
+            return np.zeros((0, self.theta.size))
+        return np.asarray(null_space(held @ directions.T).T @ directions)
+
+    @cached_property
+    def _held(self) -> FloatArray:
+        """Gradients (c, P), among the movable parameters, of what the canonical form holds constant."""
+        held = self._terms.constraints(self.theta)
+        return np.asarray(held[(held[:, ~self.movable] == 0.0).all(axis=1)])
 
     @cached_property
     def _terms(self) -> Terms:
@@ -133,9 +148,10 @@ class Information:
         """Movable directions (P, m) that the data determine, in finer units where a row tells more than one."""
         unit = fine_units(self.hessian, self.certificate.n_rows)
         aside = np.vstack([self._invariances, self._lost])
-        if len(self._null):
+        if len(self._null) or len(self._undetermined):
             aside = supported_directions(np.vstack([aside, self._null]), self.movable)
-        return unit[:, None] * complement(aside / unit, self.movable)
+        held = row_space(np.where(self.movable, self.certificate.optimum.held * unit, 0.0))
+        return unit[:, None] * complement(np.vstack([aside / unit, held]), self.movable)
 
     @cached_property
     def _to_user(self) -> FloatArray:
@@ -160,8 +176,9 @@ class Information:
     def _reference(self) -> FloatArray:
         """Projection along the invariances onto the canonical form (P, P)."""
         identity = np.eye(self.theta.size)
-        directions, held = self._invariances, self._terms.constraints(self.theta)
-        held = held[(held[:, ~self.movable] == 0.0).all(axis=1)]
+        directions, held = self._invariances, self._held
+        if len(self._undetermined):
+            directions = _beyond(directions, self._undetermined)
         if not len(directions) or len(directions) != len(held):
             return identity
         return identity - directions.T @ np.linalg.solve(held @ directions.T, held)
@@ -302,6 +319,10 @@ class Information:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
         if optimum.bounds:
             reasons.append(f"held back by the bounds: {', '.join(optimum.bounds)}")
+        if len(self._undetermined):
+            _, moves = self._terms.gate.invariances(self._terms.gate_layout, self.theta[: self._terms.n_gate])
+            reasons.append(f"the gate is known only up to {moves[0]}")
+            lost = _beyond(lost, self._undetermined)
         if len(lost):
             names = self.model.names(self.schema)
             words = "; ".join(in_words(direction / np.linalg.norm(direction), names) for direction in lost)

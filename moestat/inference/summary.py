@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NOT_AVAILABLE = "not available"
 
 #: Said under the tables of a joint fit.
+CONDITIONAL = "Standard errors are conditional on the selection: that every row has the experts it has here."
+
 JOINT = (
     "The log-likelihood, AIC, BIC and ICL are joint ones, of the gate's covariates and the response together: they "
     "cannot be compared with those of the response given the covariates."
@@ -40,6 +42,8 @@ def summarise(results: Results, alpha: float, kind: str | None) -> Summary:
     notes = [str(results.certificate)]
     if results.certificate.joint:
         notes.insert(0, JOINT)
+    if results.certificate.optimum.jumps:
+        notes.insert(0, CONDITIONAL)
     if reason:
         notes.insert(0, f"Some standard errors are {NOT_AVAILABLE}: {reason}")
     summary.add_extra_txt(notes)

@@ -5,6 +5,7 @@ A solver has ``init(problem, theta) -> state``, ``step(problem, state) -> state`
 """
 
 from moestat.errors import InputError
+from moestat.solvers.across import AcrossTies, relaxed
 from moestat.solvers.annealing import Annealing
 from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
@@ -23,6 +24,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "newton": TrustRegionNewton,
     "em_newton": EMThenNewton,
     "annealing": Annealing,
+    "across_ties": AcrossTies,
 }
 
 
@@ -36,10 +38,16 @@ def solver_named(name: str) -> Solver:
     return SOLVERS[name]()
 
 
+def default_solver(problem: Problem) -> Solver:
+    """What finishes a fit: Newton steps, and tries across ties where the gate's weights jump."""
+    return EMThenNewton() if problem.passes.terms.gate.continuous else AcrossTies(walks=0)
+
+
 __all__ = [
     "EM",
     "SOLVERS",
     "SQUAREM",
+    "AcrossTies",
     "Annealing",
     "ClassificationEM",
     "EMThenNewton",
@@ -52,6 +60,8 @@ __all__ = [
     "Stop",
     "TraceRow",
     "TrustRegionNewton",
+    "default_solver",
+    "relaxed",
     "solve",
     "solver_named",
 ]
