@@ -253,7 +253,7 @@ def _one(
         count = 0
         for i in range(K):
             l = order[i]
-            if l == k or l == threshold:
+            if l in (k, threshold):
                 continue
             count += 1
             if count >= n:

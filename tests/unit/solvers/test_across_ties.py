@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import special
+from scipy.optimize import LinearConstraint, minimize
 
 import moestat as ms
 from moestat.certificate import Status
@@ -49,8 +51,6 @@ def settled(case):
 
 def loglik_with_held_experts(problem, theta, held):
     """Log-likelihood with the rows' experts at ``held``: smooth, and equal to the real one near there."""
-    import scipy.special as special
-
     terms, total = problem.passes.terms, 0.0
     for block in problem.passes.source.blocks():
         masks = np.empty((3, block.weight.size))
@@ -66,7 +66,7 @@ def loglik_with_held_experts(problem, theta, held):
 
 # --------------------------------------------------------------------------------------- ties
 def test_the_first_switch_of_a_step_is_where_the_first_margin_vanishes(case) -> None:
-    _, problem, theta, X, _ = case
+    _, problem, theta, _, _ = case
     step = np.zeros_like(theta)
     step[: problem.passes.terms.n_gate] = np.random.default_rng(0).standard_normal(problem.passes.terms.n_gate)
     low, high, tie = first_switch(problem, theta, step)
@@ -111,9 +111,7 @@ def test_what_is_settled_is_a_maximum_under_its_ties(case, settled) -> None:
 
 
 def test_it_is_the_maximum_of_the_region(case, settled) -> None:
-    """Checked by another program: the smooth likelihood under the linear constraints that all rows keep their experts."""
-    from scipy.optimize import LinearConstraint, minimize
-
+    """Checked by another program: a smooth likelihood under linear constraints by which all rows keep their experts."""
     _, problem, _, _, _ = case
     terms = problem.passes.terms
     rows = []
@@ -170,8 +168,7 @@ def test_the_certificate_names_the_ties(fitted) -> None:
     assert len(certificate.optimum.ties) == len(certificate.optimum.held) > 0
 
 
-def test_crossing_a_tie_gains_nothing(fitted, case) -> None:
-    _, problem, _, _, _ = case
+def test_crossing_a_tie_gains_nothing(fitted) -> None:
     gains = [float(words.split(": ")[1].split()[0]) for words in fitted.certificate.optimum.ties]
     assert max(gains) <= 1e-8
 
@@ -190,7 +187,7 @@ def test_ties_survive_storage(fitted, tmp_path) -> None:
 
 
 def test_continuous_gates_have_no_ties(case) -> None:
-    model, _, _, X, y = case
+    _, _, _, X, y = case
     dense = ms.MixtureOfExperts(n_experts=3)
     problem = Problem.of(dense, dense.data(X, y))
     assert ties_at(problem, np.zeros(problem.layout.size)) == []
