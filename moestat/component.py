@@ -233,12 +233,12 @@ class Gate(Component):
     def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
         """By how much (B,) each row keeps its experts, the one that would leave and the one that would come (B,).
 
-        Of a gate whose weights jump; infinite where no pair of experts changes places at zero.
+        Of a gate whose weights jump. Nobody is -1; margins are infinite where nothing can change.
         """
         raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
 
     def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
-        """That margin for a block of one row and a pair of experts, and its derivative (K, q)."""
+        """That margin for a block of one row, an expert that leaves and one that comes, and its derivative (K, q)."""
         raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:

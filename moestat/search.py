@@ -253,8 +253,8 @@ class Search:
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
         that no reader would want. Where no end is a strict maximum, or where the experts may drift without end, the
-        same goes for ends short of convergence. Where the model has kinks or jumps, at which no gradient vanishes, such an end
-        need only be higher by the penalty of one parameter: it may be a maximum as good as any.
+        same goes for ends short of convergence. Where the model has kinks or jumps, at which no gradient vanishes,
+        such an end need only be higher by the penalty of one parameter: it may be a maximum as good as any.
         """
         preferred, terms = min(self.finished, key=_preference), self.problem.passes.terms
         one_row, trusted = self.problem.weight_of_a_row, _optimum(preferred).status.trusted

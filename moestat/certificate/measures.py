@@ -75,6 +75,7 @@ LIKELIHOOD = Measure(
     headlines={
         Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
         Status.AT_BOUND: "a strict maximum inside the user's bounds, some of which hold it back.",
+        Status.AT_TIES: "a local maximum at switching ties: rows that change their experts there hold it back.",
         Status.FLAT_MAXIMUM: "a maximum with flat directions: not every parameter is identified.",
         Status.RUNAWAY: "no finite maximum: the likelihood rises towards its supremum along a ray (separation).",
         Status.SPIKE: "a spike: an expert rests on a few rows, as one could in any sample.",
@@ -99,6 +100,7 @@ SQUARES = Measure(
     headlines={
         Status.STRICT_MAXIMUM: "a strict interior minimum of the sum of squares.",
         Status.AT_BOUND: "a strict minimum inside the user's bounds, some of which hold it back.",
+        Status.AT_TIES: "a local minimum at switching ties: rows that change their experts there hold it back.",
         Status.FLAT_MAXIMUM: "a minimum with flat directions: not every parameter is identified.",
         Status.RUNAWAY: "no finite minimum: the sum of squares falls towards its infimum along a ray.",
         Status.SPIKE: "a spike: an expert rests on a few rows, as one could in any sample.",

@@ -49,7 +49,15 @@ class Namer:
         names = self._source.schema.gate_features
         at = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names[:SHOWN], raw, strict=False))
         more = ", ..." if len(names) > SHOWN else ""
-        return f"experts {tie.on + 1} and {tie.off + 1} at {at}{more}: {gain:+.3g} if the row crosses"
+        loses, gets = (f"expert {k + 1}" for k in (tie.on, tie.off))
+        change = (
+            f"{loses} for {gets}"
+            if min(tie.on, tie.off) >= 0
+            else f"without {loses}"
+            if tie.on >= 0
+            else f"with {gets}"
+        )
+        return f"{change} at {at}{more}: {gain:+.3g} if the row crosses"
 
     def _share(self, direction: FloatArray, experts: tuple[int, ...]) -> float:
         """Share of a direction that lies on parameters of these experts."""

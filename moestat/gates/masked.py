@@ -8,25 +8,29 @@ it only has to be finite.
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
-from moestat.component import Dilation, Dims, Gate
-from moestat.coordinates import Affine, ColumnMap
+from moestat.component import Dims, Gate
 from moestat.data import Block, Schema
+from moestat.gates.nested import SOFTMAX
+from moestat.gates.wrapper import Wrapper
 from moestat.kernels import jit
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
 
-class Masked(Gate):
+@dataclass(frozen=True)
+class Masked(Wrapper):
     """A gate with the parameters of its inner gate, which leaves out experts row by row."""
 
-    inner: Gate
+    inner: Gate = SOFTMAX
 
-    continuous: ClassVar[bool] = False
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return False
 
     @abstractmethod
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
@@ -35,55 +39,19 @@ class Masked(Gate):
     def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
         return (self.inner,)
 
-    # ------------------------------------------------------------------------------- what the inner gate is
+    # ------------------------------------------------------------------------------- parameters
     @property
     def known_features(self) -> bool:  # type: ignore[override]
         return self.inner.known_features
 
-    @property
-    def equivariant(self) -> bool:  # type: ignore[override]
-        return self.inner.equivariant
-
-    @property
-    def isotropic(self) -> bool:  # type: ignore[override]
-        return self.inner.isotropic
-
-    @property
-    def mixable(self) -> bool:  # type: ignore[override]
-        return self.inner.mixable
-
-    @property
-    def exchangeable(self) -> bool:  # type: ignore[override]
-        return self.inner.exchangeable
-
-    @property
-    def smooth(self) -> bool:  # type: ignore[override]
-        return self.inner.smooth
-
-    # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
         return self.inner.layout(dims)
 
     def columns(self, layout: Layout) -> IntArray:
         return self.inner.columns(layout)
 
-    def predictors(self, layout: Layout) -> IntArray:
-        return self.inner.predictors(layout)
-
-    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
-        return self.inner.null_directions(layout, relations)
-
     def bind(self, layout: Layout) -> Self:
-        return replace(self, inner=self.inner.bind(layout))  # type: ignore[type-var]
-
-    def coordinates(self, moments: Affine) -> Affine:
-        return self.inner.coordinates(moments)
-
-    def rescale(self, params: Any, covariates: ColumnMap) -> Any:
-        return self.inner.rescale(params, covariates)
-
-    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
-        return self.inner.lower_bounds(layout, spread)
+        return replace(self, inner=self.inner.bind(layout))
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         return self.inner.start(layout, block, resp, schema)
@@ -112,32 +80,6 @@ class Masked(Gate):
         out = np.empty_like(value)
         _zero_where_off(value, out)
         return out
-
-    # ------------------------------------------------------------------------------- what is not identified
-    def dilation(self, layout: Layout) -> Dilation | None:
-        return self.inner.dilation(layout)
-
-    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        return self.inner.canonical(layout, theta)
-
-    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        return self.inner.invariances(layout, theta)
-
-    def pinned(self, layout: Layout) -> IntArray:
-        return self.inner.pinned(layout)
-
-    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        return self.inner.constraints(layout, theta)
-
-    # ------------------------------------------------------------------------------- labels
-    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
-        return self.inner.order(mass, kinds)
-
-    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
-        return self.inner.permute(layout, theta, order)
-
-    def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
-        return self.inner.adopt(layout, theta, child, parent)
 
 
 @jit

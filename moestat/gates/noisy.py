@@ -142,7 +142,8 @@ NORMAL_TOP = 1.0 / sqrt(2.0 * pi)
 def _tail(x: float) -> float:
     """Phi(-x)."""
     far = bell(x) * tail_ratio(abs(x))
-    return far if x >= 0.0 else 1.0 - far
+    mass: float = far if x >= 0.0 else 1.0 - far
+    return mass
 
 
 @jit_exact

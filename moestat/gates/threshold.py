@@ -13,17 +13,17 @@ end at the edge of a pattern.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
 
-from moestat.component import Dilation, Dims, Gate
+from moestat.component import Dilation, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, is_number, pulled
-from moestat.gates.wrapper import Wrapper
+from moestat.gates.masked import Masked
+from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, is_number, jacobian, pulled
 from moestat.kernels import jit
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
@@ -36,7 +36,7 @@ ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class Threshold(Wrapper):
+class Threshold(Masked):
     """The inner gate with its leading experts only, as many as reach a mass or lie within a margin.
 
     Parameters
@@ -92,50 +92,55 @@ class Threshold(Wrapper):
     def continuous(self) -> bool:  # type: ignore[override]
         return self._is_dense and self.inner.continuous
 
-    @property
-    def known_features(self) -> bool:  # type: ignore[override]
-        return self.inner.known_features
-
-    # ------------------------------------------------------------------------------- parameters
-    def layout(self, dims: Dims) -> Layout:
-        return self.inner.layout(dims)
-
-    def columns(self, layout: Layout) -> IntArray:
-        return self.inner.columns(layout)
-
-    def bind(self, layout: Layout) -> Threshold:
-        return replace(self, inner=self.inner.bind(layout))
-
     def dilation(self, layout: Layout) -> Dilation | None:
         return self.inner.dilation(layout) if self._is_dense else None
 
-    # ------------------------------------------------------------------------------- logits
-    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        self.inner.value(local, block, out)
+    # ------------------------------------------------------------------------------- the mask
+    def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
         if self.margin is not None:
-            _keep_within(out, self.margin)
+            _keep_within(value, self.margin)
         elif not self._is_dense:
-            _keep_mass(out, self._mass * (1.0 - ROUNDING))
+            _keep_mass(value, self._mass * (1.0 - ROUNDING))
 
-    def features(self, block: Block) -> FloatArray:
-        return self.inner.features(block)
+    # ------------------------------------------------------------------------------- ties
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        U = np.empty((len(local), block.weight.size))
+        self.inner.value(local, block, U)
+        order = np.argsort(-U, axis=0, kind="stable")
+        ranked = np.take_along_axis(U, order, axis=0)
+        if self.margin is not None:
+            count = (ranked[0] - ranked <= self.margin).sum(axis=0)
+            leaves, comes = self.margin - (ranked[0] - ranked), ranked[0] - ranked - self.margin
+            swaps = np.full_like(ranked, np.inf)
+        else:
+            before = np.cumsum(softmax(ranked, axis=0), axis=0) - softmax(ranked, axis=0)
+            count = (before < self._mass * (1.0 - ROUNDING)).sum(axis=0)
+            leaves, comes = self._mass - before, before - self._mass
+            swaps = np.vstack([-np.diff(ranked, axis=0), np.full_like(ranked[:1], np.inf)])
+        return _nearest(order, count, leaves, comes, swaps)
 
-    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        self.inner.jac(local, block, self._unmasked(local, block, value), out)
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        U = np.empty((len(local), 1))
+        self.inner.value(local, block, U)
+        u, slope = U[:, 0], np.zeros(len(local))
+        if on >= 0 and off >= 0:
+            slope[on], slope[off] = 1.0, -1.0
+            return float(u[on] - u[off]), self._along(local, block, U, slope)
+        expert, sign = (on, 1.0) if on >= 0 else (off, -1.0)
+        if self.margin is not None:
+            slope[expert] += sign
+            slope[u.argmax()] -= sign
+            return sign * float(self.margin + u[expert] - u.max()), self._along(local, block, U, slope)
+        share = softmax(u)
+        ahead = (u > u[expert]) | ((u == u[expert]) & (np.arange(u.size) < expert))
+        before = float(share[ahead].sum())
+        slope[:] = sign * share * (before - ahead)
+        return sign * (self._mass - before), self._along(local, block, U, slope)
 
-    def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        self.inner.pull(local, block, self._unmasked(local, block, value), weights, out)
-
-    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        self.inner.curv(local, block, self._unmasked(local, block, value), weights, out)
-
-    def _unmasked(self, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:
-        """The inner gate's logits; one that is linear in its parameters does not look at them."""
-        if self.inner.known_features:
-            return value
-        out = np.empty_like(value)
-        self.inner.value(local, block, out)
-        return out
+    def _along(self, local: FloatArray, block: Block, U: FloatArray, slope: FloatArray) -> FloatArray:
+        """Derivative (K, q) of what has this slope (K,) in the logits of one row."""
+        J = np.broadcast_to(jacobian(self.inner, local, block, U), (*local.shape, 1))[:, :, 0]
+        return slope[:, None] * J
 
     # ------------------------------------------------------------------------------- start
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
@@ -148,6 +153,25 @@ class Threshold(Wrapper):
             return start
         theta = layout.pack(start)
         return layout.unpack(theta + _scoring_step(self.inner.bind(layout), layout, theta, block, resp))
+
+
+def _nearest(
+    order: IntArray, count: IntArray, leaves: FloatArray, comes: FloatArray, swaps: FloatArray
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """The smallest margin of each row: of its last expert to leave, of the next to come, or of the two to change."""
+    K, row = len(order), np.arange(count.size)
+    last, following = count - 1, np.minimum(count, K - 1)
+    full = count == K
+    margins = np.stack(
+        [
+            np.where(last > 0, leaves[last, row], np.inf),  # the first never leaves
+            np.where(full, np.inf, comes[following, row]),
+            np.where(full, np.inf, swaps[last, row]),
+        ]
+    )
+    kind = margins.argmin(axis=0)
+    on, off = order[last, row], order[following, row]
+    return margins.min(axis=0), np.where(kind == 1, -1, on), np.where(kind == 0, -1, off)
 
 
 def _scoring_step(gate: Gate, layout: Layout, theta: FloatArray, block: Block, resp: FloatArray) -> FloatArray:

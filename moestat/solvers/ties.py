@@ -29,7 +29,7 @@ BISECTIONS = 60
 
 @dataclass(frozen=True, eq=False)
 class Tie:
-    """A row, alone in its block, that would change expert ``on`` for expert ``off`` (from 0)."""
+    """A row, alone in its block, that would lose expert ``on`` and get expert ``off`` (from 0; -1 for none)."""
 
     row: Block
     on: int
@@ -46,7 +46,8 @@ class Tie:
         logits = np.empty((terms.n_experts, 1))
         terms.gate.value(theta[terms.gate_columns], self.row, logits)
         kept = np.isfinite(logits[:, 0])
-        return bool(kept[self.on] and not kept[self.off] and self.margin(problem, theta) <= TIED)
+        has, lacks = self.on < 0 or kept[self.on], self.off < 0 or not kept[self.off]
+        return bool(has and lacks and self.margin(problem, theta) <= TIED)
 
     def normal(self, problem: Problem, theta: FloatArray) -> FloatArray:
         """Derivative (P,) of the margin: it points to where the row keeps its experts."""
@@ -90,8 +91,8 @@ class Switched:
         if rows.size and self.first is None:
             j = int(rows[0])
             leaves, comes = np.flatnonzero(before[:, j] & ~after[:, j]), np.flatnonzero(after[:, j] & ~before[:, j])
-            if leaves.size and comes.size:
-                self.first = Tie(_row(tile.block, j), int(leaves[0]), int(comes[0]))
+            on, off = (int(found[0]) if found.size else -1 for found in (leaves, comes))
+            self.first = Tie(_row(tile.block, j), on, off)
 
 
 def ties_at(problem: Problem, theta: FloatArray) -> list[Tie]:
