@@ -226,6 +226,11 @@ class Gate(Component):
     #: logits are continuous in the parameters; where they jump, ascent may end at a switching tie
     continuous: ClassVar[bool] = True
 
+    @property
+    def tells_ties(self) -> bool:
+        """Whether `closest` and `tie` know all that switches experts; where they do not, ascent makes do with tries."""
+        return self.continuous
+
     def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
         """Gates of the same parameters to climb before this one, of a gate whose weights jump: dense ones first."""
         return ()
@@ -235,11 +240,11 @@ class Gate(Component):
 
         Of a gate whose weights jump. Nobody is -1; margins are infinite where nothing can change.
         """
-        raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
+        raise InputError(f"the {self.name} gate tells no ties.")
 
     def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
         """That margin for a block of one row, an expert that leaves and one that comes, and its derivative (K, q)."""
-        raise InputError(f"the {self.name} gate has no ties: its weights are continuous.")
+        raise InputError(f"the {self.name} gate tells no ties.")
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""

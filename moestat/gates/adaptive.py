@@ -111,6 +111,17 @@ class AdaptiveTemperature(Wrapper):
         inner = layout.part("inner")
         return replace(self, inner=self.inner.bind(inner), places=self.inner.columns(inner))
 
+    # ------------------------------------------------------------------------------- ties
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        return self.inner.closest(local[0, self.places], block)
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        margin, own = self.inner.tie(local[0, self.places], block, on, off)
+        slope = np.zeros(local.shape)
+        assert self.places is not None
+        np.add.at(slope[0], self.places, own)
+        return margin, slope
+
     # ------------------------------------------------------------------------------- logits
     def _at(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, Row]:
         """The inner gate's local parameters and logits, and what is made of them."""

@@ -32,6 +32,10 @@ class Masked(Wrapper):
     def continuous(self) -> bool:  # type: ignore[override]
         return False
 
+    @property
+    def tells_ties(self) -> bool:
+        return self.inner.continuous and self.inner.tells_ties
+
     @abstractmethod
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
         """Put minus infinity into ``value`` (K, B), the inner gate's logits, where an expert is off."""

@@ -26,6 +26,7 @@ from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, lower_forms
 from moestat.gates.nested import SOFTMAX, check_inner, curved, is_number, jacobian, pulled
 from moestat.gates.softmax import Softmax
+from moestat.gates.wrapper import relaxed_inside
 from moestat.kernels import jit, vexp
 from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
@@ -127,6 +128,21 @@ class Temperature(Gate):
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         return self.inner.continuous
+
+    @property
+    def tells_ties(self) -> bool:
+        return self.inner.tells_ties
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        return relaxed_inside(self, n_experts)
+
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        return self.inner.closest(self._split(local, block)[0], block)
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        inner, slope = self._split(local, block)[0], np.zeros(local.shape)
+        margin, slope[:, : inner.shape[1]] = self.inner.tie(inner, block, on, off)
+        return margin, slope
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from moestat.component import Dims, Gate
+from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.gates.masked import Masked
@@ -148,6 +148,9 @@ class TopK(Masked):
         return tuple(stages)
 
     # ------------------------------------------------------------------------------- what is not identified
+    def dilation(self, layout: Layout) -> Dilation | None:
+        return self.inner.dilation(layout)
+
     def _by_surface(self, layout: Layout) -> bool:
         """Whether one expert alone has each row."""
         return self.active(len(self.inner.columns(layout))) == 1

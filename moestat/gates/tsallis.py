@@ -75,6 +75,10 @@ class Tsallis(Wrapper):
         # below two a weight leaves the support with slope zero
         return self.inner.smooth and self.held is not None and self.held < 2.0
 
+    @property
+    def tells_ties(self) -> bool:
+        return False  # experts come and go at weight zero as well
+
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
         inner = self.inner.layout(dims)

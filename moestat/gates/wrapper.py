@@ -14,6 +14,11 @@ from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
 
+def relaxed_inside(gate: Any, n_experts: int) -> tuple[Gate, ...]:
+    """A gate round the relaxations of its inner gate."""
+    return tuple(replace(gate, inner=stage) for stage in gate.inner.relaxations(n_experts))
+
+
 class Wrapper(Gate):
     """A gate whose weights are a function of an inner gate's logits that does not change when all are shifted.
 
@@ -46,6 +51,13 @@ class Wrapper(Gate):
     @property
     def continuous(self) -> bool:  # type: ignore[override]
         return self.inner.continuous
+
+    @property
+    def tells_ties(self) -> bool:
+        return self.inner.tells_ties
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        return relaxed_inside(self, n_experts)
 
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         return self.inner.concerns(spread)

@@ -11,6 +11,7 @@ import numpy as np
 from moestat.directions import complement, supported_directions
 from moestat.solvers.along import Settled, settle
 from moestat.solvers.em import EM, EMState
+from moestat.solvers.held_experts import HeldExperts
 from moestat.solvers.loop import State, Stop
 from moestat.solvers.problem import Problem
 from moestat.solvers.ties import past
@@ -34,7 +35,7 @@ SCALES = 5
 def relaxed(problem: Problem) -> list[Problem]:
     """The same problem with denser gates, densest first; none where the gate's weights are continuous."""
     terms = problem.passes.terms
-    gates = terms.gate.relaxations(terms.n_experts)
+    gates = (gate.bind(terms.gate_layout) for gate in terms.gate.relaxations(terms.n_experts))
     return [replace(problem, passes=replace(problem.passes, terms=replace(terms, gate=gate))) for gate in gates]
 
 
@@ -140,11 +141,12 @@ def _walked(problem: Problem, at: Settled, rng: np.random.Generator) -> Settled:
     information = -directions.T @ problem.passes.hessian(at.theta).hessian @ directions
     size, vectors = np.linalg.eigh(information)
     stride = STRIDE / np.sqrt(size.size) * directions @ (vectors / np.sqrt(np.maximum(size, 1.0)))
+    held = HeldExperts(problem, at.theta)
     here, height = at.theta, at.loglik
     best, top = here, -np.inf
     for i in range(WALK):
         there = problem.admit(here + 4.0 ** -rng.integers(SCALES) * (stride @ rng.standard_normal(size.size)))
-        loglik = problem.passes.loglik(there)
+        loglik = held.loglik(there)
         if np.log(rng.random()) < loglik - height:
             here, height = there, loglik
         if i >= WALK // 2 and height > top:
@@ -155,9 +157,10 @@ def _walked(problem: Problem, at: Settled, rng: np.random.Generator) -> Settled:
 
 def _tries(problem: Problem, theta: FloatArray, loglik: float, rng: np.random.Generator) -> tuple[FloatArray, float]:
     """The best of many steps of the gate along each of a random set of directions, one after the other."""
+    held = HeldExperts(problem, theta)
     for direction in _directions(problem, theta, rng).T:
         points = [problem.admit(theta + reach * direction) for length in REACH for reach in (length, -length)]
-        values = [problem.passes.loglik(point) for point in points]
+        values = [held.loglik(point) for point in points]
         best = int(np.argmax(values))
         if values[best] > loglik:
             theta, loglik = points[best], values[best]
@@ -167,8 +170,8 @@ def _tries(problem: Problem, theta: FloatArray, loglik: float, rng: np.random.Ge
 def _directions(problem: Problem, theta: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Random orthonormal directions (P, m) of the gate's free parameters that change its logits."""
     terms = problem.passes.terms
-    dense = relaxed(problem)[0].passes.terms.gate
-    own, _ = dense.invariances(terms.gate_layout, theta[: terms.n_gate])
+    dense = terms.gate.relaxations(terms.n_experts)
+    own, _ = (dense[0] if dense else terms.gate).invariances(terms.gate_layout, theta[: terms.n_gate])
     still = np.vstack([np.pad(own, ((0, 0), (0, theta.size - terms.n_gate))), problem.null])
     open_ = problem.free & (np.arange(theta.size) < terms.n_gate)
     basis = complement(supported_directions(still, open_), open_)

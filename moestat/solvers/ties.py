@@ -98,7 +98,9 @@ class Switched:
 def ties_at(problem: Problem, theta: FloatArray) -> list[Tie]:
     """The switching ties at a point; none where weights are continuous, or where one expert has each row."""
     terms, n = problem.passes.terms, problem.passes.terms.n_gate
-    if terms.gate.continuous or len(terms.gate.invariances(terms.gate_layout, theta[:n])[0]) == n:
+    if terms.gate.continuous or not terms.gate.tells_ties:
+        return []
+    if len(terms.gate.invariances(terms.gate_layout, theta[:n])[0]) == n:
         return []
     return problem.passes.reduce(TiedRows(terms, theta), theta).ties
 
@@ -129,8 +131,9 @@ def crossing(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -
 
 
 def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched:
-    """Rows with other experts at another point."""
-    return problem.passes.reduce(Switched(problem.passes.terms, other), theta)
+    """Rows with other experts at another point; of a gate that tells no ties none."""
+    rows = Switched(problem.passes.terms, other)
+    return problem.passes.reduce(rows, theta) if problem.passes.terms.gate.tells_ties else rows
 
 
 def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple[float, float, Tie | None]:

@@ -32,7 +32,7 @@ from moestat.experts import (
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.gates import Gaussian as GaussianGate
 from moestat.params import Layout
-from tests.conformance.sketches import Background, TopK
+from tests.conformance.sketches import Background
 
 Array = np.ndarray[Any, Any]
 
@@ -218,12 +218,21 @@ def _(gate: gates.Hierarchical, p: Fields, Z: Array) -> Array:
 
 
 @logits.register
-def _(gate: TopK, p: Fields, Z: Array) -> Array:
+def _(gate: gates.TopK, p: Fields, Z: Array) -> Array:
     h = logits(gate.inner, p, Z)
-    mine, other = h.real[:, :, None], h.real[:, None, :]
+    ranked = (logits(gate.inner, without_intercepts(p), Z) if gate.rank_on == "score" else h).real
+    mine, other = ranked[:, :, None], ranked[:, None, :]
     earlier = np.tri(h.shape[1], k=-1, dtype=bool)  # [k, l]: l comes before k
     ahead = (other > mine) | ((other == mine) & earlier)
-    return np.where(ahead.sum(axis=2) < gate.n_active, h, -np.inf)
+    return np.where(ahead.sum(axis=2) < (gate.n_active or min(2, h.shape[1])), h, -np.inf)
+
+
+def without_intercepts(p: Fields) -> Fields:
+    """The same parameters with intercepts of zero, at whatever depth."""
+    return {
+        name: without_intercepts(own) if isinstance(own, dict) else own * (name != "intercepts")
+        for name, own in p.items()
+    }
 
 
 @logits.register

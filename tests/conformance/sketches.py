@@ -1,97 +1,21 @@
-"""Gates and experts written against the contract in plain NumPy, as a user would write them.
+"""Experts written against the contract in plain NumPy, as a user would write them.
 
 Each is short and slow on purpose: whatever the passes compute for these, they compute for anything that keeps the
-contract. They couple experts, switch them off, hold other gates, and pad.
+contract. Beside others they are padded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from moestat.component import Dilation, Dims, Expert, Gate
+from moestat.component import Dims, Expert
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters
 from moestat.typing import FloatArray, IntArray
-
-
-# --------------------------------------------------------------------------------------- gates round a gate
-@dataclass(frozen=True)
-class TopK(Gate):
-    """The inner gate with only its ``n_active`` largest logits switched on; ties go to the lowest index."""
-
-    inner: Gate
-    n_active: int = 2
-
-    name: ClassVar[str] = "topk"
-
-    @property
-    def known_features(self) -> bool:  # type: ignore[override]
-        return self.inner.known_features
-
-    @property
-    def equivariant(self) -> bool:  # type: ignore[override]
-        return self.inner.equivariant
-
-    @property
-    def mixable(self) -> bool:  # type: ignore[override]
-        return self.inner.mixable
-
-    @property
-    def exchangeable(self) -> bool:  # type: ignore[override]
-        return self.inner.exchangeable
-
-    def layout(self, dims: Dims) -> Layout:
-        return self.inner.layout(dims)
-
-    def columns(self, layout: Layout) -> IntArray:
-        return self.inner.columns(layout)
-
-    def predictors(self, layout: Layout) -> IntArray:
-        return self.inner.predictors(layout)
-
-    def bind(self, layout: Layout) -> TopK:
-        return replace(self, inner=self.inner.bind(layout))
-
-    def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
-        self.inner.value(local, block, out)
-        rank = np.argsort(np.argsort(-out, axis=0, kind="stable"), axis=0)
-        out[rank >= self.n_active] = -np.inf
-
-    def features(self, block: Block) -> FloatArray:
-        return self.inner.features(block)
-
-    def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        self.inner.jac(local, block, self._unmasked(local, block), out)
-
-    def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        self.inner.curv(local, block, self._unmasked(local, block), weights, out)
-
-    def _unmasked(self, local: FloatArray, block: Block) -> FloatArray:
-        out = np.empty((len(local), block.weight.size))
-        self.inner.value(local, block, out)
-        return out
-
-    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
-        return self.inner.start(layout, block, resp, schema)
-
-    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        return self.inner.canonical(layout, theta)
-
-    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        return self.inner.invariances(layout, theta)
-
-    def pinned(self, layout: Layout) -> IntArray:
-        return self.inner.pinned(layout)
-
-    def dilation(self, layout: Layout) -> Dilation | None:
-        return self.inner.dilation(layout)
-
-    def rescale(self, params: Any, covariates: ColumnMap) -> Any:
-        return self.inner.rescale(params, covariates)
 
 
 # --------------------------------------------------------------------------------------- experts

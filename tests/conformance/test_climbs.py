@@ -72,4 +72,5 @@ def test_an_exact_step_leaves_q_without_gradient(gate: str, expert: str) -> None
         score[n:] = 0.0
     assert problem.gradient_norm(new, score) <= 2e-10
     before = problem.passes.gate_q(theta, theta).value
-    assert q[0].value > before or not n
+    # with one active expert the gate's part of Q is zero whatever its parameters
+    assert q[0].value > before or not n or q[0].value == before == 0.0 == np.abs(score[:n]).max()
