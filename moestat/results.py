@@ -30,6 +30,7 @@ from moestat.inference.prediction import (
     gate_weights_jacobian,
     mean_jacobian,
 )
+from moestat.inference.surfaces import switching_surfaces
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.passes import SecondOrder
 from moestat.query import query_block
@@ -484,6 +485,27 @@ class Results:
         unit = fine_units(self._hessian, self.nobs)
         report = check(self.model.passes(self.source), self.theta, movable, unit, self._trace)
         return replace(report, progress=self.certificate.measure.progress)
+
+    def switching_surfaces(self) -> pd.DataFrame:
+        """Where rows exchange one expert for another, of a gate that leaves experts out at a jump.
+
+        Returns
+        -------
+        DataFrame
+            One row for each pair of experts ``"1 | 2"`` that some rows of the fit lie between: as they are the pair
+            that would change places first. With top-K round a softmax gate the columns ``const`` and those of the
+            gate's covariates are the surface const + b'x = 0 in the user's units, with b of length one and positive
+            where the first expert is ahead. ``nearest_first`` and ``nearest_second`` are the distances of the nearest
+            such rows to it, on the side of the first and of the second expert; infinite where there is none. The
+            surface is known only to lie between. With other gates there are no coefficients, and distances are
+            margins in logits.
+
+        Raises
+        ------
+        InputError
+            For a gate without jumps, and for a loaded model, which holds no rows.
+        """
+        return switching_surfaces(self._terms, self.theta, self.params.gate, self._training())
 
     # ------------------------------------------------------------------------------- new rows
     def _block(

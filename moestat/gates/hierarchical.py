@@ -388,9 +388,12 @@ class Hierarchical(Gate):
     # ------------------------------------------------------------------------------- ties
     def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
         """Of all gates the one that is nearest to a switch; a group goes by its largest expert."""
-        H = np.empty((len(local), block.weight.size))
+        H, inside = np.empty((len(local), block.weight.size)), np.zeros((len(local), block.weight.size))
         self.value(local, block, H)
-        largest = np.stack([one.experts.start + H[one.experts].argmax(axis=0) for one in self.branches])
+        for branch in self.branches:
+            if branch.columns.size:
+                branch.gate.value(local[branch.experts.start, branch.columns], block, inside[branch.experts])
+        largest = np.stack([one.experts.start + inside[one.experts].argmax(axis=0) for one in self.branches])
         rows = np.arange(block.weight.size)
         found: list[tuple[FloatArray, IntArray, IntArray]] = []
         if not self._stem.gate.continuous:

@@ -21,8 +21,9 @@ from moestat.typing import FloatArray
 #: what separates two rows of a large sample.
 REACH = 0.5 * 2.0 ** -np.arange(14.0)
 
-#: A round of tries that gains less than this is idle.
+#: A round of tries that gains less than this is idle; after steps without end, on the way to infinity, than this.
 IDLE_GAIN = 1e-6
+DRIFT = 0.01
 
 
 #: Steps of a random walk; their length, as a multiple of standard errors over the root of the dimension (2.4 is best
@@ -65,6 +66,8 @@ class AcrossTies:
     walks : int
         Number of random walks in a row without a gain, after all ties were crossed once in vain, that end the ascent.
         With 0 neither is done.
+    max_iter : int
+        Steps of all kinds at most: where a likelihood rises for ever, tries gain for ever.
 
     Notes
     -----
@@ -78,6 +81,7 @@ class AcrossTies:
     em: EM = field(default_factory=lambda: EM(max_iter=10, rtol=1e-7))
     patience: int = 1
     walks: int = 20
+    max_iter: int = 150
 
     def init(self, problem: Problem, theta: FloatArray) -> EMState:
         """EM's first state."""
@@ -90,7 +94,8 @@ class AcrossTies:
                 return self.em.step(problem, state)
             return _after(problem, state, settle(problem, state.theta), idle=0)
         found = self._move(state.idle)(problem, state.settled, np.random.default_rng(state.iteration))
-        if found.loglik - state.loglik > IDLE_GAIN * problem.weight_of_a_row:
+        least = DRIFT if found.stop is Stop.LIMIT else IDLE_GAIN
+        if found.loglik - state.loglik > least * problem.weight_of_a_row:
             return _after(problem, state, found, idle=0)
         idle = state.idle + 1
         over = found.stop if idle >= self.patience + (1 + self.walks if self.walks else 0) else None
@@ -104,7 +109,9 @@ class AcrossTies:
 
     def finished(self, state: Any) -> Stop | None:
         """When neither tries nor crossings nor walks gain anything."""
-        return state.over if isinstance(state, TieState) else None
+        if not isinstance(state, TieState):
+            return None
+        return state.over or (Stop.LIMIT if state.iteration >= self.max_iter else None)
 
 
 def _after(problem: Problem, before: State, found: Settled, idle: int, over: Stop | None = None) -> TieState:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from moestat.charts import Chart
 from moestat.solvers.loop import Stop
 from moestat.solvers.newton import ROUNDOFF, NewtonState, QuadraticModel, TrustRegionNewton, leads_up
 from moestat.solvers.problem import Problem
@@ -49,6 +50,7 @@ class _Advance:
 
 def settle(problem: Problem, theta: FloatArray) -> Settled:
     """Ascend from a point between jumps to one that the ties around it hold back."""
+    problem = replace(problem, chart=Chart.straight(theta.size))  # ties are met along straight steps
     ties, radius, stop = ties_at(problem, theta), 1.0, Stop.LIMIT
     for _ in range(STEPS):
         held = replace(problem, ties=normals(problem, theta, ties))
