@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from moestat.charts import Chart
 from moestat.solvers.loop import Stop
 from moestat.solvers.newton import ROUNDOFF, NewtonState, QuadraticModel, TrustRegionNewton, leads_up
@@ -72,6 +74,7 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
     return Settled(theta, here.loglik, here.score, ties, stop)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius: float) -> _Advance | None:
     """A step that gains what it promises, or one to the first tie in its way; None where nothing is left to gain."""
     roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
@@ -82,6 +85,9 @@ def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius:
         there = here.theta + step
         sums = problem.passes.score(there)
         gained = sums.loglik - here.loglik
+        if not np.isfinite(gained):  # so far that logits overflow
+            radius = 0.25 * min(radius, model.length(step))
+            continue
         if gained >= ENOUGH * promised and gained > roundoff:
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
         if switched(problem, here.theta, there).count:
