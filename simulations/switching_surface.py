@@ -1,8 +1,8 @@
 """How fast the switching surface of a top-1 model is found: its error against the number of rows.
 
-Run with ``python -m simulations.switching_surface``: it prints slopes of log error on log n and their standard errors, and
-draws ``docs/images/switching_surface.png``. With one covariate the surface is a threshold, caught between two rows that
-are about 2 / n apart; a smooth model's parameters have errors of the order of n^(-1/2).
+Run with ``python -m simulations.switching_surface``: it prints slopes of log error on log n and their standard errors,
+and draws ``docs/images/switching_surface.png``. With one covariate the surface is a threshold, caught between two rows
+that are about 2 / n apart; a smooth model's parameters have errors of the order of n^(-1/2).
 """
 
 from __future__ import annotations
