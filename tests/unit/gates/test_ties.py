@@ -139,12 +139,10 @@ def rows_of_two_groups():
     ("gate", "n_experts"),
     [
         (Temperature(TopK()), 3),
-        (AdaptiveTemperature(TopK()), 3),
         (Hierarchical(inner=TopK(n_active=1), groups=(2, 2)), 4),
         (Hierarchical(outer=TopK(n_active=1), groups=(2, 2)), 4),
         (Entmax(TopK(), alpha=1.5), 3),
         (Threshold(margin=1.0), 3),
-        (Threshold(), 3),
     ],
     ids=lambda value: value.name if isinstance(value, Gate) else str(value),
 )
