@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from moestat.estimators import MoEClassifier, MoERegressor
     from moestat.fitting import fit
     from moestat.formula import FormulaModel, moe
+    from moestat.loading import load
     from moestat.model import MixtureOfExperts, MoEParams
-    from moestat.results import Results, load
+    from moestat.results import Results
+    from moestat.squares_results import LeastSquaresResults
 
 _MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts")
 _NAMES = {
@@ -46,6 +48,7 @@ _NAMES = {
     "ConvergenceWarning": "errors",
     "Data": "data",
     "InputError": "errors",
+    "LeastSquaresResults": "squares_results",
     "MixtureOfExperts": "model",
     "MoEClassifier": "estimators",
     "MoEParams": "model",
@@ -64,7 +67,7 @@ _NAMES = {
     "FormulaModel": "formula",
     "fit": "fitting",
     "moe": "formula",
-    "load": "results",
+    "load": "loading",
 }
 
 __all__ = [
@@ -74,6 +77,7 @@ __all__ = [
     "Data",
     "FormulaModel",
     "InputError",
+    "LeastSquaresResults",
     "MixtureOfExperts",
     "MoEClassifier",
     "MoEParams",

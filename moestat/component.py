@@ -11,6 +11,9 @@ A component is a function of a row, value and derivatives, written for blocks of
 vector; sharing is the same position in several rows. Every function receives ``local = theta[columns]``.
 Likelihood, EM, exact Hessian, standard errors, sampling and prediction are written once on top.
 
+An expert also offers its means: ``mean`` (K, B), ``mean_jac`` (K, q, B) and, where they are curved in the parameters,
+``mean_curv(c)`` (K, q, q), the same sums of d2 mu_ki, which least squares need.
+
 Functions may be compiled (``from moestat.kernels import jit``) or plain NumPy. A few rules follow from how
 they are used. V may be -inf where an expert is switched off; J is written in full and finite all the same,
 and a wrapper that masks values computes its inner values again where it needs them. Positions repeated
@@ -196,6 +199,11 @@ class Component(ABC):
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         """Parameters to start from, given responsibilities (K, B) that already carry the row weights."""
 
+    @property
+    def spoken_of(self) -> Component:
+        """The component that its user knows, where this one was made of it."""
+        return self
+
     def settings(self) -> dict[str, Any]:
         """The component's settings by name."""
         described: Any = self
@@ -209,12 +217,36 @@ class Gate(Component):
 
     #: weights are softmax(h); a joint likelihood keeps its own normaliser and sets this to False
     normalised: ClassVar[bool] = True
+    #: weights sum to one; where they are exp(h) as it comes there is no density, and least squares alone can fit them
+    sums_to_one: ClassVar[bool] = True
     #: the M-step has a closed form in the score and the present parameters
     closed_form: ClassVar[bool] = False
     #: what the gate becomes where its parameters run to infinity, of one that no rows can drive to a step
     far: ClassVar[str] = ""
     #: experts may be relabelled freely
     exchangeable: ClassVar[bool] = True
+    #: logits are continuous in the parameters; where they jump, ascent may end at a switching tie
+    continuous: ClassVar[bool] = True
+
+    @property
+    def tells_ties(self) -> bool:
+        """Whether `closest` and `tie` know all that switches experts; where they do not, ascent makes do with tries."""
+        return self.continuous
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        """Gates of the same parameters to climb before this one, of a gate whose weights jump: dense ones first."""
+        return ()
+
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        """By how much (B,) each row keeps its experts, the one that would leave and the one that would come (B,).
+
+        Of a gate whose weights jump. Nobody is -1; margins are infinite where nothing can change.
+        """
+        raise InputError(f"the {self.name} gate tells no ties.")
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        """That margin for a block of one row, an expert that leaves and one that comes, and its derivative (K, q)."""
+        raise InputError(f"the {self.name} gate tells no ties.")
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""
@@ -234,6 +266,15 @@ class Gate(Component):
     def form_weights(self, local: FloatArray, tile: Division, first: FloatArray, second: FloatArray) -> None:
         """Write the derivatives of Q in the predictors (m, B), and what multiplies each matrix of `forms` (n, B)."""
         raise InputError(f"the {self.name} gate depends on its parameters by more than linear predictors.")
+
+    def check_density(self) -> None:
+        """Refuse weights that make no density of the experts'."""
+        if not self.sums_to_one:
+            raise InputError(
+                f"the weights of the {self.name} gate do not sum to one, so it makes no density and has no likelihood. "
+                "Fit it by least squares, with objective='least_squares'; of the gates with a likelihood, 'sigmoid' "
+                "comes nearest to it."
+            )
 
     def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
         """Smallest admissible value of each unconstrained parameter; see `Expert.lower_bounds`.
@@ -394,6 +435,16 @@ class Expert(Component):
 
     #: a supremum may lie at infinity along a curve, which ascent follows without end and no ray shows
     drifts: ClassVar[bool] = False
+    #: the law has a mean, as a Cauchy law has not
+    has_mean: ClassVar[bool] = True
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        """Add sum_i weights[k, i] d2 mu_ki to out (K, q, q). Nothing to do for means linear in their parameters."""
+
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        """Fields of the record that no mean depends on: variances, dispersions."""
+        return ()
 
     #: `cdf` is there
     has_cdf: ClassVar[bool] = False

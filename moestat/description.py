@@ -36,7 +36,8 @@ def restore_schema(described: dict[str, Any]) -> Schema:
 
 
 def describe_model(model: MixtureOfExperts) -> dict[str, Any]:
-    """A model by the names and settings of its components."""
+    """A model by the names and settings of its components; a regression function by the model that it is of."""
+    model = getattr(model, "whole", model)
     fixed = {path: np.asarray(value).tolist() for path, value in (model.fixed or {}).items()}
     expert = model.expert
     families = [_component(family) for family in expert.families] if isinstance(expert, Mixed) else None

@@ -37,6 +37,15 @@ def _supported(entries: bytes, mask: bytes) -> FloatArray:
     return inside
 
 
+def row_space(rows: FloatArray) -> FloatArray:
+    """Orthonormal basis of the space that the rows span."""
+    if not len(rows):
+        return rows
+    _, s, vt = np.linalg.svd(rows, full_matrices=False)
+    kept: FloatArray = vt[s > 1e-12 * max(s[0], 1e-300)]
+    return kept
+
+
 def complement(inside: FloatArray, movable: BoolArray) -> FloatArray:
     """Orthonormal basis (P, m) of the movable directions that are orthogonal to the rows of ``inside``."""
     index = np.flatnonzero(movable)

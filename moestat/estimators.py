@@ -39,6 +39,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
     #: the response holds class labels
     _of_classes: ClassVar[bool] = False
 
+    objective: str
     results_: Results
     n_features_in_: int
     n_iter_: int
@@ -72,7 +73,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
 
     # ------------------------------------------------------------------------------- fit
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, offset: Any = None, exposure: Any = None) -> Self:
-        """Fit by maximum likelihood.
+        """Fit by maximum likelihood, or by least squares where the objective says so.
 
         Parameters
         ----------
@@ -116,6 +117,7 @@ class _MoEEstimator(TransformerMixin, BaseEstimator):
             seed=_seed(self.random_state),
             bounds=self.bounds,
             solver=self.solver,
+            objective=getattr(self, "objective", "likelihood"),
         )
         self.n_iter_ = max(1, len(self.results_.trace) - 1)
         return self
@@ -249,6 +251,8 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
         The columns of X that the gate and the experts use; all of them when left out. Names, positions, slices of
         either, a mask, or a function of X that gives one of these, such as ``make_column_selector(pattern="^z")``.
         An empty list makes the gate constant, or leaves the experts their intercepts.
+    objective : {"likelihood", "least_squares"}
+        What to maximise, or minimise; see `moestat.fit`. A least squares fit has no densities and draws nothing.
 
     Attributes
     ----------
@@ -270,6 +274,35 @@ class MoERegressor(RegressorMixin, _MoEEstimator):
     >>> ms.MoERegressor(n_experts=2).fit(data.X, data.y).predict(data.X[:3]).shape
     (3,)
     """
+
+    def __init__(
+        self,
+        n_experts: int = 2,
+        *,
+        gate: Any = "softmax",
+        expert: Any = "gaussian",
+        n_starts: int | str | None = N_STARTS,
+        random_state: Any = 0,
+        bounds: Mapping[str, Any] | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        solver: Solver | str | None = None,
+        gate_features: Any = None,
+        expert_features: Any = None,
+        objective: str = "likelihood",
+    ) -> None:
+        super().__init__(
+            n_experts,
+            gate=gate,
+            expert=expert,
+            n_starts=n_starts,
+            random_state=random_state,
+            bounds=bounds,
+            fixed=fixed,
+            solver=solver,
+            gate_features=gate_features,
+            expert_features=expert_features,
+        )
+        self.objective = objective
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -183,6 +183,7 @@ def write(component: Component) -> str:
     if isinstance(component, Mixed):
         families = [write(family) for family in component.families]
         return ", ".join(families) if len(families) > 1 else f"{families[0]},"
+    component = component.spoken_of
     named = next(cls for cls in type(component).__mro__ if "name" in vars(cls))  # what the name stands for when read
     defaults = {name: p.default for name, p in inspect.signature(named).parameters.items()}
     pieces: list[str] = []

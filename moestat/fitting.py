@@ -25,12 +25,13 @@ from moestat.errors import (
     warn,
 )
 from moestat.model import MixtureOfExperts, MoEParams
+from moestat.objectives import objective_named
 from moestat.progress import Report, reporting
 from moestat.representative import canonical
 from moestat.results import Results
-from moestat.search import Outcome, Search
+from moestat.search import Law, Outcome, Search
 from moestat.solvers import SOLVERS, Problem, Solver, Stop, solver_named
-from moestat.starts import Start, StartLaw
+from moestat.starts import Start
 from moestat.terms import Terms
 from moestat.typing import FloatArray
 
@@ -54,8 +55,9 @@ def fit(
     bounds: Mapping[str, Any] | None = None,
     solver: Solver | str | None = None,
     progress: bool | Report = False,
+    objective: str = "likelihood",
 ) -> Results:
-    """Fit a mixture of experts by maximum likelihood.
+    """Fit a mixture of experts by maximum likelihood, or its regression function by least squares.
 
     Parameters
     ----------
@@ -90,11 +92,15 @@ def fit(
     progress : bool or callable
         True shows a bar on standard error; a function is called with the stage, the number of starts done, and the
         number of starts.
+    objective : {"likelihood", "least_squares"}
+        What to maximise, or minimise: the likelihood of the response, or the weighted sum of squares of its distances
+        from the regression function ``sum_k pi_k(z) mu_k(x)``, which takes no variances, and needs no law, of the
+        response.
 
     Returns
     -------
     Results
-        ``print(results.summary())`` and ``print(results.certificate)``.
+        ``print(results.summary())`` and ``print(results.certificate)``. `LeastSquaresResults` of least squares.
 
     Raises
     ------
@@ -113,13 +119,15 @@ def fit(
     """
     if not isinstance(model, MixtureOfExperts):
         raise InputError(f"model must be a MixtureOfExperts; got {type(model).__name__}.")
-    solver = _solver(solver)
+    solver, way = _solver(solver), objective_named(objective)
+    model = way.model(model)
     rows = _source(model, X, y, Z, sample_weight, offset, exposure)
+    model.check_fields(rows.schema, {"fixed": model.fixed or {}, "bounds": bounds or {}})
     box = check_bounds(model, rows.schema, bounds)
     source = model.prepare(_merged(rows), bounded=tuple(box))
     problem = Problem.of(model, source, box)
     _check_seed(seed)
-    law = StartLaw.of(problem, int(seed), families)
+    law = way.law(model, problem, int(seed), families, box)
     _check_rows(model, law)
     given = _given(problem, model, start)
     spread = source.moments.Z
@@ -128,9 +136,9 @@ def fit(
     if isinstance(n_starts, str):
         _check_auto(n_starts)
     with reporting(progress) as report:
-        search = Search(model, problem, law, solver, report)
+        search = way.search(model, problem, law, solver, report)
         _run(search, given, n_starts)
-    return _results(search, rows)
+    return _results(search, rows, way.results)
 
 
 def _run(search: Search, given: list[Start], n_starts: Any) -> None:
@@ -214,7 +222,7 @@ def _check_seed(seed: Any) -> None:
         raise InputError(f"seed must be a whole number of at least 0; got {seed!r}.")
 
 
-def _check_rows(model: MixtureOfExperts, law: StartLaw) -> None:
+def _check_rows(model: MixtureOfExperts, law: Law) -> None:
     distinct = law.rows.weight.size
     if distinct < model.n_experts:
         raise InputError(
@@ -224,7 +232,7 @@ def _check_rows(model: MixtureOfExperts, law: StartLaw) -> None:
 
 
 # --------------------------------------------------------------------------------------- the result
-def _results(search: Search, rows: BlockSource) -> Results:
+def _results(search: Search, rows: BlockSource, kind: type[Results]) -> Results:
     model, problem, best = search.model, search.problem, search.best
     assert best.final is not None
     source = problem.passes.source
@@ -244,11 +252,13 @@ def _results(search: Search, rows: BlockSource) -> Results:
         n_rows=source.total_weight,
         n_experts=model.n_experts,
         joint=not model.gate.normalised,
+        objective=kind.objective,
+        floor=problem.passes.floor,
         deficient=tuple(f"in {d.of}, {d.equation}" for d in deficiencies(source.schema, source.coordinates)),
     )
     _warn(certificate, problem.passes.terms)
     starts = _starts_table(search, groups)
-    results = Results.of(model, problem, theta, sums, certificate, starts, best.final.trace)
+    results = kind.of(model, problem, theta, sums, certificate, starts, best.final.trace)
     if _merged(rows) is rows:
         return results
     return replace(results, source=rows.in_coordinates(source.coordinates))  # in the caller's order
@@ -303,6 +313,7 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
     kind: type[ConvergenceWarning]
     if c.status.trusted:
         best = max(c.higher, key=lambda rival: rival.loglik)
+        reached, own = (float(c.reading(level)) for level in (best.loglik, c.loglik))
         kind = SeparationWarning if best.status is Status.RUNAWAY else NotIdentifiedWarning
         if best.status in SPIKES:
             return SpikeWarning, (
@@ -311,8 +322,8 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
                 "Look at them, or bound the variances, which lets an expert describe them."
             )
         return kind, (
-            f"The fit ended at a {c.status.value}, but {best.n_starts} starts reached {best.loglik:.6g} "
-            f"({best.loglik - c.loglik:+.4g}): {best.status.value}. Fewer covariates or experts remove such suprema."
+            f"The fit ended at a {c.status.value}, but {best.n_starts} starts reached {reached:.6g} "
+            f"({reached - own:+.4g}): {best.status.value}. Fewer covariates or experts remove such suprema."
         )
     kind, advice = _ADVICE[c.status]
     if c.status is Status.FLAT_MAXIMUM and c.optimum.empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -128,6 +128,13 @@ class MixtureOfExperts:
         """Gate and experts bound to their places in the flat vector, for rows in these coordinates (raw by default)."""
         return Terms.of(self.gate, self.expert, self.layout(schema), coordinates)
 
+    def passes(self, source: BlockSource) -> Passes:
+        """What is summed over the rows of a prepared source, and maximised."""
+        return Passes(self.terms(source.schema, source.coordinates), source)
+
+    def check_fields(self, schema: Schema, given: Mapping[str, Iterable[str]]) -> None:
+        """Refuse fields, by the argument that names them, which are the model's and yet nothing that is fitted."""
+
     def names(self, schema: Schema) -> list[str]:
         """Names of the parameters in the order of the flat vector; experts count from 1."""
         classes = schema.classes[1:] if schema.classes is not None else ()
@@ -233,7 +240,7 @@ class MixtureOfExperts:
         schema, moments = source.schema, source.moments
         X, Z = self.expert.coordinates(_affine(moments.X)), self.gate.coordinates(_affine(moments.Z))
         y = moments.y if self.expert.scales_response else Affine.identity(moments.y.size)
-        y = y if self.expert.shifts_response else y.without_location()
+        y = y if self._shifts_response else y.without_location()
         astray = self._astray(schema, Coordinates(X, Z, y)) | self._entangled(schema, Coordinates(X, Z, y), bounded)
         if "gate" in astray:
             Z = Z.without_location()
@@ -241,6 +248,11 @@ class MixtureOfExperts:
             X, y = X.without_location(), y.without_location()
         about_means = {"centred_X": "expert" not in astray, "centred_Z": "gate" not in astray}
         return Coordinates(X, Z, y), about_means
+
+    @property
+    def _shifts_response(self) -> bool:
+        """Whether parameters can follow a shift of the response."""
+        return self.expert.shifts_response
 
     def _mixed(
         self,
@@ -384,7 +396,7 @@ class MixtureOfExperts:
     def source_loglik(self, params: MoEParams, source: BlockSource) -> float:
         """Log-likelihood of a prepared source, in the units of the raw response."""
         theta = self.to_theta(params, source.schema, source.coordinates)
-        total = Passes(self.terms(source.schema, source.coordinates), source).loglik(theta)
+        total = self.passes(source).loglik(theta)
         return total + log_jacobian(source, joint=not self.gate.normalised)
 
     def evaluate(
@@ -522,6 +534,7 @@ def draw_with_experts(
     terms: Terms, theta: FloatArray, block: Block, rng: np.random.Generator
 ) -> tuple[FloatArray, IntArray]:
     """The same, and the expert of each row (n,): first the gate draws an expert, then the expert a response."""
+    terms.gate.check_density()
     weights = terms.gate_weights(theta, block)
     uniform = rng.random(block.weight.size)
     chosen = (uniform > np.cumsum(weights, axis=0)[:-1]).sum(axis=0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,30 @@ from moestat.typing import FloatArray
 
 S = TypeVar("S", bound=Sums)
 
+
+class FirstOrder(Protocol):
+    """What is maximised, and its derivative (P,): sums over rows."""
+
+    @property
+    def loglik(self) -> float: ...
+    @property
+    def score(self) -> FloatArray: ...
+
+
+class SecondOrder(FirstOrder, Protocol):
+    """The same with its second derivatives (P, P)."""
+
+    @property
+    def hessian(self) -> FloatArray: ...
+
+
+class OuterProducts(Protocol):
+    """Sum of weight * score score' over rows (P, P)."""
+
+    @property
+    def matrix(self) -> FloatArray: ...
+
+
 #: Numbers that the buffers of one tile may hold: a narrower tile costs more in calls than it saves in cache.
 CACHE_DOUBLES = 2**18
 
@@ -48,6 +72,11 @@ class Passes:
     source: BlockSource
     buffers: Buffers = field(default_factory=Buffers, repr=False)
     hard: bool = False
+
+    @property
+    def floor(self) -> float:
+        """Of least squares, what is added to the mean square, in the units of the raw response."""
+        return 0.0
 
     @property
     def hardened(self) -> Passes:
@@ -80,7 +109,7 @@ class Passes:
         """Masses of the experts and entropy of the responsibilities."""
         return self.reduce(ShareSums(self.terms), theta)
 
-    def score(self, theta: FloatArray) -> ScoreSums:
+    def score(self, theta: FloatArray) -> FirstOrder:
         """Log-likelihood and score."""
         return self.reduce(ScoreSums(self.terms, theta), theta)
 
@@ -88,11 +117,11 @@ class Passes:
         """Everything that one generalised EM step needs."""
         return self.reduce(EMSums(self.terms, theta), theta)
 
-    def hessian(self, theta: FloatArray) -> HessianSums:
+    def hessian(self, theta: FloatArray) -> SecondOrder:
         """Log-likelihood, score and exact Hessian."""
         return self.reduce(HessianSums(self.terms, theta), theta, self._second_order_height)
 
-    def outer_products(self, theta: FloatArray) -> OuterProductSums:
+    def outer_products(self, theta: FloatArray) -> OuterProducts:
         """Sum of weight * score score' over rows."""
         return self.reduce(OuterProductSums(self.terms, theta), theta, self._second_order_height)
 

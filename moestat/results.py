@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -17,12 +17,12 @@ from moestat import storage
 from moestat.certificate import Certificate, Status
 from moestat.coordinates import Coordinates
 from moestat.data import Block, BlockSource, Schema
-from moestat.description import describe_model, describe_schema, restore_model, restore_schema
+from moestat.description import describe_model, describe_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
 from moestat.gates.reading import Reading, read
 from moestat.inference.check import CheckReport, check
-from moestat.inference.covariance import Information
+from moestat.inference.covariance import KINDS, Information, Kind
 from moestat.inference.prediction import (
     Estimated,
     Prediction,
@@ -31,12 +31,12 @@ from moestat.inference.prediction import (
     gate_weights_jacobian,
     mean_jacobian,
 )
+from moestat.inference.surfaces import switching_surfaces
 from moestat.model import MixtureOfExperts, MoEParams, draw, log_densities, mixture_mean
 from moestat.params import Layout
-from moestat.passes import Passes
+from moestat.passes import SecondOrder
 from moestat.query import Query, query_block
 from moestat.solvers import Problem, TraceRow
-from moestat.sums import HessianSums
 from moestat.terms import Terms, Tile
 from moestat.typing import AnyArray, BoolArray, FloatArray
 
@@ -94,23 +94,32 @@ class Results:
     frame: pd.DataFrame | None = None
     known: tuple[str, ...] = ()
 
+    #: there is a law of the response: densities, responsibilities and draws
+    has_density: ClassVar[bool] = True
+    #: what was fitted, by its name in `moestat.fit`
+    objective: ClassVar[str] = "likelihood"
+    #: the covariances of the estimates there are; the first is meant where none is named
+    kinds: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    _covariances: ClassVar[Mapping[str, Kind]] = KINDS
+
     def __post_init__(self) -> None:
         for array in (self.theta, self._hessian):
             array.setflags(write=False)
 
-    @staticmethod
+    @classmethod
     def of(
+        cls,
         model: MixtureOfExperts,
         problem: Problem,
         theta: FloatArray,
-        sums: HessianSums,
+        sums: SecondOrder,
         certificate: Certificate,
         starts: list[dict[str, Any]],
         trace: tuple[TraceRow, ...],
-    ) -> Results:
+    ) -> Self:
         """Results of a finished fit."""
         source = problem.passes.source
-        return Results(
+        return cls(
             model=model,
             schema=source.schema,
             coordinates=source.coordinates,
@@ -123,15 +132,45 @@ class Results:
             _trace=trace,
             source=source,
             known=(*(["offset"] if source.uses_offset else []), *(["exposure"] if source.uses_exposure else [])),
+            **cls._facts(problem, theta),
         )
+
+    @classmethod
+    def _facts(cls, problem: Problem, theta: FloatArray) -> dict[str, Any]:
+        """Further fields of this kind of fit."""
+        return {}
 
     def __repr__(self) -> str:
         gate, expert = self.model.gate.name, self.model.expert.name
         return (
-            f"Results({gate} gate, {self.model.n_experts} x {expert}, "
-            f"{'joint ' if self.certificate.joint else ''}llf={self.llf:.6g}, "
-            f"{self.certificate.status.value})"
+            f"{type(self).__name__}({gate} gate, {self.model.n_experts} x {expert}, "
+            f"{self._level}, {self.certificate.status.value})"
         )
+
+    @property
+    def _level(self) -> str:
+        return f"{'joint ' if self.certificate.joint else ''}llf={self.llf:.6g}"
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """The figures at the head of the summary, by name."""
+        joint = self.certificate.joint
+        return {
+            "Joint log-likelihood:" if joint else "Log-likelihood:": f"{self.llf:.6g}",
+            "AIC:": f"{self.aic:.6g}",
+            "BIC:": f"{self.bic:.6g}",
+            "ICL:": f"{self.icl:.6g}",
+        }
+
+    @property
+    def in_short(self) -> str:
+        """How well the model fits, for a line of text."""
+        return f"log-likelihood {self.llf:.8g}, BIC {self.bic:.7g}"
+
+    @property
+    def criteria(self) -> dict[str, float]:
+        """How well the model fits, and what it costs, by name."""
+        return {"loglik": self.llf, "aic": self.aic, "bic": self.bic, "icl": self.icl}
 
     # ------------------------------------------------------------------------------- estimates
     @cached_property
@@ -249,22 +288,30 @@ class Results:
             self._hessian,
             self._outer_products,
             self.certificate,
+            self._slopes,
+            self._covariances,
         )
+
+    @property
+    def _slopes(self) -> FloatArray | None:
+        """The matrix of the classical covariance, where there is one."""
+        return None
 
     @cached_property
     def _outer_products(self) -> FloatArray:
         if self._outer is not None:
             return self._outer
         assert self.source is not None
-        return Passes(self._terms, self.source).outer_products(self.theta).matrix
+        return self.model.passes(self.source).outer_products(self.theta).matrix
 
-    def cov_params(self, kind: str = "observed", *, allow_singular: bool = False) -> pd.DataFrame:
+    def cov_params(self, kind: str | None = None, *, allow_singular: bool = False) -> pd.DataFrame:
         """Covariance of the estimated parameters, in the user's units.
 
         Parameters
         ----------
-        kind : {"observed", "opg", "sandwich"}
-            Inverse of the observed information, of the outer product of scores, or the sandwich of both.
+        kind : str, optional
+            One of `kinds`: ``"observed"``, ``"opg"`` or ``"sandwich"``, the inverse of the observed information, of
+            the outer product of scores, or the sandwich of both.
         allow_singular : bool
             Give NaN for parameters that the data do not determine instead of raising.
 
@@ -279,7 +326,7 @@ class Results:
         matrix = self._information.covariance(kind, allow_singular)[np.ix_(kept, kept)]
         return pd.DataFrame(matrix, index=self.names, columns=self.names)
 
-    def standard_errors(self, kind: str = "observed", *, allow_singular: bool = False) -> pd.Series[float]:
+    def standard_errors(self, kind: str | None = None, *, allow_singular: bool = False) -> pd.Series[float]:
         """Standard errors of the estimated parameters by the chosen covariance, in the user's units."""
         import pandas as pd
 
@@ -288,7 +335,7 @@ class Results:
 
     @property
     def bse(self) -> pd.Series[float]:
-        """Standard errors from the observed information."""
+        """Standard errors by the first of `kinds`, of a likelihood the observed information."""
         return self.standard_errors()
 
     @property
@@ -301,7 +348,7 @@ class Results:
         """Two-sided p-values of the normal approximation (for variances they test nothing of interest)."""
         return 2 * self.tvalues.abs().map(lambda z: ndtr(-z))
 
-    def conf_int(self, alpha: float = 0.05, *, kind: str = "observed", allow_singular: bool = False) -> pd.DataFrame:
+    def conf_int(self, alpha: float = 0.05, *, kind: str | None = None, allow_singular: bool = False) -> pd.DataFrame:
         """Confidence limits at level 1 - alpha; those of positive parameters are made on the log scale.
 
         Returns
@@ -320,7 +367,7 @@ class Results:
         upper = np.where(positive, estimate * factor, estimate + width)
         return pd.DataFrame({0: lower, 1: upper}, index=self.names)
 
-    def _tests(self, kind: str) -> Any:
+    def _tests(self, kind: str | None) -> Any:
         """statsmodels' linear tests on the estimates and their covariance."""
         from types import SimpleNamespace
 
@@ -333,10 +380,10 @@ class Results:
             data=SimpleNamespace(cov_names=names, xnames=names, param_names=names, row_labels=None),
         )
         tests = LikelihoodModelResults(stub, self.estimates.to_numpy(), self.cov_params(kind).to_numpy(), scale=1.0)
-        tests.df_resid, tests.use_t, tests.cov_type = np.inf, False, kind
+        tests.df_resid, tests.use_t, tests.cov_type = np.inf, False, self._information.kind_named(kind)
         return tests
 
-    def t_test(self, r_matrix: Any, *, kind: str = "observed") -> Any:
+    def t_test(self, r_matrix: Any, *, kind: str | None = None) -> Any:
         """Test linear hypotheses one by one, such as ``"expert[1].x1 = expert[2].x1"`` (normal reference).
 
         Returns
@@ -345,7 +392,7 @@ class Results:
         """
         return self._hypotheses(self._tests(kind).t_test, r_matrix)
 
-    def wald_test(self, r_matrix: Any, *, kind: str = "observed") -> Any:
+    def wald_test(self, r_matrix: Any, *, kind: str | None = None) -> Any:
         """Test linear hypotheses together by a chi-squared Wald statistic.
 
         Returns
@@ -363,7 +410,7 @@ class Results:
         except (PatsyError, ValueError) as error:
             raise InputError(f"r_matrix must be hypotheses about {self.names}; got {r_matrix!r} ({error}).") from error
 
-    def _table(self, kind: str, alpha: float) -> tuple[pd.DataFrame, str]:
+    def _table(self, kind: str | None, alpha: float) -> tuple[pd.DataFrame, str]:
         """Coefficients with errors, tests and limits for all parameters, and why some are missing."""
         reason = ""
         try:
@@ -378,15 +425,15 @@ class Results:
         table["P>|z|"] = 2 * ndtr(-table["z"].abs())
         return table.join(limits.rename(columns={0: "lower", 1: "upper"})), reason
 
-    def table(self, alpha: float = 0.05, *, kind: str = "observed") -> pd.DataFrame:
+    def table(self, alpha: float = 0.05, *, kind: str | None = None) -> pd.DataFrame:
         """All parameters with what the summary prints of them, at full precision.
 
         Parameters
         ----------
         alpha : float
             One minus the level of the confidence limits.
-        kind : {"observed", "opg", "sandwich"}
-            Covariance of the standard errors.
+        kind : str, optional
+            Covariance of the standard errors, one of `kinds`; the first when left out.
 
         Returns
         -------
@@ -401,15 +448,15 @@ class Results:
         role = np.where(self.held, "held", np.where(self.pinned, "reference", "estimated"))
         return out.assign(role=pd.Categorical(role, ["estimated", "held", "reference"])).rename_axis("name")
 
-    def summary(self, alpha: float = 0.05, *, kind: str = "observed") -> Summary:
+    def summary(self, alpha: float = 0.05, *, kind: str | None = None) -> Summary:
         """Tables of the gate and of every expert, with the certificate beneath.
 
         Parameters
         ----------
         alpha : float
             One minus the level of the confidence limits.
-        kind : {"observed", "opg", "sandwich"}
-            Covariance of the standard errors.
+        kind : str, optional
+            Covariance of the standard errors, one of `kinds`; the first when left out.
 
         Returns
         -------
@@ -450,7 +497,29 @@ class Results:
             raise InputError("check() needs the rows, which a loaded model does not hold; fit again.")
         movable = self.certificate.optimum.movable
         unit = fine_units(self._hessian, self.nobs)
-        return check(Passes(self._terms, self.source), self.theta, movable, unit, self._trace)
+        report = check(self.model.passes(self.source), self.theta, movable, unit, self._trace)
+        return replace(report, progress=self.certificate.measure.progress)
+
+    def switching_surfaces(self) -> pd.DataFrame:
+        """Where rows exchange one expert for another, of a gate that leaves experts out at a jump.
+
+        Returns
+        -------
+        DataFrame
+            One row for each pair of experts ``"1 | 2"`` that some rows of the fit lie between: as they are the pair
+            that would change places first. With top-K round a softmax gate the columns ``const`` and those of the
+            gate's covariates are the surface const + b'x = 0 in the user's units, with b of length one and positive
+            where the first expert is ahead. ``nearest_first`` and ``nearest_second`` are the distances of the nearest
+            such rows to it, on the side of the first and of the second expert; infinite where there is none. The
+            surface is known only to lie between. With other gates there are no coefficients, and distances are
+            margins in logits.
+
+        Raises
+        ------
+        InputError
+            For a gate without jumps, and for a loaded model, which holds no rows.
+        """
+        return switching_surfaces(self._terms, self.theta, self.params.gate, self._training())
 
     # ------------------------------------------------------------------------------- new rows
     def _block(
@@ -559,6 +628,10 @@ class Results:
             return self._over_rows(lambda tile: tile.R / np.where(tile.block.weight > 0, tile.block.weight, 1.0))
         return np.ascontiguousarray(self._tile(self._block(X, Z, y, offset, exposure, scored=True)).R.T)
 
+    def shares(self, X: Any, y: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
+        """Each expert's share in rows, (n, K): responsibilities where there are any, else gate weights."""
+        return self.responsibilities(X, y, Z, offset=offset, exposure=exposure)
+
     def log_density(
         self, X: Any, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
     ) -> FloatArray:
@@ -595,7 +668,7 @@ class Results:
         return self._raw_response(drawn)
 
     def get_prediction(
-        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str = "observed"
+        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str | None = None
     ) -> Prediction:
         """Predicted means with delta-method standard errors; see `Prediction.summary_frame`.
 
@@ -613,7 +686,7 @@ class Results:
         return Prediction.of(self._terms, self.theta, covariance, block, y, labels)
 
     def get_expert_means(
-        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str = "observed"
+        self, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None, kind: str | None = None
     ) -> Estimated:
         """`expert_means` with delta-method standard errors.
 
@@ -634,7 +707,7 @@ class Results:
         scale = 1.0 if self.schema.classes is not None else self.coordinates.y.scale
         return Estimated(value, scale * np.moveaxis(se, -1, 0), proportion=self.schema.classes is not None)
 
-    def get_gate_weights(self, X: Any = None, Z: Any = None, *, kind: str = "observed") -> Estimated:
+    def get_gate_weights(self, X: Any = None, Z: Any = None, *, kind: str | None = None) -> Estimated:
         """`gate_weights` of new rows with delta-method standard errors; see `get_expert_means`."""
         if X is None and Z is None:
             raise InputError("X (or Z) is needed: the rows at which to say how sure the gate weights are.")
@@ -643,7 +716,7 @@ class Results:
         se = self._delta_errors(gate_weights_jacobian(self._terms, self.theta, block), kind)
         return Estimated(value, np.ascontiguousarray(se.T), proportion=True)
 
-    def _delta_errors(self, jacobian: FloatArray, kind: str) -> FloatArray:
+    def _delta_errors(self, jacobian: FloatArray, kind: str | None) -> FloatArray:
         return delta_errors(jacobian, self._information.working_covariance(jacobian, kind))
 
     # ------------------------------------------------------------------------------- figures
@@ -685,6 +758,7 @@ class Results:
         Path of the file, with its suffix
         """
         header = {
+            "objective": self.objective,
             "model": describe_model(self.model),
             "schema": describe_schema(self.schema),
             "certificate": self.certificate.to_dict(),
@@ -693,9 +767,22 @@ class Results:
             "trace": [[row.method, row.loglik, row.gradient, row.objective] for row in self._trace],
             "design": None if self.design is None else self.design.to_dict(),
             "known": self.known,
+            "facts": self._stored_facts,
         }
         arrays = {"theta": self.theta, "hessian": self._hessian, "outer": self._outer_products}
+        if self._slopes is not None:
+            arrays["slopes"] = self._slopes
         return storage.write(path, header, arrays | self.coordinates.to_arrays())
+
+    @property
+    def _stored_facts(self) -> dict[str, float]:
+        """Numbers among the further fields, for storage."""
+        return {}
+
+    @classmethod
+    def restored_facts(cls, facts: dict[str, float], arrays: dict[str, FloatArray]) -> dict[str, Any]:
+        """The further fields of a stored fit."""
+        return {}
 
 
 @contextmanager
@@ -704,60 +791,3 @@ def _an_error_will_say() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RankDeficientWarning)
         yield
-
-
-def load(path: str | Path, *, model: MixtureOfExperts | None = None) -> Results:
-    """Read a fit written by `Results.save`; everything but the rows is there.
-
-    Parameters
-    ----------
-    path : str or Path
-    model : MixtureOfExperts, optional
-        Needed when the gate or an expert is not one of moestat's own.
-
-    Raises
-    ------
-    InputError
-        When the file is missing, damaged, or of a model that is not known.
-    """
-    header, arrays = storage.read(path)
-    try:
-        return _restored(header, arrays, model)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{str(path)!r} is not a complete file of fitted results ({error!r}).") from error
-
-
-def _restored(header: dict[str, Any], arrays: dict[str, FloatArray], model: MixtureOfExperts | None) -> Results:
-    schema = restore_schema(header["schema"])
-    known = restore_model(header["model"]) if model is None else model
-    if known.layout(schema).size != arrays["theta"].size:
-        raise InputError(
-            f"model must be the model of the fit, with {arrays['theta'].size} parameters; "
-            f"this one has {known.layout(schema).size}."
-        )
-    if not arrays["hessian"].shape == arrays["outer"].shape == (arrays["theta"].size,) * 2:
-        raise InputError(f"the file's covariance sums have shape {arrays['hessian'].shape}; it is damaged.")
-    return Results(
-        model=known,
-        schema=schema,
-        coordinates=Coordinates.from_arrays(arrays),
-        theta=arrays["theta"],
-        certificate=Certificate.from_dict(header["certificate"]),
-        entropy=header["entropy"],
-        _hessian=arrays["hessian"],
-        _outer=arrays["outer"],
-        _starts=header["starts"],
-        _trace=tuple(TraceRow(*row) for row in header["trace"]),
-        design=_restored_design(header.get("design")),
-        known=tuple(header.get("known", ())),
-    )
-
-
-def _restored_design(described: dict[str, Any] | None) -> FrameDesign | None:
-    if described is None:
-        return None
-    from moestat.frames.design import FrameDesign  # formulaic is loaded only when there is a formula
-
-    return FrameDesign.from_dict(described)

@@ -8,19 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 
 from moestat.certificate import OPEN_ENDED, Optimum, Status, examine
+from moestat.data import Block
 from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
-from moestat.solvers import EM, EMThenNewton, Problem, Solution, Solver, solve
-from moestat.starts import Start, StartLaw, lost_experts, reseed
+from moestat.solvers import (
+    EM,
+    AcrossTies,
+    LeastSquaresNewton,
+    Problem,
+    Solution,
+    Solver,
+    TrustRegionNewton,
+    default_solver,
+    relaxed,
+    solve,
+)
+from moestat.starts import Start, lost_experts, reseed
 from moestat.typing import FloatArray
 
 #: Steps of EM that every start gets before the most promising are finished.
 SHORT_RUN = EM(max_iter=15, rtol=1e-9)
+
+#: The same for least squares.
+SHORT_NEWTON = TrustRegionNewton(max_iter=15)
 
 #: Up to this many rows every start is finished; beyond, fewer in proportion, and at least `MIN_FINISHED`.
 FINISH_ALL_ROWS = 20_000
@@ -42,11 +58,24 @@ VAGUE = (Status.FLAT_MAXIMUM, Status.RUNAWAY, Status.SADDLE, Status.NOT_CONVERGE
 #: How often the default number of starts is made again when no start found a maximum that is not a spike.
 RESCUES = 2
 
+#: Where the likelihood jumps, so many of the best ends are looked around in earnest.
+DEEPENED = 2
+
 #: ``n_starts="auto"``: starts come in batches until the best solution was reached so often and no other solution is
 #: expected to be left, or this many were made.
 BATCH = 10
 OFTEN_ENOUGH = 5
 MOST_STARTS = 200
+
+
+class Law(Protocol):
+    """Where data-driven starts come from: endless starting points, and the sketch they are made from."""
+
+    @property
+    def rows(self) -> Block: ...
+    @property
+    def seed(self) -> int: ...
+    def __iter__(self) -> Iterator[Start]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,18 +97,18 @@ class Search:
     ----------
     model : MixtureOfExperts
     problem : Problem
-    law : StartLaw
+    law : Law
         Where data-driven starts come from, and the sketch that lost experts are placed anew on.
     solver : Solver, optional
         A solver of the caller's runs from the start itself, as a published recipe would; by default all starts
-        get a short EM, and the most promising go on with `EMThenNewton`.
+        get a short EM, and the most promising go on with the `default_solver`.
     report : callable
         Told how far the search has come: stage, number of starts done, number of starts.
     """
 
     model: MixtureOfExperts
     problem: Problem
-    law: StartLaw
+    law: Law
     solver: Solver | None = None
     report: Report = silent
     outcomes: list[Outcome] = field(default_factory=list)
@@ -94,7 +123,9 @@ class Search:
         stream = iter(self.law)
         for _ in range(1 + RESCUES):
             self._try(list(islice(stream, n_starts)))
-            if _optimum(self.best).status.rank <= Status.RUNAWAY.rank or self.problem.passes.terms.n_experts == 1:
+            status = _optimum(self.best).status
+            settled = status.rank <= Status.RUNAWAY.rank or (self._rough and status is Status.NOT_CONVERGED)
+            if settled or self.problem.passes.terms.n_experts == 1:
                 return
 
     def run_until_found_often(self, given: list[Start]) -> None:
@@ -119,7 +150,7 @@ class Search:
     # ------------------------------------------------------------------------------- running
     def _try(self, starts: list[Start]) -> None:
         if self.solver is not None or len(starts) + len(self.outcomes) == 1:
-            solver = self.solver or EMThenNewton()
+            solver = self.solver or self._finisher
             runs = (Outcome(start, solve(self.problem, solver, start.theta)) for start in starts)
             self.outcomes += self._reported("runs", (self._examined(run, run.short) for run in runs), len(starts))
             return
@@ -136,16 +167,27 @@ class Search:
             self.report(stage, len(made), total)
         return made
 
+    @property
+    def _finisher(self) -> Solver:
+        """The solver that carries a start to its end."""
+        return default_solver(self.problem)
+
     def _short_run(self, number: int, start: Start) -> Outcome:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
-        short = solve(self.problem, SHORT_RUN, start.theta)
+        short = self._short_em(start.theta)
         rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
         times = 0
         while times < RESEEDS and (lost := lost_experts(self.problem, short.theta)).size:
             theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
-            short = solve(self.problem, SHORT_RUN, theta)
+            short = self._short_em(theta)
             times += 1
         return Outcome(start, short, reseeded=times)
+
+    def _short_em(self, theta: FloatArray) -> Solution:
+        """EM for a few steps; towards a gate that switches experts off from denser ones."""
+        for problem in relaxed(self.problem):
+            theta = solve(problem, SHORT_RUN, theta).theta
+        return solve(self.problem, SHORT_RUN, theta)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
@@ -168,7 +210,19 @@ class Search:
             optimum = self.outcomes[i].optimum
             interior |= optimum is not None and optimum.status.trusted
             done += 1
+        self._deepen()
         self.report("finishing", done, done)
+
+    def _deepen(self) -> None:
+        """Where the likelihood jumps, look around the best ends for others nearby that are better."""
+        if self.problem.passes.terms.gate.continuous:
+            return
+        distinct = [group[0] for group in self.solutions][:DEEPENED]
+        for i, outcome in enumerate(self.outcomes):
+            if any(outcome is one for one in distinct):
+                deeper = solve(self.problem, AcrossTies(), _final(outcome).theta)
+                deeper = replace(deeper, trace=_final(outcome).trace + deeper.trace[1:])
+                self.outcomes[i] = self._examined(outcome, deeper)
 
     @property
     def _n_wanted(self) -> int:
@@ -178,7 +232,7 @@ class Search:
         return min(n, max(MIN_FINISHED, round(share * n)))
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        final = solve(self.problem, EMThenNewton(), outcome.short.theta)
+        final = solve(self.problem, self._finisher, outcome.short.theta)
         return self._examined(outcome, replace(final, trace=outcome.short.trace + final.trace[1:]))
 
     def _examined(self, outcome: Outcome, final: Solution) -> Outcome:
@@ -199,8 +253,8 @@ class Search:
         A flat maximum or a supremum at infinity takes its place only when it is higher by more than the BIC
         penalty of the whole model, log(rows) / 2 for each parameter: then the strict maximum is a local one
         that no reader would want. Where no end is a strict maximum, or where the experts may drift without end, the
-        same goes for ends short of convergence. Where the model has kinks, at which no gradient vanishes, such an end
-        need only be higher by the penalty of one parameter: it may be a maximum as good as any.
+        same goes for ends short of convergence. Where the model has kinks or jumps, at which no gradient vanishes,
+        such an end need only be higher by the penalty of one parameter: it may be a maximum as good as any.
         """
         preferred, terms = min(self.finished, key=_preference), self.problem.passes.terms
         one_row, trusted = self.problem.weight_of_a_row, _optimum(preferred).status.trusted
@@ -208,11 +262,17 @@ class Search:
         margins = dict.fromkeys(OPEN_ENDED, penalty * _optimum(preferred).n_identified)
         if not trusted or terms.expert.drifts:
             margins[Status.NOT_CONVERGED] = penalty * _optimum(preferred).n_identified
-        if trusted and not terms.smooth:
+        if trusted and self._rough:
             margins[Status.NOT_CONVERGED] = penalty
         ahead = _height(preferred)
         rivals = [o for o in self.finished if _height(o) - ahead > margins.get(_optimum(o).status, np.inf)]
         return max(rivals, key=_height, default=preferred)
+
+    @property
+    def _rough(self) -> bool:
+        """Whether the likelihood has kinks or jumps, at which ascent may end with reason."""
+        terms = self.problem.passes.terms
+        return not (terms.smooth and terms.gate.continuous)
 
     @property
     def solutions(self) -> list[list[Outcome]]:
@@ -229,6 +289,17 @@ class Search:
     def group_of(self, outcome: Outcome) -> list[Outcome]:
         """All outcomes with the same solution."""
         return next(group for group in self.solutions if any(o is outcome for o in group))
+
+
+class SquaresSearch(Search):
+    """The same for least squares, where Newton's method does all the work and no expert owns rows it could lose."""
+
+    @property
+    def _finisher(self) -> Solver:
+        return LeastSquaresNewton()
+
+    def _short_run(self, number: int, start: Start) -> Outcome:
+        return Outcome(start, solve(self.problem, SHORT_NEWTON, start.theta))
 
 
 class _Twins:
@@ -255,6 +326,11 @@ class _Twins:
 def _optimum(outcome: Outcome) -> Optimum:
     assert outcome.optimum is not None
     return outcome.optimum
+
+
+def _final(outcome: Outcome) -> Solution:
+    assert outcome.final is not None
+    return outcome.final
 
 
 def _height(outcome: Outcome) -> float:

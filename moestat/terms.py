@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from scipy.linalg import block_diag
@@ -25,7 +25,8 @@ class Tile(NamedTuple):
     H logits, E log densities, PI gate weights, R row weight times responsibilities,
     D row weight times (responsibility - gate weight), row (B,) log densities of the mixture. When rows
     are assigned whole to their likeliest expert, R and D follow the assignment and ``classification`` is
-    sum weight * max_k log(pi_k f_k), a tile's share of the classification log-likelihood.
+    sum weight * max_k log(pi_k f_k), a tile's share of the classification log-likelihood. ``residual`` (B,) is there
+    in least squares, see `moestat.squares`.
     """
 
     block: Block
@@ -38,6 +39,7 @@ class Tile(NamedTuple):
     loglik: float
     buffers: Buffers
     classification: float | None = None
+    residual: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,15 @@ class Terms:
     expert_columns: IntArray
     n_gate: int
 
-    @staticmethod
-    def of(gate: Gate, expert: Expert, layout: Layout, coordinates: Coordinates | None = None) -> Terms:
+    @classmethod
+    def of(cls, gate: Gate, expert: Expert, layout: Layout, coordinates: Coordinates | None = None) -> Self:
         """Bind components to the layout of a whole model, whose entries are ``gate`` and ``expert``.
 
         ``coordinates`` are those of the rows; raw when left out.
         """
         expert = expert if coordinates is None else expert.placed(coordinates)
         gate_layout, expert_layout = layout.part("gate"), layout.part("expert")
-        return Terms(
+        return cls(
             gate=gate.bind(gate_layout),
             expert=expert.bind(expert_layout),
             layout=layout,
@@ -79,7 +81,7 @@ class Terms:
     @property
     def idle_gate(self) -> bool:
         """Whether the gate's weight is one whatever its parameters: there is one expert, and the weights sum to one."""
-        return self.n_experts == 1 and self.gate.normalised
+        return self.n_experts == 1 and self.gate.normalised and self.gate.sums_to_one
 
     @property
     def smooth(self) -> bool:
@@ -145,6 +147,7 @@ class Terms:
         self, theta: FloatArray, blocks: Iterable[Block], buffers: Buffers | None = None, hard: bool = False
     ) -> Iterator[Tile]:
         """E-step on block after block; ``hard`` gives every row whole to its likeliest expert."""
+        self.gate.check_density()
         gate, expert, K = self.gate, self.expert, self.n_experts
         local_gate, local_expert = theta[self.gate_columns], theta[self.expert_columns]
         buffers = Buffers() if buffers is None else buffers
@@ -165,6 +168,8 @@ class Terms:
         K, B = self.n_experts, block.weight.size
         H, E, PI, R, D = np.zeros((5, K, B))
         self.gate.value(theta[self.gate_columns], block, H)
+        if not self.gate.sums_to_one:
+            return np.exp(H)
         rows.combine(H, E, block.weight, True, PI, R, D, np.empty(B), np.empty((3, B)))
         return PI
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from moestat.certificate.rays import follow, gains, is_step
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
 from moestat.certificate.words import Namer
 from moestat.directions import complement, readable
+from moestat.passes import SecondOrder
 from moestat.solvers.problem import Problem
-from moestat.sums import HessianSums
+from moestat.solvers.ties import Tie, crossing, normals, ties_at
 from moestat.typing import BoolArray, FloatArray
 
 #: Eigenvalues of the information below this share of the largest, or below round-off, count as flat.
@@ -31,7 +32,7 @@ SATURATED = 1e-9
 SMALL_MASS = 1.0
 
 
-def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, HessianSums]:
+def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, SecondOrder]:
     """Say what kind of point theta is.
 
     Parameters
@@ -45,8 +46,10 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
 
     Returns
     -------
-    Optimum, HessianSums
+    Optimum, SecondOrder
     """
+    ties = ties_at(problem, theta)
+    problem = replace(problem, ties=normals(problem, theta, ties))
     passes = problem.passes
     sums = passes.hessian(theta)
     slopes = problem.chart.score(theta, sums.score)
@@ -62,7 +65,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     n_declared, declared = problem.declared(theta, movable)
     namer = Namer(problem, theta, names, behind.mass)
     flat, runaway = (_as_directions(problem, theta, steps) for steps in (around.flat, around.runaway))
-    status = _status(around, blocked, on_floor, few)
+    status = _status(around, blocked, on_floor, few, ties)
     optimum = Optimum(
         status=status,
         loglik=_bounded(problem, sums.loglik) + log_jacobian,
@@ -86,6 +89,9 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         monotone=ray.monotone or bool(at_limit.any()),
         partition=ray.partition,
         towards=_limit(problem, around, at_limit, behind.mass) if status is Status.RUNAWAY else "",
+        ties=tuple(namer.tie(tie, crossing(problem, theta, ties, m)) for m, tie in enumerate(ties)),
+        held=problem.ties,
+        jumps=not passes.terms.gate.continuous,
     )
     return optimum, sums
 
@@ -107,7 +113,7 @@ class _Surroundings:
 
 
 def _look_around(
-    problem: Problem, theta: FloatArray, sums: HessianSums, movable: BoolArray, at_limit: BoolArray
+    problem: Problem, theta: FloatArray, sums: SecondOrder, movable: BoolArray, at_limit: BoolArray
 ) -> _Surroundings:
     chart = problem.chart
     hessian = chart.hessian(theta, sums.score, sums.hessian)
@@ -116,7 +122,7 @@ def _look_around(
     slopes = chart.score(theta, sums.score)
     score = unit * problem.projected(theta, slopes)
     gradient = problem.steepness(theta, sums.score, unit)
-    basis = complement(chart.steps(theta, problem.invariances(theta, movable)) / unit, movable)
+    basis = complement(problem.aside(theta, movable, unit), movable)
     eigenvalues, vectors = np.linalg.eigh(basis.T @ information @ basis)
     directions = (basis @ vectors).T
     size, slope = np.abs(eigenvalues), directions @ score
@@ -211,7 +217,9 @@ def _has_probabilities(problem: Problem) -> bool:
     return expert.categorical or expert.discrete
 
 
-def _status(around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spikes: list[int]) -> Status:
+def _status(
+    around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spikes: list[int], ties: list[Tie]
+) -> Status:
     if not around.gradient <= GRADIENT_TOLERANCE:
         return Status.NOT_CONVERGED
     if around.leads_up:
@@ -224,6 +232,8 @@ def _status(around: _Surroundings, blocked: BoolArray, on_floor: BoolArray, spik
         return Status.RUNAWAY
     if len(around.flat):
         return Status.FLAT_MAXIMUM
+    if ties:
+        return Status.AT_TIES
     return Status.AT_BOUND if blocked.any() else Status.STRICT_MAXIMUM
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from moestat.certificate.measures import MEASURES, Measure
 from moestat.certificate.status import OPEN_ENDED, SPIKES, Status
 from moestat.certificate.wording import verdict
 from moestat.typing import BoolArray, FloatArray
@@ -69,6 +70,12 @@ class Optimum:
         Where something runs away: rows that each expert takes for itself in the limit, then the rows shared.
     towards : str
         What the gate becomes where it runs away to a limit that it knows of.
+    ties : tuple of str
+        Rows that are about to change their experts and hold the ascent back, in words.
+    held : ndarray (t, P)
+        Derivatives of the margins by which these keep their experts, in working coordinates.
+    jumps : bool
+        Whether the likelihood jumps where rows change their experts, so that the verdict is a local one.
     """
 
     status: Status
@@ -93,6 +100,9 @@ class Optimum:
     monotone: bool
     partition: tuple[float, ...]
     towards: str = ""
+    ties: tuple[str, ...] = ()
+    held: FloatArray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    jumps: bool = False
 
     @property
     def limit(self) -> float:
@@ -123,6 +133,7 @@ class Optimum:
             "eigenvalues": np.array(values["eigenvalues"], dtype=np.float64),
             "masses": np.array(values["masses"], dtype=np.float64),
             "lost": np.array(values["lost"], dtype=np.float64).reshape(-1, movable.size),
+            "held": np.array(values["held"], dtype=np.float64).reshape(-1, movable.size),
             "movable": movable,
             "few": tuple((k, rows) for k, rows in values["few"]),
         }
@@ -167,6 +178,11 @@ class Certificate:
         Columns that are constant or linear combinations of others, in words.
     joint : bool
         Whether the likelihood is one of the gate's covariates and the response together.
+    objective : str
+        What was fitted, by its name in `moestat.fit`. Of least squares, log-likelihoods stand for
+        -n/2 log(RSS / n + floor).
+    floor : float
+        Of least squares, that floor: below it residuals are rounding.
     """
 
     optimum: Optimum
@@ -181,6 +197,17 @@ class Certificate:
     gave_up: bool = False
     deficient: tuple[str, ...] = ()
     joint: bool = False
+    objective: str = "likelihood"
+    floor: float = 0.0
+
+    @property
+    def measure(self) -> Measure:
+        """What was maximised, or minimised, in words and figures of a reader."""
+        return MEASURES[self.objective]
+
+    def reading(self, level: Any) -> Any:
+        """A log-likelihood, or what stands for one, as a reader knows it: as it is, or as a sum of squares."""
+        return self.measure.reading(level, self.n_rows, self.floor)
 
     @property
     def status(self) -> Status:

@@ -13,6 +13,7 @@ class Status(Enum):
 
     STRICT_MAXIMUM = "strict interior maximum"
     AT_BOUND = "maximum on the user's bounds"
+    AT_TIES = "local maximum at switching ties"
     FLAT_MAXIMUM = "maximum with flat directions"
     RUNAWAY = "supremum at infinity"
     SPIKE = "maximum behind a few rows (a spike)"
@@ -23,7 +24,11 @@ class Status(Enum):
     @property
     def rank(self) -> int:
         """Order in which solutions are preferred, before their log-likelihood; kinds of one rank are equals."""
-        equals = {Status.AT_BOUND: Status.STRICT_MAXIMUM, Status.RUNAWAY: Status.FLAT_MAXIMUM}
+        equals = {
+            Status.AT_BOUND: Status.STRICT_MAXIMUM,
+            Status.AT_TIES: Status.STRICT_MAXIMUM,
+            Status.RUNAWAY: Status.FLAT_MAXIMUM,
+        }
         return list(Status).index(equals.get(self, self))
 
     @property

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from moestat.certificate.optimum import Certificate, Optimum, Rival
 
 #: Kinds of end points from which to speak of better ones.
-MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.FLAT_MAXIMUM, Status.RUNAWAY)
+MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.AT_TIES, Status.FLAT_MAXIMUM, Status.RUNAWAY)
 
 #: Rivals or directions of one kind that are listed one by one; more are summed up.
 LISTED = 3
@@ -19,14 +19,16 @@ LISTED = 3
 def verdict(c: Certificate) -> list[str]:
     """Lines of the printed certificate."""
     o = c.optimum
-    lines = [f"Verdict: {_headline(o)}"]
+    measure = c.measure
+    lines = [f"Verdict: {_headline(c)}"]
     if c.higher:
         count = sum(rival.n_starts for rival in c.higher)
-        lines.append(f"  But {count} start{'s' if count > 1 else ''} went higher, to no finite maximum; see below.")
+        starts = f"{count} start{'s' if count > 1 else ''}"
+        lines.append(f"  But {starts} went {measure.better}, to no finite {measure.optimum}; see below.")
     of = ", joint: of covariates and response together" if c.joint else ""
-    lines.append(f"  log-likelihood     {o.loglik:.10g} over {c.n_rows:g} rows{of}")
+    lines.append(f"  {measure.name:18s} {c.reading(o.loglik):.10g} over {c.n_rows:g} rows{of}")
     if o.status is Status.RUNAWAY:
-        lines += _limit(o)
+        lines += _limit(c)
     lines.append(f"  gradient           {_gradient(o)}")
     lines.append(f"  information        {_information(o)}")
     if o.declared:
@@ -36,29 +38,23 @@ def verdict(c: Certificate) -> list[str]:
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:
         lines.append(f"  bounds             active: {', '.join(o.bounds)}")
-    floors = ", ".join(o.floors) if o.floors else "none active"
-    lines.append(f"  variance floor     {floors}")
+    lines += _jumps(o)
+    if measure.has_floors:
+        floors = ", ".join(o.floors) if o.floors else "none active"
+        lines.append(f"  variance floor     {floors}")
     lines.append(f"  experts            {_masses(o)}")
     lines.append(f"  starts             {_starts(c)}")
     lines += [f"    {text}" for text in _rivals(c)]
     lines += _confidence(c)
-    lines.append(f"  solver             stopped because {c.stop}")
+    lines.append(f"  solver             stopped because {measure.stops.get(c.stop, c.stop)}")
     return lines
 
 
-def _headline(o: Optimum) -> str:
+def _headline(c: Certificate) -> str:
+    o, measure = c.optimum, c.measure
     if o.towards:
-        return f"no finite maximum: the likelihood rises for ever as {o.towards}."
-    return {
-        Status.STRICT_MAXIMUM: "a strict interior maximum of the likelihood.",
-        Status.AT_BOUND: "a strict maximum inside the user's bounds, some of which hold it back.",
-        Status.FLAT_MAXIMUM: "a maximum with flat directions: not every parameter is identified.",
-        Status.RUNAWAY: "no finite maximum: the likelihood rises towards its supremum along a ray (separation).",
-        Status.SPIKE: "a spike: an expert rests on a few rows, as one could in any sample.",
-        Status.AT_FLOOR: "a spike: a variance sits on its floor, the likelihood has no finite maximum there.",
-        Status.SADDLE: "a saddle point: the gradient is zero, but some direction still leads up.",
-        Status.NOT_CONVERGED: "not converged: the gradient is not zero; do not use these estimates.",
-    }[o.status]
+        return f"no finite {measure.optimum}: {measure.endless} as {o.towards}."
+    return measure.headlines[o.status]
 
 
 def _gradient(o: Optimum) -> str:
@@ -70,15 +66,31 @@ def _gradient(o: Optimum) -> str:
     return f"{text}: zero (limit {GRADIENT_TOLERANCE:.0e})"
 
 
-def _limit(o: Optimum) -> list[str]:
+def _limit(c: Certificate) -> list[str]:
     """The supremum along the rays, and the rows that part company there."""
-    approach = "rising all along the ray" if o.monotone else "approached by Newton steps; no straight ray leads there"
-    lines = [f"    supremum         {o.limit:.10g} ({o.limit - o.loglik:+.1e}), {approach}"]
+    o, measure = c.optimum, c.measure
+    straight = f"{measure.approach} all along the ray"
+    approach = straight if o.monotone else "approached by Newton steps; no straight ray leads there"
+    limit, here = c.reading(o.limit), c.reading(o.loglik)
+    lines = [f"    {measure.limit:16s} {limit:.10g} ({limit - here:+.1e}), {approach}"]
     *decided, shared = o.partition
     if len(decided) > 1 and not o.towards:
         parts = ", ".join(f"expert {k} alone has {rows:g}" for k, rows in enumerate(decided, 1) if rows)
         lines.append(f"    limiting gate    rows: {parts or 'none decided'}; {shared:g} shared")
     return lines
+
+
+def _jumps(o: Optimum) -> list[str]:
+    """What a verdict means where the likelihood jumps."""
+    if not o.jumps:
+        return []
+    rest = len(o.ties) - LISTED
+    lines = [f"  switching ties     {words}" for words in o.ties[:LISTED]]
+    lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
+    return [
+        *lines,
+        "  region             where every row keeps its experts; the likelihood jumps beyond: a local statement",
+    ]
 
 
 def _directions(kind: str, words: tuple[str, ...]) -> list[str]:
@@ -138,12 +150,14 @@ def _rivals(c: Certificate) -> list[str]:
         rivals = [r for r in c.rivals if r.status is status]
         lines += [_rival(c, rival) for rival in rivals[:LISTED]]
         if rest := rivals[LISTED:]:
-            lowest = min(r.loglik for r in rest)
-            lines.append(f"{sum(r.n_starts for r in rest)} more down to {lowest:.6g}: {status.value}")
+            worst = c.reading(min(r.loglik for r in rest))
+            way = "down" if c.measure.sign > 0 else "up"
+            lines.append(f"{sum(r.n_starts for r in rest)} more {way} to {worst:.6g}: {status.value}")
     return lines
 
 
 def _rival(c: Certificate, rival: Rival) -> str:
-    gap = rival.loglik - c.loglik
+    level = c.reading(rival.loglik)
+    gap = level - c.reading(c.loglik)
     kind = f"another {rival.status.value}" if rival.status is c.status else rival.status.value
-    return f"{rival.n_starts} ended at {rival.loglik:.6g} ({gap:+.4g}): {kind}"
+    return f"{rival.n_starts} ended at {level:.6g} ({gap:+.4g}): {kind}"

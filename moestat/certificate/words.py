@@ -7,10 +7,14 @@ from itertools import combinations
 import numpy as np
 
 from moestat.solvers.problem import Problem
+from moestat.solvers.ties import Tie
 from moestat.typing import FloatArray, IntArray
 
 #: Experts whose parameters differ by less than this (working coordinates) coincide.
 SAME_ATOM = 1e-4
+
+#: Covariates that say which row ties.
+SHOWN = 3
 
 #: Share of a direction that must lie on some experts' own parameters for the words to speak of them.
 MOST = 0.99
@@ -21,7 +25,7 @@ class Namer:
 
     def __init__(self, problem: Problem, theta: FloatArray, names: list[str], masses: FloatArray) -> None:
         self._names, self._theta = names, theta
-        self._terms = problem.passes.terms
+        self._terms, self._source = problem.passes.terms, problem.passes.source
         self._empty = np.flatnonzero(masses < 1e-6 * problem.weight_of_a_row)
 
     def loadings(self, direction: FloatArray) -> str:
@@ -38,6 +42,22 @@ class Namer:
             if self._coincide(pair) and self._share(direction, pair) > MOST:
                 return f"experts {pair[0] + 1} and {pair[1] + 1} coincide: {few}"
         return self.loadings(direction)
+
+    def tie(self, tie: Tie, gain: float) -> str:
+        """The row, the experts that tie there, and what its crossing would gain."""
+        raw = self._source.coordinates.Z.restore(tie.row.Z[1:])[:, 0]
+        names = self._source.schema.gate_features
+        at = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names[:SHOWN], raw, strict=False))
+        more = ", ..." if len(names) > SHOWN else ""
+        loses, gets = (f"expert {k + 1}" for k in (tie.on, tie.off))
+        change = (
+            f"{loses} for {gets}"
+            if min(tie.on, tie.off) >= 0
+            else f"without {loses}"
+            if tie.on >= 0
+            else f"with {gets}"
+        )
+        return f"{change} at {at}{more}: {gain:+.3g} if the row crosses"
 
     def _share(self, direction: FloatArray, experts: tuple[int, ...]) -> float:
         """Share of a direction that lies on parameters of these experts."""

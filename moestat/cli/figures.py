@@ -28,20 +28,25 @@ FIGURES = {
     "trace.png": "plot_trace",
 }
 
+#: Those that show what a least squares fit does not know.
+OF_A_LAW = ("density.png", "responsibilities.png")
+
 
 #: Figures of the search alone. The others show one response.
 OF_THE_SEARCH = ("starts.png", "trace.png")
 
 
 def drawers(results: Results) -> dict[str, Callable[[Path], Any]]:
-    """What draws each figure into a file; a plane needs two covariates of the gate, most figures one response."""
+    """What draws each figure into a file: a plane needs two covariates of the gate, some a law, most one response."""
     import matplotlib
 
     matplotlib.use("Agg")
-    names = [name for name in FIGURES if name != "gate_plane.png" or len(results.schema.gate_features) > 1]
+    left_out = () if results.has_density else OF_A_LAW
+    if len(results.schema.gate_features) < 2:
+        left_out = (*left_out, "gate_plane.png")
     if len(results.schema.responses) > 1:
-        names = [name for name in names if name in OF_THE_SEARCH]
-    return {name: partial(_draw, results, name) for name in names}
+        left_out = (*left_out, *(name for name in FIGURES if name not in OF_THE_SEARCH))
+    return {name: partial(_draw, results, name) for name in FIGURES if name not in left_out}
 
 
 def _draw(results: Results, name: str, path: Path) -> None:

@@ -12,7 +12,6 @@ import typer
 
 from moestat.cli.options import (
     NA,
-    Covariance,
     Decimal,
     Encoding,
     Errors,
@@ -24,12 +23,20 @@ from moestat.cli.options import (
     Table,
     Thousands,
     alpha_of,
+    covariance_of,
     of_fit,
     of_model,
     of_output,
 )
 from moestat.cli.voice import ExitCode, speaking, tell
 from moestat.errors import InputError
+
+
+class Objective(StrEnum):
+    """What is maximised, or minimised."""
+
+    LIKELIHOOD = "likelihood"
+    LEAST_SQUARES = "least_squares"
 
 
 class Missing(StrEnum):
@@ -63,12 +70,13 @@ def command(
     missing: Annotated[Missing, of_fit("Rows with missing entries.")] = Missing.RAISE,
     starts: Annotated[str | None, of_fit("Number of starts, or auto. (default: 20, more if none succeeds)")] = None,
     seed: Annotated[int, of_fit("Seed of the starts: the same seed, the same fit.")] = 0,
+    objective: Annotated[Objective, of_fit("What to maximise, or minimise.")] = Objective.LIKELIHOOD,
     solver: Annotated[str | None, of_fit("A solver by name. (default: EM, then Newton)")] = None,
     out: Annotated[Path | None, of_output("Folder for the model, parameters, summary and figures.")] = None,
     overwrite: Overwrite = False,
     figures: Annotated[bool, of_output("Draw figures into the folder.")] = True,
     level: Level = 0.95,
-    covariance: Errors = Covariance.OBSERVED,
+    covariance: Errors = None,
     json: Annotated[bool, of_output("Print JSON instead of the summary.", "--json")] = False,
     quiet: Quiet = False,
     sep: Sep = None,
@@ -78,7 +86,7 @@ def command(
     na: NA = None,
     keep_na: KeepNA = False,
 ) -> None:
-    """Fit a mixture of experts by maximum likelihood, and say what kind of optimum it is.
+    """Fit a mixture of experts, and say what kind of optimum it is.
 
     moestat fit data.csv "y ~ x" --experts 2 --out fit
 
@@ -91,6 +99,9 @@ def command(
         from moestat.cli.outputs import Folder, as_json, document, known_files, writers  # statsmodels takes a second
         from moestat.cli.tables import read_table
         from moestat.formula import moe
+        from moestat.objectives import OBJECTIVES
+
+        kind = covariance_of(OBJECTIVES[objective].results, covariance)
 
         folder = None if out is None else Folder(out, known_files(), overwrite)
         table = read_table(data, Reading(sep, decimal, thousands, encoding, na, keep_na))
@@ -112,13 +123,14 @@ def command(
             bounds=_bounds(bound),
             solver=solver,
             progress=not quiet and sys.stderr.isatty(),
+            objective=objective.value,
         )
         settings = {"data": data, "formula": formula, "gate": gate, "expert": expert, "experts": experts, "seed": seed}
-        found = document(results, settings, alpha, covariance)
+        found = document(results, settings, alpha, kind)
         if not quiet:
-            typer.echo(as_json(found) if json else f"{results.summary(alpha, kind=covariance)}")
+            typer.echo(as_json(found) if json else f"{results.summary(alpha, kind=kind)}")
         if folder is not None:
-            written = folder.write(writers(results, found, alpha, covariance, figures=figures))
+            written = folder.write(writers(results, found, alpha, kind, figures=figures))
             if not quiet:
                 tell(f"Written to {out}: {', '.join(written)}")
     if not results.certificate.trusted:

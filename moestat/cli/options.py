@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from moestat.errors import InputError
+
+if TYPE_CHECKING:
+    from moestat.results import Results
 
 
 def _option(panel: str, help: str, *flags: str) -> Any:
@@ -36,14 +39,19 @@ NA = Annotated[list[str] | None, of_file("Also read this entry as missing (may b
 
 
 class Covariance(StrEnum):
-    """Covariance of the standard errors."""
+    """Covariance of the standard errors: the last two are those of least squares, the first two of likelihoods."""
 
     OBSERVED = "observed"
     OPG = "opg"
     SANDWICH = "sandwich"
+    HC1 = "hc1"
+    CLASSICAL = "classical"
 
 
-Errors = Annotated[Covariance, of_output("Covariance of the standard errors.", "--covariance")]
+Errors = Annotated[
+    Covariance | None,
+    of_output("Covariance of the standard errors. (default: observed; sandwich for least squares)", "--covariance"),
+]
 
 
 def alpha_of(level: float) -> float:
@@ -51,3 +59,13 @@ def alpha_of(level: float) -> float:
     if not 0 < level < 1:
         raise InputError(f"--level must lie between 0 and 1, as 0.95 does; got {level:g}.")
     return round(1 - level, 12)  # 0.05 for 0.95, as a Python user would write
+
+
+def covariance_of(results: Results | type[Results], asked: str | None) -> str:
+    """The covariance asked for, if this fit, or kind of fit, has it; else its first."""
+    if asked is not None and asked not in results.kinds:
+        raise InputError(
+            f"--covariance of a {results.objective.replace('_', ' ')} fit must be one of {', '.join(results.kinds)}; "
+            f"got {asked}."
+        )
+    return results.kinds[0] if asked is None else str(asked)

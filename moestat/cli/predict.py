@@ -11,7 +11,6 @@ import typer
 
 from moestat.cli.options import (
     NA,
-    Covariance,
     Decimal,
     Encoding,
     Errors,
@@ -23,6 +22,7 @@ from moestat.cli.options import (
     Table,
     Thousands,
     alpha_of,
+    covariance_of,
     of_model,
     of_output,
 )
@@ -54,7 +54,7 @@ def command(
     out: Annotated[Path | None, of_output("File for the predictions. (default: CSV on standard output)")] = None,
     overwrite: Overwrite = False,
     level: Level = 0.95,
-    covariance: Errors = Covariance.OBSERVED,
+    covariance: Errors = None,
     json: Annotated[bool, of_output("Print JSON, an object per row, instead of CSV.", "--json")] = False,
     quiet: Quiet = False,
     sep: Sep = None,
@@ -76,7 +76,7 @@ def command(
         from moestat.cli.outputs import as_json, plain
         from moestat.cli.predictions import ADDED, Rows, beside, kept, predicted, text_columns
         from moestat.cli.tables import check_writable, read_table, write_table
-        from moestat.results import load
+        from moestat.loading import load
 
         if out is not None:
             check_writable(out, overwrite)
@@ -88,7 +88,9 @@ def command(
         scored = responsibilities or density
         rows = Rows.of(results, table, terms, scored=scored, blank=missing is Missing.BLANK)
         added = [ADDED[name](rows) for name, wanted in asked.items() if wanted]
-        found = rows.aligned(beside(kept(rows, keep), [predicted(rows, alpha, covariance), *added]))
+        found = rows.aligned(
+            beside(kept(rows, keep), [predicted(rows, alpha, covariance_of(results, covariance)), *added])
+        )
         if out is not None:
             write_table(found, out)
             if not quiet:

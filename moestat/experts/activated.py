@@ -166,6 +166,9 @@ class ActivatedGaussian(CurvedGaussian):
         _mean_jac(self._code, local, block.X, out)
         return out
 
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        _mean_curv(self._code, local, block.X, weights, out)
+
 
 # --------------------------------------------------------------------------------------- kernels
 # local parameters of an expert: intercept, slopes, scale, log variance
@@ -325,3 +328,25 @@ def _mean_jac(code: int, local: FloatArray, X: FloatArray, J: FloatArray) -> Non
         o = J[k, p + 1]
         for j in range(B):
             o[j] = 0.0
+
+
+@jit
+def _mean_curv(code: int, local: FloatArray, X: FloatArray, c: FloatArray, out: FloatArray) -> None:
+    """Second derivatives of the means, summed with weights c (K, B): in slopes, and in slopes and scale."""
+    p, B = X.shape
+    predictor, value, slope, bend = np.empty((1, B)), np.empty(B), np.empty(B), np.empty(B)
+    by_scale = np.empty(p)
+    for k in range(local.shape[0]):
+        ck = c[k]
+        scale = local[k, p]
+        linear_predictor(local[k : k + 1], X, predictor)
+        differentiate(code, predictor[0], value, slope, bend)
+        for j in range(B):
+            bend[j] *= scale * ck[j]
+            slope[j] *= ck[j]
+        weighted_gram(bend, X, 1.0, 0, out[k])
+        by_scale[:] = 0.0
+        row_dots(slope, X, by_scale)
+        for u in range(p):
+            out[k, u, p] += by_scale[u]
+            out[k, p, u] += by_scale[u]

@@ -18,7 +18,7 @@ from moestat.component import Dims
 from moestat.data import Block, BlockSource, Schema
 from moestat.errors import InputError
 from moestat.experts.counts import check_counts, raw_responses
-from moestat.experts.predictor import PredictorExpert, lines, standardised_response
+from moestat.experts.predictor import PredictorExpert, add_grams, lines, standardised_response
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor
 from moestat.kernels.special import excess, saturated
@@ -124,6 +124,11 @@ class Binomial(PredictorExpert):
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         return -self.eta_bends(local, block)[:, None] * block.X
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        # p'' = p (1 - p) (1 - 2 p)
+        bends = self.eta_bends(local, block) * (2.0 * _chances(local, block) - 1.0)
+        add_grams(weights, bends, block.X, out)
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         n = np.broadcast_to(trials_of(block), y.shape)

@@ -58,6 +58,10 @@ class Constant(Expert):
         return self.family.discrete
 
     @property
+    def has_mean(self) -> bool:  # type: ignore[override]
+        return self.family.has_mean
+
+    @property
     def scales_response(self) -> bool:  # type: ignore[override]
         return self.family.scales_response
 
@@ -83,6 +87,10 @@ class Constant(Expert):
 
     def support(self, exposure: float | None = None) -> tuple[float, float]:
         return self.family.support(exposure)
+
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        return self.family.spreads
 
     def placed(self, coordinates: Coordinates) -> Constant:
         bare = replace(coordinates, X=NO_COVARIATES, null_X=None)
@@ -142,6 +150,9 @@ class Constant(Expert):
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         return self.family.mean_jac(local, _bare(block))
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        self.family.mean_curv(local, _bare(block), weights, out)
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         return self.family.cdf(local, _bare(block), y)

@@ -98,6 +98,10 @@ class Gamma(PredictorExpert):
     def support(self, exposure: float | None = None) -> tuple[float, float]:
         return 0.0, np.inf
 
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        return (self._field,)
+
     def check_beside(self, source: BlockSource) -> None:
         super().check_beside(source)
         check_positive(self.name, source)
@@ -195,6 +199,9 @@ class Gamma(PredictorExpert):
         out = np.zeros((*local.shape, block.weight.size))
         out[:, :-1] = self.mean(local, block)[:, None] * block.X
         return out
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        add_grams(weights, self.mean(local, block), block.X, out)
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         shape = _shapes(local)[:, None]

@@ -125,6 +125,10 @@ class Gaussian(Expert):
     def _field(self) -> str:
         return "variances" if self.variance == "own" else "variance"
 
+    @property
+    def spreads(self) -> tuple[str, ...]:
+        return (self._field,)
+
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
         record = GaussianParams if self.variance == "own" else CommonVarianceParams

@@ -110,6 +110,10 @@ class Known(ParameterlessExpert):
         return isinstance(self._dist, stats.rv_discrete)
 
     @property
+    def has_mean(self) -> bool:  # type: ignore[override]
+        return bool(np.isfinite(self._dist.mean(*self.shapes)))
+
+    @property
     def scales_response(self) -> bool:  # type: ignore[override]
         return not self.discrete
 

@@ -67,6 +67,10 @@ class Mixed(Expert):
         return all(e.several_responses for e in self.families)
 
     @property
+    def has_mean(self) -> bool:  # type: ignore[override]
+        return all(e.has_mean for e in self.families)
+
+    @property
     def accepts_offset(self) -> bool:  # type: ignore[override]
         return all(e.accepts_offset for e in self.families)
 
@@ -245,6 +249,12 @@ class Mixed(Expert):
         for target, jacobian in zip(out, each, strict=True):
             target[: len(jacobian)] = jacobian
         return out
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        for k, width, family, own in self._members(local):
+            curvature = np.zeros((1, width, width))
+            family.mean_curv(own, block, weights[k : k + 1], curvature)
+            out[k, :width, :width] += curvature[0]
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         return np.concatenate([family.cdf(own, block, y) for _, _, family, own in self._members(local)])

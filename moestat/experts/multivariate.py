@@ -70,6 +70,10 @@ class MultivariateGaussian(Expert):
         return Shape(self.shape, self.covariance)
 
     @property
+    def spreads(self) -> tuple[str, ...]:
+        return ("covariances",)
+
+    @property
     def _laws(self) -> Normals:
         assert self.laws is not None, "the functions of rows are those of a bound expert"
         return self.laws

@@ -58,6 +58,10 @@ class Noise(Expert):
             raise InputError(f"level must be a finite number; got {self.level!r}.")
 
     @property
+    def spreads(self) -> tuple[str, ...]:
+        return ("variances",)
+
+    @property
     def _mean(self) -> float:
         """The level in working units."""
         return self.level if self.placed_at is None else self.placed_at

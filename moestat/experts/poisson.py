@@ -16,7 +16,7 @@ from scipy.special import pdtr
 from moestat.component import Dims
 from moestat.data import Block, BlockSource, Schema
 from moestat.experts.counts import check_counts
-from moestat.experts.predictor import PredictorExpert, lines, predictor, standardised_response
+from moestat.experts.predictor import PredictorExpert, add_grams, lines, predictor, standardised_response
 from moestat.kernels import jit
 from moestat.kernels.linear import linear_predictor
 from moestat.kernels.special import LARGEST_LOG_MEAN, excess, saturated
@@ -86,6 +86,9 @@ class Poisson(PredictorExpert):
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
         return self.mean(local, block)[:, None] * block.X
+
+    def mean_curv(self, local: FloatArray, block: Block, weights: FloatArray, out: FloatArray) -> None:
+        add_grams(weights, self.mean(local, block), block.X, out)
 
     def cdf(self, local: FloatArray, block: Block, y: FloatArray) -> FloatArray:
         below = pdtr(np.maximum(np.floor(y), 0.0), self.mean(local, block))

@@ -5,15 +5,22 @@ from moestat.gates.activation import Activation, ActivationParams, HeldActivatio
 from moestat.gates.adaptive import AdaptiveTemperature, AdaptiveTemperatureParams
 from moestat.gates.constant import Constant, ConstantParams, GivenWeightsParams
 from moestat.gates.cosine import Cosine, CosineParams
+from moestat.gates.entmax import Entmax
 from moestat.gates.gaussian import Gaussian, GaussianLogitsParams, JointParams
+from moestat.gates.gumbel import Gumbel, GumbelParams
 from moestat.gates.hierarchical import GroupParams, Hierarchical, HierarchicalParams
 from moestat.gates.laplace import Laplace, LaplaceParams
+from moestat.gates.noisy import NoisyTopK, NoisyTopKParams
 from moestat.gates.norga import NoRGa
 from moestat.gates.quadratic import MonomialParams, Quadratic, QuadraticParams
 from moestat.gates.scores import ScoreParams
-from moestat.gates.sigmoid import Sigmoid
+from moestat.gates.sigmoid import Sigmoid, UnnormalisedSigmoid
 from moestat.gates.softmax import Softmax, SoftmaxParams
+from moestat.gates.sparsemax import Sparsemax
 from moestat.gates.temperature import ConditionalTemperatureParams, Temperature, TemperatureParams
+from moestat.gates.threshold import Threshold
+from moestat.gates.topk import TopK
+from moestat.gates.tsallis import EntmaxParams
 
 GATES: dict[str, type[Gate]] = {
     gate.name: gate
@@ -23,13 +30,20 @@ GATES: dict[str, type[Gate]] = {
         Quadratic,
         Cosine,
         Sigmoid,
+        UnnormalisedSigmoid,
         NoRGa,
         Constant,
         Temperature,
         AdaptiveTemperature,
         Activation,
+        Sparsemax,
+        Entmax,
+        Threshold,
         Hierarchical,
         Gaussian,
+        TopK,
+        Gumbel,
+        NoisyTopK,
     )
 }
 
@@ -43,6 +57,8 @@ __all__ = [
     "ConstantParams",
     "Cosine",
     "CosineParams",
+    "Entmax",
+    "EntmaxParams",
     "GATES",
     "Gate",
     "Gaussian",
@@ -50,6 +66,8 @@ __all__ = [
     "GivenWeightsParams",
     "GroupParams",
     "HeldActivationParams",
+    "Gumbel",
+    "GumbelParams",
     "Hierarchical",
     "HierarchicalParams",
     "JointParams",
@@ -57,12 +75,18 @@ __all__ = [
     "LaplaceParams",
     "MonomialParams",
     "NoRGa",
+    "NoisyTopK",
+    "NoisyTopKParams",
     "Quadratic",
     "QuadraticParams",
     "ScoreParams",
     "Sigmoid",
     "Softmax",
     "SoftmaxParams",
+    "Sparsemax",
     "Temperature",
     "TemperatureParams",
+    "Threshold",
+    "UnnormalisedSigmoid",
+    "TopK",
 ]

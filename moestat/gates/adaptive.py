@@ -21,13 +21,13 @@ import numpy as np
 from moestat.buffers import Buffers
 from moestat.charts import Chart
 from moestat.component import Dilation, Dims, Gate
-from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, GateInformation, information_of, lower_forms
 from moestat.gates.constant import Constant
 from moestat.gates.nested import SOFTMAX, check_inner, jacobian, pulled
 from moestat.gates.softmax import Softmax
+from moestat.gates.wrapper import Wrapper
 from moestat.kernels import jit, vexp, vlog
 from moestat.kernels.information import add_pair_products
 from moestat.kernels.linear import contract
@@ -66,7 +66,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AdaptiveTemperature(Gate):
+class AdaptiveTemperature(Wrapper):
     """Weights softmax(u / tau) with a temperature that depends on the entropy of softmax(u).
 
     The entropy ties every weight to every logit, so each row of ``columns`` lists all parameters.
@@ -97,20 +97,8 @@ class AdaptiveTemperature(Gate):
             )
 
     @property
-    def equivariant(self) -> bool:  # type: ignore[override]
-        return self.inner.equivariant
-
-    @property
-    def mixable(self) -> bool:  # type: ignore[override]
-        return self.inner.mixable
-
-    @property
-    def exchangeable(self) -> bool:  # type: ignore[override]
-        return self.inner.exchangeable
-
-    @property
-    def smooth(self) -> bool:  # type: ignore[override]
-        return self.inner.smooth
+    def n_own(self) -> int:
+        return 2
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
@@ -119,12 +107,6 @@ class AdaptiveTemperature(Gate):
     def columns(self, layout: Layout) -> IntArray:
         return shared_columns(len(self.inner.columns(layout.part("inner"))), np.arange(layout.size))
 
-    def predictors(self, layout: Layout) -> IntArray:
-        return self.inner.predictors(layout.part("inner"))
-
-    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
-        return np.pad(self.inner.null_directions(layout.part("inner"), relations), ((0, 0), (0, 2)))
-
     def bind(self, layout: Layout) -> AdaptiveTemperature:
         inner = layout.part("inner")
         return replace(self, inner=self.inner.bind(inner), places=self.inner.columns(inner))
@@ -132,14 +114,16 @@ class AdaptiveTemperature(Gate):
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         return self.blurs(spread)  # of the inner gate's logits the temperature is the unit
 
-    def blurs(self, spread: FloatArray) -> tuple[str, ...]:
-        return self.inner.blurs(spread)
+    # ------------------------------------------------------------------------------- ties
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        return self.inner.closest(local[0, self.places], block)
 
-    def coordinates(self, moments: Affine) -> Affine:
-        return self.inner.coordinates(moments)
-
-    def rescale(self, params: AdaptiveTemperatureParams, covariates: ColumnMap) -> AdaptiveTemperatureParams:
-        return replace(params, inner=self.inner.rescale(params.inner, covariates))
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        margin, own = self.inner.tie(local[0, self.places], block, on, off)
+        slope = np.zeros(local.shape)
+        assert self.places is not None
+        np.add.at(slope[0], self.places, own)
+        return margin, slope
 
     # ------------------------------------------------------------------------------- logits
     def _at(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, Row]:
@@ -210,40 +194,6 @@ class AdaptiveTemperature(Gate):
             return super().chart(layout)
         powers = np.append(np.ones(layout.size - 2), [0.0, -2.0])
         return Chart(np.eye(layout.size), powers, layout.size - 2, float(np.log(LEAST_TEMPERATURE)), LIMIT)
-
-    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        return np.concatenate([self.inner.canonical(layout.part("inner"), theta[:-2]), theta[-2:]])
-
-    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
-        directions, names = self.inner.invariances(layout.part("inner"), theta[:-2])
-        return np.pad(directions, ((0, 0), (0, 2))), names
-
-    def pinned(self, layout: Layout) -> IntArray:
-        return self.inner.pinned(layout.part("inner"))
-
-    def constraints(self, layout: Layout, theta: FloatArray) -> FloatArray:
-        return np.pad(self.inner.constraints(layout.part("inner"), theta[:-2]), ((0, 0), (0, 2)))
-
-    # ------------------------------------------------------------------------------- labels
-    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
-        return self.inner.order(mass, kinds)
-
-    def permute(self, layout: Layout, theta: FloatArray, order: IntArray) -> FloatArray:
-        return np.concatenate([self.inner.permute(layout.part("inner"), theta[:-2], order), theta[-2:]])
-
-    def copies(self, old: Layout, new: Layout, rng: np.random.Generator) -> IntArray:
-        return self.inner.copies(old.part("inner"), new.part("inner"), rng)
-
-    def enlarge(self, old: Layout, new: Layout, theta: FloatArray, copied: IntArray, split: float = 0.0) -> FloatArray:
-        if split:
-            raise InputError(
-                "copies share no mass under the adaptive_temperature gate: more experts change the entropy."
-            )
-        own = self.inner.enlarge(old.part("inner"), new.part("inner"), theta[:-2], copied)
-        return np.concatenate([own, theta[-2:]])
-
-    def adopt(self, layout: Layout, theta: FloatArray, child: int, parent: int) -> FloatArray:
-        return np.concatenate([self.inner.adopt(layout.part("inner"), theta[:-2], child, parent), theta[-2:]])
 
 
 class Coupled:

@@ -150,6 +150,24 @@ class Hierarchical(Gate):
     def smooth(self) -> bool:  # type: ignore[override]
         return all(gate.smooth for gate in self._all)
 
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return all(gate.continuous for gate in self._all)
+
+    @property
+    def tells_ties(self) -> bool:
+        return all(gate.tells_ties for gate in self._all)
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        """All gates relaxed together; those with fewer stages wait at themselves for the others."""
+        sizes = self.sizes(n_experts)
+        outer, inner = self._gates(sizes)
+        parts = [(outer, len(sizes)), *zip(inner, sizes, strict=True)]
+        stages = [(*gate.relaxations(size), gate) for gate, size in parts]
+        longest = max(map(len, stages)) - 1
+        steps = ([own[min(i, len(own) - 1)] for own in stages] for i in range(longest))
+        return tuple(replace(self, outer=top, inner=tuple(inner)) for top, *inner in steps)
+
     def concerns(self, spread: FloatArray) -> tuple[str, ...]:
         return tuple(dict.fromkeys(words for gate in self._all for words in gate.concerns(spread)))
 
@@ -369,6 +387,49 @@ class Hierarchical(Gate):
 
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation:
         return Parts(self, columns, theta)
+
+    # ------------------------------------------------------------------------------- ties
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        """Of all gates the one that is nearest to a switch; a group goes by its largest expert."""
+        H, inside = np.empty((len(local), block.weight.size)), np.zeros((len(local), block.weight.size))
+        self.value(local, block, H)
+        for branch in self.branches:
+            if branch.columns.size:
+                branch.gate.value(local[branch.experts.start, branch.columns], block, inside[branch.experts])
+        largest = np.stack([one.experts.start + inside[one.experts].argmax(axis=0) for one in self.branches])
+        rows = np.arange(block.weight.size)
+        found: list[tuple[FloatArray, IntArray, IntArray]] = []
+        if not self._stem.gate.continuous:
+            margin, leaves, comes = self._stem.gate.closest(self._outer(local), block)
+            on, off = (np.where(g >= 0, largest[g, rows], -1) for g in (leaves, comes))
+            found.append((margin, on, off))
+        for branch in self.branches:
+            if not branch.gate.continuous:
+                margin, leaves, comes = branch.gate.closest(local[branch.experts.start, branch.columns], block)
+                on, off = (np.where(k >= 0, branch.experts.start + k, -1) for k in (leaves, comes))
+                alive = np.isfinite(H[branch.experts]).any(axis=0)  # a group that is off has nothing to switch
+                found.append((np.where(alive, margin, np.inf), on, off))
+        margins, leave, come = (np.stack(each) for each in zip(*found, strict=True))
+        first = margins.argmin(axis=0)
+        return margins[first, rows], leave[first, rows], come[first, rows]
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        groups = [self._group(k) for k in (on, off)]
+        slope = np.zeros(local.shape)
+        branch = self.branches[max(groups)]
+        if min(groups) in (-1, max(groups)) and not branch.gate.continuous:
+            first = branch.experts.start
+            within = (k - first if k >= 0 else -1 for k in (on, off))
+            margin, own = branch.gate.tie(local[first, branch.columns], block, *within)
+            np.add.at(slope[first], branch.columns, own)
+        else:
+            margin, own = self._stem.gate.tie(self._outer(local), block, *groups)
+            slope[self._starts, : own.shape[1]] = own
+        return margin, slope
+
+    def _group(self, k: int) -> int:
+        """The group of an expert; -1 of none."""
+        return int(np.searchsorted(self._starts, k, side="right")) - 1
 
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> HierarchicalParams:
         outer, groups = self._parts(layout)

@@ -24,9 +24,10 @@ from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gate_information import Division, Forms, lower_forms
-from moestat.gates.nested import SOFTMAX, check_inner, curved, jacobian, pulled
+from moestat.gates.nested import SOFTMAX, check_inner, curved, is_number, jacobian, pulled
 from moestat.gates.reading import Reading, read
 from moestat.gates.softmax import Softmax
+from moestat.gates.wrapper import relaxed_inside
 from moestat.kernels import jit, vexp
 from moestat.kernels.linear import linear_predictor, pull_linear, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, part, shared_columns
@@ -108,6 +109,25 @@ class Temperature(Gate):
     @property
     def smooth(self) -> bool:  # type: ignore[override]
         return self.inner.smooth
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        return self.inner.continuous
+
+    @property
+    def tells_ties(self) -> bool:
+        return self.inner.tells_ties
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        return relaxed_inside(self, n_experts)
+
+    def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        return self.inner.closest(self._split(local, block)[0], block)
+
+    def tie(self, local: FloatArray, block: Block, on: int, off: int) -> tuple[float, FloatArray]:
+        inner, slope = self._split(local, block)[0], np.zeros(local.shape)
+        margin, slope[:, : inner.shape[1]] = self.inner.tie(inner, block, on, off)
+        return margin, slope
 
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
@@ -335,8 +355,7 @@ class Temperature(Gate):
 
 def check_tau(tau: Any) -> None:
     """Refuse a held temperature that is not a positive number, of a size with which doubles can divide logits."""
-    number = isinstance(tau, int | float | np.integer | np.floating) and not isinstance(tau, bool)
-    if tau is not None and not (number and np.isfinite(tau) and tau > 0):
+    if tau is not None and not (is_number(tau) and tau > 0):
         raise InputError(f"tau must be a finite number larger than zero, or None to estimate it; got {tau!r}.")
     if tau is not None and not 1.0 / FURTHEST_TAU <= tau <= FURTHEST_TAU:
         raise InputError(

@@ -34,12 +34,15 @@ class CheckReport:
         Largest fall of the log-likelihood from one iteration to the next (0 when monotone).
     loglik : float
         Log-likelihood of the trace's last row (working units of the response).
+    progress : str
+        What happens from step to step, in words.
     """
 
     score_error: float
     gradient: float
     largest_fall: float
     loglik: float
+    progress: str = "log-likelihood rose"
 
     @property
     def score_agrees(self) -> bool:
@@ -68,7 +71,7 @@ class CheckReport:
                 f"Checks {'passed' if self.passed else 'FAILED'}",
                 line(self.score_agrees, f"score equals finite differences to {self.score_error:.1e} per row"),
                 line(self.stationary, f"gradient by finite differences {self.gradient:.1e} per row"),
-                line(self.monotone, f"log-likelihood rose at every step (largest fall {self.largest_fall:.1e})"),
+                line(self.monotone, f"{self.progress} at every step (largest fall {self.largest_fall:.1e})"),
             ]
         )
 

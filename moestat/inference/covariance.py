@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
+from scipy.linalg import null_space
 
 from moestat.certificate import FLAT_TOLERANCE, Certificate, Status, in_words
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Schema
 from moestat.design import deficiencies
-from moestat.directions import complement, fine_units, supported_directions
+from moestat.directions import complement, fine_units, row_space, supported_directions
 from moestat.errors import InputError, NotIdentifiedError
 from moestat.model import MixtureOfExperts
 from moestat.params import Layout
 from moestat.terms import Terms
 from moestat.typing import BoolArray, FloatArray, IntArray
 
-KINDS = ("observed", "opg", "sandwich")
+
+@dataclass(frozen=True)
+class Kind:
+    """A covariance: the inverse of one matrix, or a sandwich of it around another.
+
+    ``corrected`` multiplies by n / (n - p), for the p parameters that the residuals have been fitted with.
+    """
+
+    bread: str
+    meat: str | None = None
+    corrected: bool = False
+
+
+#: Of likelihoods: inverse of the observed information, of the outer product of scores, or the sandwich of both.
+KINDS = {"observed": Kind("information"), "opg": Kind("scores"), "sandwich": Kind("information", "scores")}
+
+#: Of least squares: robust against unequal variances and a wrong mean, the same corrected, and for equal variances.
+SQUARES_KINDS = {
+    "sandwich": Kind("information", "scores"),
+    "hc1": Kind("information", "scores", corrected=True),
+    "classical": Kind("slopes", corrected=True),
+}
 
 #: Relations among covariates that are listed one by one; more are counted.
 LISTED = 3
@@ -41,6 +64,10 @@ class Information:
     hessian, outer : ndarray (P, P)
         Second derivatives and sum of weight * score score', sums over rows.
     certificate : Certificate
+    slopes : ndarray (P, P), optional
+        Of least squares: sum of weight * dm dm', divided by the mean square of the residuals.
+    kinds : mapping
+        The covariances there are, by name; the first is the one that is meant when nothing is said.
     """
 
     model: MixtureOfExperts
@@ -50,6 +77,8 @@ class Information:
     hessian: FloatArray
     outer: FloatArray
     certificate: Certificate
+    slopes: FloatArray | None = None
+    kinds: Mapping[str, Kind] = field(default_factory=lambda: KINDS)
 
     @cached_property
     def layout(self) -> Layout:
@@ -79,8 +108,22 @@ class Information:
     @cached_property
     def _lost(self) -> FloatArray:
         """Flat directions (f, P) that the certificate found beyond these."""
-        lost = self.certificate.optimum.lost
+        lost = np.vstack([self.certificate.optimum.lost, self._undetermined])
         return lost if not len(self._null) else _beyond(lost, self._null)
+
+    @cached_property
+    def _undetermined(self) -> FloatArray:
+        """Invariances (u, P) that the canonical form does not settle: moves of a surface that reach no row, say."""
+        directions, held = self._invariances, self._held
+        if len(directions) <= len(held):
+            return np.zeros((0, self.theta.size))
+        return np.asarray(null_space(held @ directions.T).T @ directions)
+
+    @cached_property
+    def _held(self) -> FloatArray:
+        """Gradients (c, P), among the movable parameters, of what the canonical form holds constant."""
+        held = self._terms.constraints(self.theta)
+        return np.asarray(held[(held[:, ~self.movable] == 0.0).all(axis=1)])
 
     @cached_property
     def _terms(self) -> Terms:
@@ -105,9 +148,10 @@ class Information:
         """Movable directions (P, m) that the data determine, in finer units where a row tells more than one."""
         unit = fine_units(self.hessian, self.certificate.n_rows)
         aside = np.vstack([self._invariances, self._lost])
-        if len(self._null):
+        if len(self._null) or len(self._undetermined):
             aside = supported_directions(np.vstack([aside, self._null]), self.movable)
-        return unit[:, None] * complement(aside / unit, self.movable)
+        held = row_space(np.where(self.movable, self.certificate.optimum.held * unit, 0.0))
+        return unit[:, None] * complement(np.vstack([aside / unit, held]), self.movable)
 
     @cached_property
     def _to_user(self) -> FloatArray:
@@ -132,8 +176,9 @@ class Information:
     def _reference(self) -> FloatArray:
         """Projection along the invariances onto the canonical form (P, P)."""
         identity = np.eye(self.theta.size)
-        directions, held = self._invariances, self._terms.constraints(self.theta)
-        held = held[(held[:, ~self.movable] == 0.0).all(axis=1)]
+        directions, held = self._invariances, self._held
+        if len(self._undetermined):
+            directions = _beyond(directions, self._undetermined)
         if not len(directions) or len(directions) != len(held):
             return identity
         return identity - directions.T @ np.linalg.solve(held @ directions.T, held)
@@ -142,7 +187,7 @@ class Information:
         return self.model.from_theta(theta, self.schema, self.coordinates)
 
     # ------------------------------------------------------------------------------- covariance
-    def covariance(self, kind: str = "observed", allow_singular: bool = False) -> FloatArray:
+    def covariance(self, kind: str | None = None, allow_singular: bool = False) -> FloatArray:
         """Covariance of the reported parameters in the user's units (P, P); zero for held and pinned ones.
 
         Raises
@@ -163,12 +208,12 @@ class Information:
             )
         return out
 
-    def standard_errors(self, kind: str = "observed", allow_singular: bool = False) -> FloatArray:
+    def standard_errors(self, kind: str | None = None, allow_singular: bool = False) -> FloatArray:
         """Standard errors of the reported parameters (P,), at any scale; as `covariance`."""
         scaled, size = self._scaled(kind, allow_singular)
         return np.asarray(size * np.sqrt(np.maximum(np.diag(scaled), 0.0)))
 
-    def _scaled(self, kind: str, allow_singular: bool) -> tuple[FloatArray, FloatArray]:
+    def _scaled(self, kind: str | None, allow_singular: bool) -> tuple[FloatArray, FloatArray]:
         """Covariance of the reported parameters in units of their own sizes (P,), and these sizes."""
         inner, lost = self._inner(kind)
         if not allow_singular:
@@ -185,11 +230,11 @@ class Information:
         out[:, ~self.estimated] = 0.0
         return 0.5 * (out + out.T), size
 
-    def check(self, kind: str) -> None:
+    def check(self, kind: str | None) -> None:
         """Raise what `covariance` raises where the data do not determine every parameter."""
         self._scaled(kind, False)
 
-    def working_covariance(self, jacobian: FloatArray, kind: str = "observed") -> FloatArray:
+    def working_covariance(self, jacobian: FloatArray, kind: str | None = None) -> FloatArray:
         """Covariance of theta (P, P), good for functions with this derivative (P, ...).
 
         Raises
@@ -204,16 +249,40 @@ class Information:
         self._refuse(lost[seen], kind, related=bool(related.any()))
         return inner
 
-    def _inner(self, kind: str) -> tuple[FloatArray, FloatArray]:
+    def _inner(self, kind: str | None) -> tuple[FloatArray, FloatArray]:
         """Covariance of theta (P, P) and the flat directions (f, P), but for linearly related covariates."""
-        if kind not in KINDS:
-            raise InputError(f"the kind of covariance must be one of {list(KINDS)}; got {kind!r}.")
-        meat = self._basis.T @ self.outer @ self._basis
-        information = meat if kind == "opg" else -(self._basis.T @ self.hessian @ self._basis)
-        inner, more = self._inverse(information)
-        if kind == "sandwich":
-            inner = inner @ meat @ inner
+        chosen = self.kinds[self.kind_named(kind)]
+        inner, more = self._inverse(self._along_basis(chosen.bread))
+        if chosen.meat is not None:
+            inner = inner @ self._along_basis(chosen.meat) @ inner
+        if chosen.corrected:
+            inner = inner * self._correction
         return self._basis @ inner @ self._basis.T, np.vstack([self._lost, more])
+
+    def kind_named(self, kind: str | None) -> str:
+        """The name of a covariance; that of the first one for None."""
+        if kind is None:
+            return next(iter(self.kinds))
+        if not isinstance(kind, str) or kind not in self.kinds:
+            raise InputError(f"the kind of covariance must be one of {list(self.kinds)}; got {kind!r}.")
+        return str(kind)
+
+    def _along_basis(self, name: str) -> FloatArray:
+        """One of the matrices among the directions that the data determine."""
+        matrix = -self.hessian if name == "information" else self.outer if name == "scores" else self.slopes
+        assert matrix is not None
+        return np.asarray(self._basis.T @ matrix @ self._basis)
+
+    @property
+    def _correction(self) -> float:
+        """n / (n - p)."""
+        rows, left = self.certificate.n_rows, self.certificate.n_rows - self.certificate.optimum.n_identified
+        if left <= 0:
+            raise InputError(
+                f"there are {rows:g} rows for {rows - left:g} parameters, so the residuals say nothing about their "
+                "variance. Bring more rows, or use fewer experts or covariates."
+            )
+        return float(rows / left)
 
     def _inverse(self, matrix: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Inverse on the part where the matrix is positive definite, and the remaining directions (f, P)."""
@@ -237,7 +306,7 @@ class Information:
             affected |= self._to_user[:, self._terms.chart.moves].any(axis=1)
         return affected
 
-    def _refuse(self, lost: FloatArray, kind: str, related: bool) -> None:
+    def _refuse(self, lost: FloatArray, kind: str | None, related: bool) -> None:
         optimum = self.certificate.optimum
         reasons = []
         if related:
@@ -250,15 +319,19 @@ class Information:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
         if optimum.bounds:
             reasons.append(f"held back by the bounds: {', '.join(optimum.bounds)}")
+        if len(self._undetermined):
+            _, moves = self._terms.gate.invariances(self._terms.gate_layout, self.theta[: self._terms.n_gate])
+            reasons.append(f"the gate is known only up to {moves[0]}")
+            lost = _beyond(lost, self._undetermined)
         if len(lost):
             names = self.model.names(self.schema)
             words = "; ".join(in_words(direction / np.linalg.norm(direction), names) for direction in lost)
             reasons.append(f"{len(lost)} flat direction{'s' if len(lost) > 1 else ''}: {words}")
         if reasons:
             raise NotIdentifiedError(
-                f"the {kind} covariance does not exist, because the data do not determine every parameter "
-                f"({'. '.join(reasons)}). Fit fewer experts or covariates; cov_params, standard_errors and conf_int "
-                "take allow_singular=True, which gives NaN for the parameters concerned and keeps the others."
+                f"the {self.kind_named(kind)} covariance does not exist, because the data do not determine every "
+                f"parameter ({'. '.join(reasons)}). Fit fewer experts or covariates; cov_params, standard_errors and "
+                "conf_int take allow_singular=True, which gives NaN for the parameters concerned and keeps the others."
             )
 
 

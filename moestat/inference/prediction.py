@@ -181,8 +181,9 @@ def mean_jacobian(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
     slopes = terms.expert.mean_jac(local, block)
     by_class = means.ndim == 3
     shares = weights[:, None] if by_class else weights
-    # d(sum pi mu) = sum_k pi_k (mu_k - mean) dh_k + sum_k pi_k dmu_k
-    spread = shares * (means - (shares * means).sum(axis=0))
+    # d(sum pi mu) = sum_k pi_k (mu_k - mean) dh_k + sum_k pi_k dmu_k; weights exp(h) have no normaliser to move
+    centre = (shares * means).sum(axis=0) if terms.gate.sums_to_one else 0.0
+    spread = shares * (means - centre)
     out = np.zeros((terms.size, *means.shape[1:]))
     for k, rows in enumerate(logits):
         np.add.at(out, terms.gate_columns[k], (rows[:, None] if by_class else rows) * spread[k])
@@ -204,8 +205,8 @@ def gate_weights_jacobian(terms: Terms, theta: FloatArray, block: Block) -> Floa
     weights, logits = _weights_and_logits(terms, theta, block)
     out = np.zeros((terms.size, *weights.shape))
     for k, rows in enumerate(logits):
-        # d pi_j / d h_k = pi_j (1[j = k] - pi_k)
-        moved = -weights * weights[k]
+        # d pi_j / d h_k = pi_j (1[j = k] - pi_k), or pi_j 1[j = k] of weights exp(h)
+        moved = -weights * weights[k] * terms.gate.sums_to_one
         moved[k] += weights[k]
         np.add.at(out, terms.gate_columns[k], rows[:, None] * moved)
     return out
@@ -213,8 +214,9 @@ def gate_weights_jacobian(terms: Terms, theta: FloatArray, block: Block) -> Floa
 
 def _weights_and_logits(terms: Terms, theta: FloatArray, block: Block) -> tuple[FloatArray, list[FloatArray]]:
     """Gate weights (K, n), and the derivatives (q, n) of every logit in its own parameters."""
-    tile = next(terms.tiles(theta, [block]))
     local = theta[terms.gate_columns]
+    H = np.empty((len(local), block.weight.size))
+    terms.gate.value(local, block, H)
     J = np.empty((1 if terms.gate.known_features else len(local), local.shape[1], block.weight.size))
-    terms.gate.jac(local, block, tile.H, J)
+    terms.gate.jac(local, block, H, J)
     return terms.gate_weights(theta, block), [J[0 if len(J) == 1 else k] for k in range(len(local))]

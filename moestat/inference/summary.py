@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 NOT_AVAILABLE = "not available"
 
 #: Said under the tables of a joint fit.
+CONDITIONAL = "Standard errors are conditional on the selection: that every row has the experts it has here."
+
 JOINT = (
     "The log-likelihood, AIC, BIC and ICL are joint ones, of the gate's covariates and the response together: they "
     "cannot be compared with those of the response given the covariates."
@@ -28,18 +30,20 @@ JOINT = (
 SHORT_FORMULA = 58
 
 
-def summarise(results: Results, alpha: float, kind: str) -> Summary:
+def summarise(results: Results, alpha: float, kind: str | None) -> Summary:
     """Build the summary of a fit; standard errors of the given kind."""
     from statsmodels.iolib.summary import Summary
 
     table, reason = results._table(kind, alpha)
     summary = Summary()
-    summary.tables.append(_heading(results, kind))
+    summary.tables.append(_heading(results, results.kinds[0] if kind is None else kind))
     for title, names in _groups(results):
         summary.tables.append(_coefficients(title, names, table, alpha, results))
     notes = [str(results.certificate)]
     if results.certificate.joint:
         notes.insert(0, JOINT)
+    if results.certificate.optimum.jumps:
+        notes.insert(0, CONDITIONAL)
     if reason:
         notes.insert(0, f"Some standard errors are {NOT_AVAILABLE}: {reason}")
     summary.add_extra_txt(notes)
@@ -70,13 +74,7 @@ def _heading(results: Results, kind: str) -> Any:
         left.insert(4, ("Rows dropped:", f"{results.design.n_dropped}, for missing entries"))
     if schema.classes is not None:
         left.append(("Reference class:", str(schema.classes[0])))
-    right = [
-        ("Joint log-likelihood:" if results.certificate.joint else "Log-likelihood:", f"{results.llf:.6g}"),
-        ("AIC:", f"{results.aic:.6g}"),
-        ("BIC:", f"{results.bic:.6g}"),
-        ("ICL:", f"{results.icl:.6g}"),
-        ("Covariance:", kind),
-    ]
+    right = [*results.headline.items(), ("Covariance:", kind)]
     right += [("", "")] * (len(left) - len(right))
     rows = [[a[1], b[0], b[1]] for a, b in zip(left, right, strict=True)]
     return SimpleTable(rows, stubs=[a[0] for a in left], title=_title(results.design), txt_fmt=_two_columns(fmt_2cols))

@@ -136,7 +136,7 @@ def plot_summary(
             figure, axes = _page(8, [3, 3])
             plot_experts(results, **rows, along=along, ax=axes[0])
         density, responsibilities, gate, starts, trace = axes[-5:]
-        plot_density(results, **rows, along=along, ax=density)
+        _draw_density(results, rows, along, density)
         _draw_responsibilities(results, scene, rows, responsibilities)
         plot_gate(results, X, Z, along=_gate_along(scene, along), ax=gate)
         plot_starts(results, ax=starts)
@@ -159,7 +159,7 @@ def verdict(results: Results) -> list[str]:
     headline, second, *_ = str(results.certificate).splitlines()
     lines = [headline] + ([second.strip().partition(";")[0] + "."] if second.strip().startswith("But") else [])
     gate, experts = spoken(results.model.gate), spoken_experts(results.model.expert, results.model.n_experts)
-    numbers = f"log-likelihood {results.llf:.8g}, BIC {results.bic:.7g}, {results.df_model} parameters"
+    numbers = f"{results.in_short}, {results.df_model} parameters"
     model, fit = f"{gate} gate, {experts}", f"{results.nobs:g} rows; {numbers}"
     whole = f"{model}; {fit}"
     return [*lines, whole] if len(whole) <= ONE_LINE else [*lines, model, fit]  # the legend stands to the right
@@ -195,11 +195,24 @@ def _draw_classes(
 
 
 def _draw_responsibilities(results: Results, scene: Scene, rows: dict[str, Any], ax: Axes) -> None:
-    if scene.has_rows:
+    if not results.has_density:
+        _say(ax, "No responsibilities: least squares know no law of the response.")
+    elif not scene.has_rows:
+        _say(ax, "No responsibilities: there are no rows. A loaded fit holds none; pass X and y to show some.")
+    else:
         plot_responsibilities(results, **rows, ax=ax)
-        return
+
+
+def _draw_density(results: Results, rows: dict[str, Any], along: str | int | None, ax: Axes) -> None:
+    if results.has_density:
+        plot_density(results, **rows, along=along, ax=ax)
+    else:
+        _say(ax, "No density: least squares fit the mean of the response and know no law of it.")
+
+
+def _say(ax: Axes, reason: str) -> None:
+    """Words in place of a panel."""
     ax.set_axis_off()
-    reason = "No responsibilities: there are no rows. A loaded fit holds none; pass X and y to show some."
     ax.text(0.5, 0.5, fill(reason, 36), ha="center", va="center", color="0.3", transform=ax.transAxes)
 
 

@@ -59,6 +59,8 @@ def plot_responsibilities(
     InputError
         When there are no rows: a loaded fit holds none.
     """
+    if not results.has_density:
+        raise InputError("a least squares fit knows no law of the response, so there are no responsibilities to show.")
     scene = scene_of(results, X, y, Z, offset, exposure)
     if not scene.has_rows:
         raise InputError("plot_responsibilities needs rows: pass X and y; a loaded fit holds none.")

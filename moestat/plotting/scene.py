@@ -123,7 +123,7 @@ class Scene:
         if self.rows is None or self.y is None:
             raise InputError("rows are needed for responsibilities: pass X and y; a loaded fit holds none.")
         X, Z = self.ask(self.rows if self.asked is None else self.asked)
-        return self.results.responsibilities(X, self.y, Z, offset=self.known.offset, exposure=self.known.exposure)
+        return self.results.shares(X, self.y, Z, offset=self.known.offset, exposure=self.known.exposure)
 
     @property
     def has_rows(self) -> bool:
@@ -246,7 +246,7 @@ class Scene:
         expert = self.results.params.expert
         members = getattr(expert, "members", (expert,))
         known = [getattr(m, "variances", getattr(m, "variance", None)) for m in members]
-        variances = [v for v in known if v is not None]
+        variances = [v for v in known if v is not None and np.isfinite(v).all()]
         if len(variances) < len(known):
             return None
         return np.asarray(np.sqrt(np.broadcast_to(np.hstack(variances), self.n_experts)))

@@ -25,7 +25,7 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
     """Where every start ended, family by family, marked by the kind of end point.
 
     Crosses are starts that a short run showed to be unpromising. The line marks the reported solution; starts far
-    below it are drawn at the left edge.
+    below it are drawn at the left edge; those of a sum of squares far above it, at the right.
 
     Parameters
     ----------
@@ -40,8 +40,10 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
     """
     with drawing(ax) as ax:
         table = results.starts
-        reached = table["loglik"].fillna(table["loglik_short"]).to_numpy(dtype=float)
-        least = lower_edge(reached, results.llf)
+        measure = results.certificate.measure
+        level = float(results.certificate.reading(results.certificate.loglik))
+        reached = measure.sign * table[measure.column].fillna(table[f"{measure.column}_short"]).to_numpy(dtype=float)
+        shown = measure.sign * np.maximum(reached, lower_edge(reached, measure.sign * level))
         families = list(dict.fromkeys(table["family"]))
         rows = np.array([families.index(family) for family in table["family"]])
         spread = np.random.default_rng(SEED).uniform(-0.22, 0.22, len(table))
@@ -50,13 +52,13 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
         for kind, colour, shape in looks:
             mine = (table["status"] == kind).to_numpy()
             if mine.any():
-                at = np.maximum(reached[mine], least), rows[mine] + spread[mine]
+                at = shown[mine], rows[mine] + spread[mine]
                 ax.scatter(*at, s=28, marker=shape, color=colour, alpha=0.8, label=kind, zorder=2)
-        ax.axvline(results.llf, color="0.4", lw=1, zorder=1)
-        _make_room(ax, np.maximum(reached, least), results.llf)
+        ax.axvline(level, color="0.4", lw=1, zorder=1)
+        _make_room(ax, shown, level)
         ax.set_yticks(range(len(families)), [family.replace("_", " ") for family in families])
         ax.set_ylim(len(families) - 0.5, -0.5)
-        ax.set_xlabel("log-likelihood")
+        ax.set_xlabel(measure.name)
         one = results.certificate.n_reached
         entitle(ax, "Starts", f"{one} of {len(table)} reached the reported solution")
         columns = 1 if len(looks) > 2 else 2
@@ -65,7 +67,7 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
 
 
 def lower_edge(values: FloatArray, level: float) -> float:
-    """Lowest log-likelihood shown: a few outliers must not squeeze the rest together."""
+    """Lowest level shown: a few outliers must not squeeze the rest together."""
     low, middle = np.quantile(values, [0.1, 0.5])
     return float(max(values.min(), min(low, level) - 2.0 * max(middle - low, 1.0)))
 

@@ -14,6 +14,7 @@ from moestat.plotting.picture import picture
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from moestat.results import Results
@@ -41,14 +42,12 @@ def plot_trace(results: Results, *, ax: Axes | None = None) -> Axes:
     Axes
     """
     trace = results.trace
-    climbed = trace["objective"].to_numpy(dtype=float)
     iteration = np.arange(len(trace))
-    gap = climbed[-1] - climbed
+    gap, below = _way(results, trace)
     with drawing(ax) as ax:
         blue, orange = colours(2)
-        below = "log-likelihood below its end" if (trace["objective"] == trace["loglik"]).all() else "objective below"
         for values, colour, shape, label in (
-            (gap, blue, "o", f"{below} (nats)"),
+            (gap, blue, "o", below),
             (trace["gradient"].to_numpy(dtype=float), orange, "s", "gradient per row"),
         ):
             seen = _seen(values)
@@ -59,9 +58,20 @@ def plot_trace(results: Results, *, ax: Axes | None = None) -> Axes:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         _mark_methods(ax, trace["method"].tolist())
         ax.set_xlabel("iteration")
-        entitle(ax, "The way to the maximum", _counted(trace["method"].tolist()))
+        entitle(ax, f"The way to the {results.certificate.measure.optimum}", _counted(trace["method"].tolist()))
         ax.legend()
     return ax
+
+
+def _way(results: Results, trace: pd.DataFrame) -> tuple[FloatArray, str]:
+    """How far each iteration was from the end, and what that is called."""
+    measure = results.certificate.measure
+    if measure.sign < 0:
+        values = trace[measure.column].to_numpy(dtype=float)
+        return values - values[-1], f"{measure.name} above its end"
+    climbed = trace["objective"].to_numpy(dtype=float)
+    plain = (trace["objective"] == trace[measure.column]).all()
+    return climbed[-1] - climbed, f"{measure.name} below its end (nats)" if plain else "objective below (nats)"
 
 
 def _seen(values: FloatArray) -> Any:

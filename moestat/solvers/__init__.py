@@ -5,10 +5,12 @@ A solver has ``init(problem, theta) -> state``, ``step(problem, state) -> state`
 """
 
 from moestat.errors import InputError
+from moestat.solvers.across import AcrossTies, relaxed
 from moestat.solvers.annealing import Annealing
 from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM
+from moestat.solvers.least_squares import LeastSquaresNewton
 from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, solve
 from moestat.solvers.newton import TrustRegionNewton
 from moestat.solvers.problem import Problem
@@ -22,6 +24,7 @@ SOLVERS: dict[str, type[Solver]] = {
     "newton": TrustRegionNewton,
     "em_newton": EMThenNewton,
     "annealing": Annealing,
+    "across_ties": AcrossTies,
 }
 
 
@@ -35,13 +38,20 @@ def solver_named(name: str) -> Solver:
     return SOLVERS[name]()
 
 
+def default_solver(problem: Problem) -> Solver:
+    """What finishes a fit: Newton steps, and tries across ties where the gate's weights jump."""
+    return EMThenNewton() if problem.passes.terms.gate.continuous else AcrossTies(walks=0)
+
+
 __all__ = [
     "EM",
     "SOLVERS",
     "SQUAREM",
+    "AcrossTies",
     "Annealing",
     "ClassificationEM",
     "EMThenNewton",
+    "LeastSquaresNewton",
     "Problem",
     "Rules",
     "Solution",
@@ -50,6 +60,8 @@ __all__ = [
     "Stop",
     "TraceRow",
     "TrustRegionNewton",
+    "default_solver",
+    "relaxed",
     "solve",
     "solver_named",
 ]

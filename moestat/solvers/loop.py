@@ -22,6 +22,7 @@ class Stop(Enum):
     LOGLIK = "the log-likelihood changed by less than its tolerance"
     PARAMETERS = "the parameters changed by less than their tolerance"
     LIMIT = "the limit of iterations was reached"
+    SETTLED = "no move across a tie raised the log-likelihood"
     STALLED = "no step along the ascent direction raised the log-likelihood"
 
 

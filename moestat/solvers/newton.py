@@ -81,9 +81,9 @@ class TrustRegionNewton(Rules):
     def step(self, problem: Problem, state: NewtonState) -> NewtonState:
         """One accepted step; the radius shrinks until there is one."""
         rows = problem.total_weight
-        here = _Model.at(problem, state)
+        here = QuadraticModel.at(problem, state)
         steepness = problem.steepness(state.theta, state.score, here.unit)
-        if self.gtol is not None and steepness <= self.gtol and not _leads_up(here.curvature):
+        if self.gtol is not None and steepness <= self.gtol and not leads_up(here.curvature):
             return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
         radius, promised = state.radius, 0.0
@@ -126,7 +126,7 @@ class TrustRegionNewton(Rules):
 
 
 @dataclass(frozen=True)
-class _Model:
+class QuadraticModel:
     """The quadratic model of the log-likelihood per row at a point, and its maximiser in box and trust region.
 
     Lengths are measured in `Problem.unit`: where a row tells much about a parameter, a step is as much longer.
@@ -142,7 +142,7 @@ class _Model:
     curvature: FloatArray
 
     @staticmethod
-    def at(problem: Problem, state: NewtonState) -> _Model:
+    def at(problem: Problem, state: NewtonState) -> QuadraticModel:
         sums = problem.passes.hessian(state.theta)
         hessian = problem.chart.hessian(state.theta, state.score, sums.hessian)
         unit = problem.unit(hessian)
@@ -151,7 +151,7 @@ class _Model:
         gradient = score / problem.total_weight
         movable = problem.movable(state.theta, score)
         basis, curvature = _eigenbasis(problem, state.theta, gradient, hessian, unit, movable)
-        return _Model(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
+        return QuadraticModel(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
 
     def gain(self, step: FloatArray) -> float:
         """What the model promises for a step."""
@@ -193,7 +193,7 @@ def _eigenbasis(
     Directions without curvature and without slope are left out: nothing there says how far to go.
     """
     scaled = hessian * np.outer(unit, unit)
-    basis = complement(problem.chart.steps(theta, problem.invariances(theta, movable)) / unit, movable)
+    basis = complement(problem.aside(theta, movable, unit), movable)
     curvature, vectors = np.linalg.eigh(-(basis.T @ scaled @ basis))
     vectors = basis @ vectors
     size = np.abs(curvature)
@@ -201,7 +201,7 @@ def _eigenbasis(
     return vectors[:, known], curvature[known]
 
 
-def _leads_up(curvature: FloatArray) -> bool:
+def leads_up(curvature: FloatArray) -> bool:
     """Whether a stationary point has a direction of ascent beyond round-off (it is a saddle)."""
     return bool(curvature.size and curvature[0] < -SADDLE * max(abs(curvature[-1]), 1e-300))
 

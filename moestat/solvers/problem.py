@@ -10,7 +10,7 @@ from moestat.bounds import Bounds, Box, box_of
 from moestat.charts import Chart
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import BlockSource
-from moestat.directions import fine_units, supported_directions
+from moestat.directions import fine_units, row_space, supported_directions
 from moestat.errors import InputError
 from moestat.model import MixtureOfExperts, log_jacobian
 from moestat.params import Layout
@@ -43,6 +43,8 @@ class Problem:
         Directions that linearly related covariates leave open: no row tells them from zero.
     chart : Chart
         Coordinates of Newton's steps: the gate's, unless what is held or bounded forbids.
+    ties : ndarray (t, P)
+        Gradients of what is held on its way up: margins by which rows keep their experts (see `moestat.solvers.ties`).
     """
 
     passes: Passes
@@ -54,12 +56,14 @@ class Problem:
     held: FloatArray
     null: FloatArray
     chart: Chart
+    ties: FloatArray
 
     @staticmethod
     def of(model: MixtureOfExperts, source: BlockSource, bounds: Bounds | None = None) -> Problem:
         """The problem of fitting a model to a prepared source, inside checked bounds (see `moestat.bounds`)."""
         schema, coordinates = source.schema, source.coordinates
-        terms = model.terms(schema, coordinates)
+        passes = model.passes(source)
+        terms = passes.terms
         holding = model.holding(schema, coordinates)
         box = box_of(model, schema, coordinates, bounds or {})
         spread = source.moments.y.scale / coordinates.y.scale  # of the response, in working units
@@ -72,7 +76,7 @@ class Problem:
         floors[~holding.free] = -np.inf
         _check_against_floors(terms.layout, floors, box)
         return Problem(
-            Passes(terms, source),
+            passes,
             terms.layout,
             lower=np.maximum(floors, box.lower),
             upper=box.upper,
@@ -81,6 +85,7 @@ class Problem:
             held=holding.values,
             null=model.null_directions(schema, coordinates),
             chart=chart,
+            ties=np.zeros((0, terms.size)),
         )
 
     @property
@@ -128,7 +133,12 @@ class Problem:
 
     def projected(self, theta: FloatArray, score: FloatArray) -> FloatArray:
         """Score per row along the admissible directions, zero for held parameters and active bounds."""
-        return np.where(self.movable(theta, score), score, 0.0) / self.total_weight
+        movable = self.movable(theta, score)
+        along = np.where(movable, score, 0.0)
+        if len(self.ties):
+            held = row_space(np.where(movable, self.ties, 0.0))
+            along = along - held.T @ (held @ along)
+        return along / self.total_weight
 
     def gradient_norm(self, theta: FloatArray, score: FloatArray, unit: FloatArray | float = 1.0) -> float:
         """Infinity norm of the projected score per row, parameters in these units."""
@@ -155,6 +165,13 @@ class Problem:
     def invariances(self, theta: FloatArray, movable: BoolArray) -> FloatArray:
         """Orthonormal directions (r, P) among the movable parameters that leave every row's density unchanged."""
         return supported_directions(np.vstack([self.passes.terms.invariances(theta), self.null]), movable)
+
+    def aside(self, theta: FloatArray, movable: BoolArray, unit: FloatArray) -> FloatArray:
+        """Directions (r, P) in these units that no step takes: invariances, and off the ties that are held."""
+        invariances = self.chart.steps(theta, self.invariances(theta, movable)) / unit
+        if not len(self.ties):
+            return invariances
+        return np.vstack([invariances, row_space(np.where(movable, self.ties * unit, 0.0))])
 
     def declared(self, theta: FloatArray, movable: BoolArray) -> tuple[int, tuple[str, ...]]:
         """Number of these that the gate declares whatever the covariates, and those it has words for."""

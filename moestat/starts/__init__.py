@@ -3,6 +3,7 @@
 from moestat.starts.families import CATEGORICAL_FAMILIES, FAMILIES
 from moestat.starts.near import NearTruth
 from moestat.starts.points import SKETCH_ROWS, Start, StartLaw, start_from
+from moestat.starts.regression import RegressionStarts
 from moestat.starts.reseed import lost_experts, reseed
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "FAMILIES",
     "SKETCH_ROWS",
     "NearTruth",
+    "RegressionStarts",
     "Start",
     "StartLaw",
     "lost_experts",

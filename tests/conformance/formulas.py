@@ -32,7 +32,7 @@ from moestat.experts import (
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.gates import Gaussian as GaussianGate
 from moestat.params import Layout
-from tests.conformance.sketches import Background, Entmax, TopK
+from tests.conformance.sketches import Background
 
 Array = np.ndarray[Any, Any]
 
@@ -129,20 +129,49 @@ def _(gate: Laplace, p: Fields, Z: Array) -> Array:
 
 
 @logits.register
-def _(gate: Entmax, p: Fields, Z: Array) -> Array:
-    half = 0.5 * (Z @ p["slopes"].T + p["intercepts"])
-    low, high = half.real.max(axis=1) - 1.0, half.real.max(axis=1)
+def _(gate: gates.Sparsemax, p: Fields, Z: Array) -> Array:
+    return log_entmax(logits(gate.inner, p, Z), 2.0)
+
+
+@logits.register
+def _(gate: gates.Entmax, p: Fields, Z: Array) -> Array:
+    if gate.alpha == 1.0:
+        return logits(gate.inner, p, Z)
+    if gate.alpha is not None:
+        return log_entmax(logits(gate.inner, p, Z), gate.alpha)
+    return log_entmax(logits(gate.inner, p["inner"], Z), 1.0 + p["excess"])
+
+
+def log_entmax(t: Array, alpha: Any) -> Array:
+    """log of [(alpha - 1) t - tau]_+ ** (1 / (alpha - 1)), tau by bisection."""
+    t = np.where(np.isfinite(t.real), t, -1e300)
+    scaled, power = (alpha - 1.0) * t, 1.0 / (alpha - 1.0)
+    low, high = scaled.real.max(axis=1) - 1.0, scaled.real.max(axis=1)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        heavy = (np.maximum(half.real - middle[:, None], 0.0) ** 2).sum(axis=1) > 1.0
+        heavy = (np.maximum(scaled.real - middle[:, None], 0.0) ** np.real(power)).sum(axis=1) > 1.0
         low, high = np.where(heavy, middle, low), np.where(heavy, high, middle)
-    on = half.real > low[:, None]
+    on = scaled.real > low[:, None]
     tau = low
     for _ in range(2):  # Newton's steps carry the imaginary part
-        gap = np.where(on, half - tau[:, None], 0.0)
-        tau = tau + ((gap**2).sum(axis=1) - 1.0) / (2.0 * gap.sum(axis=1))
-    root = np.where(on, half - tau[:, None], 1.0)
-    return np.where(on, 2.0 * np.log(root), -np.inf)
+        gap = np.where(on, scaled - tau[:, None], 1.0)
+        weight = np.where(on, gap**power, 0.0)
+        tau = tau + (weight.sum(axis=1) - 1.0) / (power * (weight / gap).sum(axis=1))
+    return np.where(on, power * np.log(np.where(on, scaled - tau[:, None], 1.0)), -np.inf)
+
+
+@logits.register
+def _(gate: gates.Threshold, p: Fields, Z: Array) -> Array:
+    h = logits(gate.inner, p, Z)
+    order = np.argsort(-h.real, axis=1, kind="stable")
+    if gate.margin is not None:
+        on = h.real >= h.real.max(axis=1, keepdims=True) - gate.margin
+        return np.where(on, h, -np.inf)
+    pi = np.take_along_axis(special.softmax(h.real, axis=1), order, axis=1)
+    before = np.cumsum(pi, axis=1) - pi
+    on = np.empty(h.shape, dtype=bool)
+    np.put_along_axis(on, order, before < (0.9 if gate.mass is None else gate.mass) - 1e-12, axis=1)
+    return np.where(on, h, -np.inf)
 
 
 @logits.register
@@ -189,12 +218,21 @@ def _(gate: gates.Hierarchical, p: Fields, Z: Array) -> Array:
 
 
 @logits.register
-def _(gate: TopK, p: Fields, Z: Array) -> Array:
+def _(gate: gates.TopK, p: Fields, Z: Array) -> Array:
     h = logits(gate.inner, p, Z)
-    mine, other = h.real[:, :, None], h.real[:, None, :]
+    ranked = (logits(gate.inner, without_intercepts(p), Z) if gate.rank_on == "score" else h).real
+    mine, other = ranked[:, :, None], ranked[:, None, :]
     earlier = np.tri(h.shape[1], k=-1, dtype=bool)  # [k, l]: l comes before k
     ahead = (other > mine) | ((other == mine) & earlier)
-    return np.where(ahead.sum(axis=2) < gate.n_active, h, -np.inf)
+    return np.where(ahead.sum(axis=2) < (gate.n_active or min(2, h.shape[1])), h, -np.inf)
+
+
+def without_intercepts(p: Fields) -> Fields:
+    """The same parameters with intercepts of zero, at whatever depth."""
+    return {
+        name: without_intercepts(own) if isinstance(own, dict) else own * (name != "intercepts")
+        for name, own in p.items()
+    }
 
 
 @logits.register

@@ -28,6 +28,7 @@ PAGES = [
     "docs/pictures.md",
     "docs/gates.md",
     "docs/experts.md",
+    "docs/least_squares.md",
     "docs/extending/add_a_gate.md",
 ]
 

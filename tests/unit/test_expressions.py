@@ -15,8 +15,8 @@ from moestat.component import Gate
 from moestat.errors import InputError
 from moestat.experts import EXPERTS, Gaussian, Mixed, Multinomial
 from moestat.expressions import MAX_LENGTH, parse, parse_families, write
-from moestat.gates import GATES, Hierarchical, Laplace, Softmax, Temperature
-from tests.conformance.sketches import Entmax, TopK
+from moestat.gates import GATES, Entmax, Hierarchical, Laplace, Softmax, Temperature
+from tests.conformance.sketches import TopK
 
 #: Gates round gates, as a registry of a later day may hold them.
 WRAPPERS = {kind.name: kind for kind in (Softmax, Laplace, Entmax, Temperature, TopK, Hierarchical)}
@@ -145,13 +145,13 @@ class Picky(Softmax):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("softmx", r"gate must be one of \['entmax', .*'topk'\] .*; got 'softmx'\. Did you mean 'softmax'\?"),
+        ("softmx", r"gate must be one of \['hierarchical', .*'topk'\] .*; got 'softmx'\. Did you mean 'softmax'\?"),
         ("Softmax", r"got 'Softmax'\. Did you mean 'softmax'\?"),
         ("zzz", r"got 'zzz'\.$"),
         ("topk(laplac)", r"'laplac' is no gate; known are .* Did you mean 'laplace'\?"),
         ("topk(nothing(1))", r"gate must be one of .*; got 'nothing'"),
         ("laplace(smoothness=1)", r"laplace has no setting 'smoothness'; its settings are smoothing\. Did you mean"),
-        ("entmax(1)", r"entmax: too many positional arguments; it has no settings"),
+        ("joint_gaussian(1)", r"joint_gaussian: too many positional arguments; it has no settings"),
         ("laplace(1, smoothing=2)", r"laplace: multiple values for argument 'smoothing'"),
         ("topk", r"topk: missing a required argument: 'inner'; its settings are inner, n_active"),
         ("hierarchical(softmax, softmax, (2,), outer_width=3)", r"hierarchical has no setting 'outer_width'"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import moestat as ms
-from moestat import search
-from moestat.search import Search
+from moestat import Status, search
+from moestat.gates import Entmax, Gate, Softmax, Sparsemax, Threshold
+from moestat.search import Outcome, Search
 from moestat.solvers import EM
 from moestat.starts import FAMILIES, StartLaw
 from tests.unit.draws import normal
@@ -129,3 +131,46 @@ def test_families_can_be_chosen():
     results = ms.fit(rows.model, rows.X, rows.y, n_starts=4, families=["cells", "clusters"])
     assert list(results.starts.family) == ["cells", "clusters"] * 2
     assert set(easy().starts.family) <= set(FAMILIES)
+
+
+# --------------------------------------------------------------------------------------- which end is reported
+def preferred(gate: Gate, *ends: tuple[Status, float]) -> int:
+    """Which of several ends is the best of a model with eleven parameters and 800 rows."""
+    terms = SimpleNamespace(gate=gate)
+    problem = SimpleNamespace(passes=SimpleNamespace(terms=terms), weight_of_a_row=1.0, total_weight=800.0)
+    outcomes = [
+        Outcome(
+            start=None,
+            short=None,
+            final=SimpleNamespace(loglik=loglik),
+            optimum=SimpleNamespace(status=status, ahead=0.0, n_identified=11),
+        )
+        for status, loglik in ends
+    ]
+    search = Search(None, problem, None, outcomes=outcomes)
+    return next(i for i, outcome in enumerate(outcomes) if outcome is search.best)
+
+
+@pytest.mark.parametrize(
+    ("gate", "gain", "taken"),
+    [
+        (Softmax(), 1000.0, False),
+        (Entmax(alpha=1.5), 1000.0, False),
+        (Sparsemax(), 3.0, False),
+        (Sparsemax(), 4.0, True),
+        (Threshold(), 4.0, True),
+        (Threshold(mass=1.0), 1000.0, False),
+    ],
+)
+def test_an_end_at_a_kink_or_jump_may_be_the_best(gate, gain, taken):
+    """Higher than a strict maximum by more than one parameter's penalty, log(800) / 2 = 3.34; never without kinks."""
+    ends = (Status.STRICT_MAXIMUM, -900.0), (Status.NOT_CONVERGED, -900.0 + gain)
+    assert preferred(gate, *ends) == int(taken)
+
+
+def test_a_supremum_still_pays_for_the_whole_model():
+    """11 log(800) / 2 = 36.8, whatever the gate."""
+    for gate in (Softmax(), Sparsemax()):
+        for gain, taken in ((36.0, False), (38.0, True)):
+            ends = (Status.STRICT_MAXIMUM, -900.0), (Status.RUNAWAY, -900.0 + gain)
+            assert preferred(gate, *ends) == int(taken)

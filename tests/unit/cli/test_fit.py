@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -386,3 +387,43 @@ def test_an_expert_for_one_response_refuses_several(folder):
     run = moestat("fit", "two.csv", "a + b ~ x")
     assert run.code == ExitCode.BAD_INPUT
     assert "the gaussian expert models one response" in run.err
+
+
+# --------------------------------------------------------------------------------------- least squares
+SQUARES = ("--objective", "least_squares", "--experts", 1)
+
+
+@pytest.fixture(scope="module")
+def squares():
+    return ms.moe(FORMULA, tone(), n_experts=1).fit(n_starts=3, seed=4, objective="least_squares")
+
+
+def test_least_squares_are_those_of_python(squares):
+    run = fitted(*SQUARES)
+    assert (run.code, run.err) == (0, "")
+    assert run.out == f"{squares.summary()}\n"
+    found = json.loads(fitted(*SQUARES, "--covariance", "classical", "--json").out)
+    assert (found["objective"], found["rss"], found["rsquared"]) == ("least_squares", squares.rss, squares.rsquared)
+    assert found["covariance"] == "classical"
+    assert "loglik" not in found
+    errors = {entry["name"]: entry["std_err"] for entry in found["parameters"] if entry["role"] == "estimated"}
+    assert errors == dict(squares.standard_errors("classical"))
+
+
+def test_a_folder_of_least_squares_leaves_pictures_of_densities_out(folder, squares):
+    run = fitted(*SQUARES, "--out", "fit")
+    assert run.code == 0
+    assert "left out" not in run.err
+    written = {path.name for path in (folder / "fit").iterdir()}
+    assert written == {*TEXTS, *DRAWN} - {"density.png", "responsibilities.png"}
+    assert ms.load("fit/model.npz").rss == squares.rss
+    table = pd.read_csv(StringIO(moestat("predict", "fit", "tone.csv", "--covariance", "hc1").out))
+    assert list(table.columns) == ["mean", "mean_se", "mean_ci_lower", "mean_ci_upper"]
+    np.testing.assert_allclose(table["mean_se"], squares.get_prediction(tone(), kind="hc1").se, rtol=1e-12)
+
+
+def test_covariances_of_the_other_objective_are_refused():
+    said = refused("fit", "tone.csv", FORMULA, *SQUARES, "--covariance", "opg")
+    assert "least squares fit must be one of sandwich, hc1, classical; got opg" in said
+    said = refused("fit", "tone.csv", FORMULA, "--covariance", "hc1")
+    assert "likelihood fit must be one of observed, opg, sandwich; got hc1" in said

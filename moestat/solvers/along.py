@@ -1,0 +1,120 @@
+"""Newton steps between jumps: they stop at the switching ties that they meet and go on along them.
+
+The steps are those of an active set. A tie that the ascent presses against is held as a linear constraint; one from
+which it leads back is let go. Where nothing is left to gain, the gradient is a combination of the margins of the held
+ties alone, pressing against each of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from moestat.charts import Chart
+from moestat.solvers.loop import Stop
+from moestat.solvers.newton import ROUNDOFF, NewtonState, QuadraticModel, TrustRegionNewton, leads_up
+from moestat.solvers.problem import Problem
+from moestat.solvers.ties import HELD, Tie, first_switch, normals, pulls, switched, ties_at
+from moestat.typing import FloatArray
+
+#: Steps at most, shrinkings of one step at most, and the trust region's smallest and largest radius.
+STEPS = 200
+SHRINKINGS = 60
+RADII = (1e-13, 1e4)
+
+#: A pull towards where a tied row keeps its experts, per row, that counts as none.
+NO_PULL = 1e-9
+
+#: Share of what a step promises that it has to gain.
+ENOUGH = 0.1
+
+NEWTON = TrustRegionNewton()
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """Where the steps ended: log-likelihood and score (P,) there, the ties that hold them back, and why they ended."""
+
+    theta: FloatArray
+    loglik: float
+    score: FloatArray
+    ties: list[Tie]
+    stop: Stop
+
+
+@dataclass(frozen=True)
+class _Advance:
+    theta: FloatArray
+    radius: float
+    met: Tie | None = None
+
+
+def settle(problem: Problem, theta: FloatArray) -> Settled:
+    """Ascend from a point between jumps to one that the ties around it hold back."""
+    problem = replace(problem, chart=Chart.straight(theta.size))  # ties are met along straight steps
+    ties, radius, stop = ties_at(problem, theta), 1.0, Stop.LIMIT
+    for _ in range(STEPS):
+        held = replace(problem, ties=normals(problem, theta, ties))
+        here = NEWTON.init(held, theta)
+        model = QuadraticModel.at(held, here)
+        if held.gradient_norm(theta, here.score, model.unit) <= 1e-11 and not leads_up(model.curvature):
+            pull = pulls(held, here.score)
+            if not (pull > NO_PULL).any():
+                stop = Stop.GRADIENT
+                break
+            ties.pop(int(pull.argmax()))
+            continue
+        found = _advance(held, here, model, radius)
+        if found is None:
+            stop = Stop.PRECISION
+            break
+        theta, radius = found.theta, found.radius
+        ties = [tie for tie in ties if tie.holds(problem, theta)] + ([found.met] if found.met else [])
+    return Settled(theta, here.loglik, here.score, ties, stop)
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius: float) -> _Advance | None:
+    """A step that gains what it promises, or one to the first tie in its way; None where nothing is left to gain."""
+    roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
+    steepness = problem.gradient_norm(here.theta, here.score, model.unit)
+    for _ in range(SHRINKINGS):
+        step = model.step(radius)
+        promised = model.gain(step) * problem.total_weight
+        there = here.theta + step
+        sums = problem.passes.score(there)
+        gained = sums.loglik - here.loglik
+        if not np.isfinite(gained):  # so far that logits overflow
+            radius = 0.25 * min(radius, model.length(step))
+            continue
+        if gained >= ENOUGH * promised and gained > roundoff:
+            return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
+        if switched(problem, here.theta, there).count:
+            met = _to_first_tie(problem, here, step, roundoff)
+            if met is not None:
+                return replace(met, radius=radius)
+        elif promised <= roundoff:
+            # both are below round-off: the gradient decides
+            better = problem.gradient_norm(there, sums.score, model.unit) < 0.5 * steepness
+            return _Advance(there, radius) if better else None
+        radius = 0.25 * min(radius, model.length(step))
+        if radius < RADII[0]:
+            break
+    return None
+
+
+def _to_first_tie(problem: Problem, here: NewtonState, step: FloatArray, roundoff: float) -> _Advance | None:
+    """The point of a step where its first row is about to switch, by so little as rounding leaves alone."""
+    low, high, tie = first_switch(problem, here.theta, step)
+    if tie is None:
+        return None
+    while low < (middle := 0.5 * (low + high)) < high:
+        if tie.margin(problem, here.theta + middle * step) > HELD:
+            low = middle
+        else:
+            high = middle
+    at = here.theta + low * step
+    if low == 0.0 or problem.passes.loglik(at) < here.loglik - roundoff:
+        return None
+    return _Advance(at, 0.0, tie)

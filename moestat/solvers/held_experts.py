@@ -1,0 +1,50 @@
+"""The log-likelihood as a function of the gate alone, the experts' densities computed once."""
+
+from __future__ import annotations
+
+from math import fsum
+
+from moestat.data import Block
+from moestat.kernels import rows
+from moestat.solvers.problem import Problem
+from moestat.terms import Tile
+from moestat.typing import FloatArray
+
+#: Densities are kept up to so many numbers (128 MB); beyond, they are computed anew every time.
+KEPT = 2**24
+
+
+class HeldExperts:
+    """Log-likelihoods at many gates with the experts of one point.
+
+    Parameters
+    ----------
+    problem : Problem
+    theta : ndarray (P,)
+        Where the experts are held.
+    """
+
+    def __init__(self, problem: Problem, theta: FloatArray) -> None:
+        self._passes = problem.passes
+        self._fits = self._passes.terms.n_experts * self._passes.source.n_rows <= KEPT
+        self._kept: list[tuple[Block, FloatArray]] = []
+        if self._fits:
+            self._passes.reduce(self, theta)
+
+    def add(self, tile: Tile) -> None:
+        """Keep one tile's densities."""
+        self._kept.append((tile.block, tile.E.copy()))
+
+    def loglik(self, theta: FloatArray) -> float:
+        """Log-likelihood at theta, whose experts are those that are held; in working units of the response."""
+        if not self._fits:
+            return self._passes.loglik(theta)
+        terms, buffers = self._passes.terms, self._passes.buffers
+        local, parts = theta[terms.gate_columns], []
+        for block, E in self._kept:
+            H, PI, R, D = buffers.get("held_experts", 4, *E.shape)
+            scratch = buffers.get("held_scratch", 4, block.weight.size)
+            terms.gate.value(local, block, H)
+            part = rows.combine(H, E, block.weight, terms.gate.normalised, PI, R, D, scratch[3], scratch[:3])
+            parts.append(part)
+        return fsum(parts)

@@ -1,0 +1,164 @@
+"""Switching ties: parameters at which a row is about to change its experts.
+
+Where a gate switches experts off, the log-likelihood is smooth as long as every row keeps its experts, and jumps where
+one changes them. On each region between the jumps it is an ordinary function, whose ascent mostly ends on the border,
+at ties of single rows. Held at its ties, a maximum is one like that under linear constraints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moestat.data import Block
+from moestat.solvers.problem import Problem
+from moestat.terms import Terms, Tile
+from moestat.typing import FloatArray
+
+#: Margin, in logits, at which a tie is held, and up to which a row counts as tied: rounding must not switch it.
+HELD = 1e-11
+TIED = 1e-10
+
+#: Just behind a tie means by so many logits.
+PAST = 1e-9
+
+#: Bisections that find the first row to switch along a step.
+BISECTIONS = 60
+
+
+@dataclass(frozen=True, eq=False)
+class Tie:
+    """A row, alone in its block, that would lose expert ``on`` and get expert ``off`` (from 0; -1 for none)."""
+
+    row: Block
+    on: int
+    off: int
+
+    def margin(self, problem: Problem, theta: FloatArray) -> float:
+        """By how much the row keeps its experts."""
+        terms = problem.passes.terms
+        return terms.gate.tie(theta[terms.gate_columns], self.row, self.on, self.off)[0]
+
+    def holds(self, problem: Problem, theta: FloatArray) -> bool:
+        """Whether the row still has the one expert, lacks the other, and is about to change."""
+        terms = problem.passes.terms
+        logits = np.empty((terms.n_experts, 1))
+        terms.gate.value(theta[terms.gate_columns], self.row, logits)
+        kept = np.isfinite(logits[:, 0])
+        has, lacks = self.on < 0 or kept[self.on], self.off < 0 or not kept[self.off]
+        return bool(has and lacks and self.margin(problem, theta) <= TIED)
+
+    def normal(self, problem: Problem, theta: FloatArray) -> FloatArray:
+        """Derivative (P,) of the margin: it points to where the row keeps its experts."""
+        terms = problem.passes.terms
+        _, slope = terms.gate.tie(theta[terms.gate_columns], self.row, self.on, self.off)
+        out = np.zeros(theta.size)
+        terms.scatter(terms.gate_columns, slope, out)
+        return out
+
+
+class TiedRows:
+    """Ties at the tiles' parameters (additive)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._gate, self._local = terms.gate, theta[terms.gate_columns]
+        self.ties: list[Tie] = []
+
+    def add(self, tile: Tile) -> None:
+        """Add one tile."""
+        margin, on, off = self._gate.closest(self._local, tile.block)
+        for j in np.flatnonzero((margin <= TIED) & (tile.block.weight > 0)):
+            self.ties.append(Tie(_row(tile.block, int(j)), int(on[j]), int(off[j])))
+
+
+class Switched:
+    """Rows that have other experts at ``theta`` than at the tiles' parameters; the first one as a tie (additive)."""
+
+    def __init__(self, terms: Terms, theta: FloatArray) -> None:
+        self._terms = terms
+        self._local = theta[terms.gate_columns]
+        self.count = 0
+        self.first: Tie | None = None
+
+    def add(self, tile: Tile) -> None:
+        """Add one tile."""
+        V = tile.buffers.get("other_gate", *tile.H.shape)
+        self._terms.gate.value(self._local, tile.block, V)
+        before, after = np.isfinite(tile.H), np.isfinite(V)
+        rows = np.flatnonzero((before != after).any(axis=0) & (tile.block.weight > 0))
+        self.count += rows.size
+        if rows.size and self.first is None:
+            j = int(rows[0])
+            leaves, comes = np.flatnonzero(before[:, j] & ~after[:, j]), np.flatnonzero(after[:, j] & ~before[:, j])
+            on, off = (int(found[0]) if found.size else -1 for found in (leaves, comes))
+            self.first = Tie(_row(tile.block, j), on, off)
+
+
+def ties_at(problem: Problem, theta: FloatArray) -> list[Tie]:
+    """The switching ties at a point; none where weights are continuous, or where one expert has each row."""
+    terms, n = problem.passes.terms, problem.passes.terms.n_gate
+    if terms.gate.continuous or not terms.gate.tells_ties:
+        return []
+    if len(terms.gate.invariances(terms.gate_layout, theta[:n])[0]) == n:
+        return []
+    return problem.passes.reduce(TiedRows(terms, theta), theta).ties
+
+
+def normals(problem: Problem, theta: FloatArray, ties: list[Tie]) -> FloatArray:
+    """Derivatives (t, P) of the margins."""
+    return np.array([tie.normal(problem, theta) for tie in ties]).reshape(len(ties), theta.size)
+
+
+def pulls(problem: Problem, score: FloatArray) -> FloatArray:
+    """Slope of the log-likelihood per row away from each held tie (t,), to where its row keeps its experts."""
+    size = np.linalg.norm(problem.ties, axis=1)
+    found: FloatArray = np.linalg.lstsq(problem.ties.T, score, rcond=None)[0] * size / problem.total_weight
+    return found
+
+
+def past(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -> FloatArray:
+    """The nearest point behind one of the ties, where the others keep their margins."""
+    margins = normals(problem, theta, ties)
+    across = np.zeros(len(ties))
+    across[which] = -PAST
+    return problem.admit(theta + np.linalg.pinv(margins) @ across)
+
+
+def crossing(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -> float:
+    """What the log-likelihood gains just behind one of the ties."""
+    return problem.passes.loglik(past(problem, theta, ties, which)) - problem.passes.loglik(theta)
+
+
+def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched:
+    """Rows with other experts at another point; of a gate that tells no ties none."""
+    rows = Switched(problem.passes.terms, other)
+    return problem.passes.reduce(rows, theta) if problem.passes.terms.gate.tells_ties else rows
+
+
+def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple[float, float, Tie | None]:
+    """Shares of a step that switches rows: the last found to switch none, the first to switch one, and the tie."""
+    low, high = 0.0, 1.0
+    found = switched(problem, theta, theta + step)
+    for _ in range(BISECTIONS):
+        if found.count <= 1 and high - low <= 1e-6 * high:
+            break
+        middle = 0.5 * (low + high)
+        if not low < middle < high:
+            break
+        there = switched(problem, theta, theta + middle * step)
+        if there.count:
+            high, found = middle, there
+        else:
+            low = middle
+    return low, high, found.first
+
+
+def _row(block: Block, j: int) -> Block:
+    one = slice(j, j + 1)
+    exposure = None if block.exposure is None else block.exposure[one].copy()
+    X = np.ascontiguousarray(block.X[:, one])
+    Z = X if block.Z is block.X else np.ascontiguousarray(block.Z[:, one])
+    return Block(
+        X, Z, np.ascontiguousarray(block.Y[:, one]), block.offset[one].copy(), block.weight[one].copy(), exposure
+    )

@@ -1,0 +1,193 @@
+"""Ascent where the likelihood jumps: ties are found, held and left, and what is reported there holds."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import special
+from scipy.optimize import LinearConstraint, minimize
+
+import moestat as ms
+from moestat.certificate import Status
+from moestat.solvers import AcrossTies, Problem, solve
+from moestat.solvers.along import settle
+from moestat.solvers.ties import first_switch, normals, pulls, switched, ties_at
+
+SLOPES = np.array([[2.0, 0.0], [-1.0, 1.7], [0.0, 0.0]])
+
+
+def rows_of(seed: int, n: int = 400):
+    """A model of three experts two of which are active, the truth, and rows."""
+    rng = np.random.default_rng([seed, 3])
+    model = ms.MixtureOfExperts(gate="topk(n_active=2)", n_experts=3)
+    truth = model.params(
+        gate={"intercepts": [0.3, -0.2, 0.0], "slopes": SLOPES},
+        expert={
+            "intercepts": [2.0, 0.0, -2.0],
+            "slopes": [[2.0, 1.0], [0.0, -0.5], [-2.0, -0.6]],
+            "variances": 3 * [0.3],
+        },
+    )
+    X = rng.standard_normal((n, 2))
+    return model, truth, X, model.sample(truth, X, rng)
+
+
+@pytest.fixture(scope="module")
+def case():
+    model, truth, X, y = rows_of(0)
+    data = model.prepare(model.data(X, y))
+    return model, Problem.of(model, data), model.to_theta(truth, data.schema, data.coordinates), X, y
+
+
+@pytest.fixture(scope="module")
+def settled(case):
+    _, problem, theta, _, _ = case
+    return settle(problem, theta)
+
+
+def loglik_with_held_experts(problem, theta, held):
+    """Log-likelihood with the rows' experts at ``held``: smooth, and equal to the real one near there."""
+    terms, total = problem.passes.terms, 0.0
+    for block in problem.passes.source.blocks():
+        masks = np.empty((3, block.weight.size))
+        terms.gate.value(held[terms.gate_columns], block, masks)
+        H, E = np.empty_like(masks), np.empty_like(masks)
+        terms.gate.inner.value(theta[terms.gate_columns], block, H)
+        terms.expert.value(theta[terms.expert_columns], block, E)
+        H = np.where(np.isfinite(masks), H, -np.inf)
+        rows = special.logsumexp(H + E, axis=0) - special.logsumexp(H, axis=0)
+        total += float(block.weight @ rows)
+    return total
+
+
+# --------------------------------------------------------------------------------------- ties
+def test_the_first_switch_of_a_step_is_where_the_first_margin_vanishes(case) -> None:
+    _, problem, theta, _, _ = case
+    step = np.zeros_like(theta)
+    step[: problem.passes.terms.n_gate] = np.random.default_rng(0).standard_normal(problem.passes.terms.n_gate)
+    low, high, tie = first_switch(problem, theta, step)
+    assert tie is not None
+    assert switched(problem, theta, theta + low * step).count == 0
+    assert switched(problem, theta, theta + high * step).count == 1
+    margins = tie.margin(problem, theta + low * step), tie.margin(problem, theta + high * step)
+    assert margins[0] >= 0 >= margins[1]
+    local = theta[problem.passes.terms.gate_columns], step[problem.passes.terms.gate_columns]
+    shares = []
+    for block in problem.passes.source.blocks():
+        for j in np.flatnonzero(block.weight):
+            here, move = (own @ block.Z[:, j] for own in local)
+            last = np.argmin(here)
+            for k in np.delete(np.arange(3), last):
+                if move[last] > move[k]:
+                    shares.append((here[k] - here[last]) / (move[last] - move[k]))
+    np.testing.assert_allclose([low, high], min(shares), rtol=2e-6)
+
+
+def test_a_normal_is_the_derivative_of_its_margin(case, settled) -> None:
+    _, problem, _, _, _ = case
+    assert settled.ties
+    for tie, normal in zip(settled.ties, normals(problem, settled.theta, settled.ties), strict=True):
+        steps = 1e-6 * np.eye(settled.theta.size)
+        slope = [
+            (tie.margin(problem, settled.theta + s) - tie.margin(problem, settled.theta - s)) / 2e-6 for s in steps
+        ]
+        np.testing.assert_allclose(normal, slope, atol=1e-8)
+
+
+# --------------------------------------------------------------------------------------- a constrained maximum
+def test_what_is_settled_is_a_maximum_under_its_ties(case, settled) -> None:
+    """The gradient is a combination of the ties' normals that presses against each; along them nothing is left."""
+    _, problem, _, _, _ = case
+    held = replace(problem, ties=normals(problem, settled.theta, settled.ties))
+    assert held.gradient_norm(settled.theta, settled.score) < 1e-10
+    assert problem.gradient_norm(settled.theta, settled.score) > 1e-4
+    assert (pulls(held, settled.score) < 0).all()
+    for tie in settled.ties:
+        assert 0 <= tie.margin(problem, settled.theta) <= 1e-10
+
+
+def test_it_is_the_maximum_of_the_region(case, settled) -> None:
+    """Checked by another program: a smooth likelihood under linear constraints by which all rows keep their experts."""
+    _, problem, _, _, _ = case
+    terms = problem.passes.terms
+    rows = []
+    for block in problem.passes.source.blocks():
+        for j in np.flatnonzero(block.weight):
+            z = block.Z[:, j]
+            logit = settled.theta[terms.gate_columns] @ z
+            last = int(np.argmin(logit))
+            for k in np.delete(np.arange(3), last):
+                row = np.zeros(settled.theta.size)
+                row[terms.gate_columns[k]], row[terms.gate_columns[last]] = z, -z
+                rows.append(row)
+    found = minimize(
+        lambda theta: -loglik_with_held_experts(problem, theta, settled.theta),
+        settled.theta + 1e-9,
+        constraints=LinearConstraint(np.array(rows), 0.0, np.inf),
+        method="SLSQP",
+        options={"maxiter": 200, "ftol": 1e-12},
+    )
+    assert -found.fun <= settled.loglik + 1e-6
+
+
+def test_moves_never_lower_the_loglik(case) -> None:
+    _, problem, theta, _, _ = case
+    solution = solve(problem, AcrossTies(walks=2), theta)
+    climbed = [row.loglik for row in solution.trace]
+    assert all(a <= b + 1e-10 for a, b in itertools.pairwise(climbed))
+    assert solution.converged
+
+
+def test_search_goes_beyond_the_first_tie(case, settled) -> None:
+    """Settling alone stays in its region; tries, crossings and walks leave it."""
+    _, problem, _, _, _ = case
+    assert solve(problem, AcrossTies(walks=5), settled.theta).loglik > settled.loglik + 0.5
+
+
+# --------------------------------------------------------------------------------------- what is reported
+@pytest.fixture(scope="module")
+def fitted(case):
+    model, _, _, X, y = case
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return ms.fit(model, X, y, n_starts=6)
+
+
+def test_the_certificate_names_the_ties(fitted) -> None:
+    certificate = fitted.certificate
+    assert certificate.status is Status.AT_TIES
+    assert certificate.trusted
+    text = str(certificate)
+    assert "local maximum at switching ties" in text
+    assert "if the row crosses" in text
+    assert "a local statement" in text
+    assert len(certificate.optimum.ties) == len(certificate.optimum.held) > 0
+
+
+def test_crossing_a_tie_gains_nothing(fitted) -> None:
+    gains = [float(words.split(": ")[1].split()[0]) for words in fitted.certificate.optimum.ties]
+    assert max(gains) <= 1e-8
+
+
+def test_standard_errors_are_conditional_on_the_selection(fitted) -> None:
+    """Ties are held: the covariance has no variance along their normals."""
+    assert "selection" in str(fitted.summary())
+    assert (fitted.bse.dropna() > 0).all()
+
+
+def test_ties_survive_storage(fitted, tmp_path) -> None:
+    fitted.save(tmp_path / "fit.npz")
+    loaded = ms.load(tmp_path / "fit.npz")
+    assert loaded.certificate == fitted.certificate
+    np.testing.assert_allclose(loaded.bse, fitted.bse)
+
+
+def test_continuous_gates_have_no_ties(case) -> None:
+    _, _, _, X, y = case
+    dense = ms.MixtureOfExperts(n_experts=3)
+    problem = Problem.of(dense, dense.data(X, y))
+    assert ties_at(problem, np.zeros(problem.layout.size)) == []
