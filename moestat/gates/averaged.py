@@ -13,11 +13,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.stats import qmc
 
+from moestat.charts import Chart
 from moestat.component import Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
@@ -51,6 +52,19 @@ class Averaged(Wrapper):
             raise InputError(f"seed must be a whole number of at least 0; got {self.seed!r}.")
 
     # ------------------------------------------------------------------------------- what a random gate is
+    @property
+    def averages(self) -> bool:
+        """Whether weights are averages over draws, and not a closed form."""
+        return True
+
+    @property
+    def exchangeable(self) -> bool:  # type: ignore[override]
+        # each expert has draws of its own: with other labels averages differ by their error
+        return not self.averages and self.inner.exchangeable
+
+    def order(self, mass: FloatArray, kinds: IntArray) -> IntArray:
+        return np.arange(mass.size) if self.averages else self.inner.order(mass, kinds)
+
     @abstractmethod
     def log_weights(self, U: FloatArray, own: FloatArray, out: FloatArray) -> None:
         """Write log pi (K, B) at logits U (K, B) and own unconstrained parameters (p,)."""
@@ -64,6 +78,10 @@ class Averaged(Wrapper):
         The first ones go to G (K, K + p, B). The second ones, summed over experts with weights (K, B), go to S as
         entries (n, B) of a symmetric matrix, (0,0), (1,0), (1,1), ...; where S has no room they are not wanted.
         """
+
+    #: smallest value of the own parameter, which stands for zero, and what the gate is there
+    least: ClassVar[float]
+    limit: ClassVar[str]
 
     # ------------------------------------------------------------------------------- parameters
     def columns(self, layout: Layout) -> IntArray:
@@ -149,7 +167,17 @@ class Averaged(Wrapper):
         np.negative(second, out=second)
         first[:] = _contract(tile.gap, G)
 
-    # ------------------------------------------------------------------------------- start
+    # ------------------------------------------------------------------------------- start and limits
+    def lower_bounds(self, layout: Layout, spread: FloatArray) -> FloatArray:
+        inner = self.inner.lower_bounds(self._inner(layout), spread)
+        return np.concatenate([inner, np.full(self.n_own, -np.inf)])
+
+    def chart(self, layout: Layout) -> Chart:
+        if not self.n_own:
+            return self.inner.chart(layout)
+        n = layout.size
+        return Chart(np.eye(n), np.zeros(n), n - 1, float(np.log(self.least)), self.limit)
+
     def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
         return self.inner.start(self._inner(layout), block, resp, schema)
 

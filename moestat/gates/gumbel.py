@@ -67,6 +67,9 @@ class Gumbel(Averaged):
     tau: float | None = 1.0
 
     name: ClassVar[str] = "gumbel"
+    # a smaller one makes a staircase of the average over draws, which a fit would climb
+    least: ClassVar[float] = 0.1
+    limit: ClassVar[str] = "the temperature falls, towards tau=0, the inner gate itself"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +83,10 @@ class Gumbel(Averaged):
     @property
     def n_own(self) -> int:
         return int(self.tau is None)
+
+    @property
+    def averages(self) -> bool:
+        return self.tau != 0
 
     def layout(self, dims: Dims) -> Layout:
         inner = self.inner.layout(dims)

@@ -83,6 +83,8 @@ class NoisyTopK(Averaged):
     n_draws: int = field(default=16, kw_only=True)
 
     name: ClassVar[str] = "noisy_topk"
+    least: ClassVar[float] = 0.01
+    limit: ClassVar[str] = "the noise falls, towards the topk gate"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -98,6 +100,11 @@ class NoisyTopK(Averaged):
     @property
     def n_own(self) -> int:
         return int(self.scale is None)
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        # where ranks among the others change, a draw's weights have a kink
+        return False
 
     def layout(self, dims: Dims) -> Layout:
         n, inner = active_of(self.n_active, dims.n_experts), self.inner.layout(dims)
@@ -133,6 +140,18 @@ class NoisyTopK(Averaged):
         n = active_of(self.n_active, len(U))
         _average(U, noise, upper, self._scale(own), n, bool(own.size), q, W, G, S)
         _divided(W, weights, G, S)
+
+    def chances(self, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:
+        """Probability of being among the n_active largest, averaged over the others' noise."""
+        _, _, U, own = self._inside(local, block)
+        K, scale = len(U), self._scale(own)
+        n = active_of(self.n_active, K)
+        if n == K:
+            return np.ones_like(U)
+        noisy = U[:, None, :] + scale * normal_draws(self.n_draws, K, self.seed).T[:, :, None]  # (K, draws, B)
+        bars = (np.sort(np.delete(noisy, k, axis=0), axis=0)[K - 1 - n] for k in range(K))
+        chance = np.stack([ndtr((u - bar) / scale).mean(axis=0) for u, bar in zip(U, bars, strict=True)])
+        return np.asarray(chance * (n / chance.sum(axis=0)))
 
     def _draws(self, n_experts: int) -> tuple[FloatArray, FloatArray]:
         """Draws (n_draws, K) of the noise, and the probabilities that noise is larger."""
