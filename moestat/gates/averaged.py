@@ -30,6 +30,9 @@ from moestat.kernels import jit
 from moestat.params import Layout, shared_columns
 from moestat.typing import FloatArray, IntArray
 
+#: What stands for minus infinity: no noise lifts it, and its square is a number.
+SWITCHED_OFF = -1e100
+
 
 @dataclass(frozen=True)
 class Averaged(Wrapper):
@@ -102,14 +105,14 @@ class Averaged(Wrapper):
 
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         _, _, U, own = self._inside(local, block)
-        self.log_weights(U, own, out)
+        self.log_weights(np.maximum(U, SWITCHED_OFF), own, out)
 
     def _derivatives(
         self, U: FloatArray, own: FloatArray, value: FloatArray, weights: FloatArray, second: bool
     ) -> tuple[FloatArray, FloatArray]:
         K, m, B = len(U), len(U) + own.size, U.shape[1]
         G, S = np.empty((K, m, B)), np.empty((m * (m + 1) // 2 if second else 0, B))
-        self.derivatives(U, own, value, weights, G, S)
+        self.derivatives(np.maximum(U, SWITCHED_OFF), own, value, weights, G, S)
         return G, S
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:

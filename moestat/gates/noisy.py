@@ -29,7 +29,7 @@ from scipy.special import ndtr, ndtri
 from moestat.component import Dims
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.averaged import Averaged, less_products, uniform_draws
+from moestat.gates.averaged import SWITCHED_OFF, Averaged, less_products, uniform_draws
 from moestat.gates.topk import active_of, check_active
 from moestat.kernels import jit, vexp, vlog
 from moestat.kernels.compile import jit_inline
@@ -148,6 +148,7 @@ class NoisyTopK(Averaged):
         n = active_of(self.n_active, K)
         if n == K:
             return np.ones_like(U)
+        np.maximum(U, SWITCHED_OFF, out=U)
         noisy = U[:, None, :] + scale * normal_draws(self.n_draws, K, self.seed).T[:, :, None]  # (K, draws, B)
         bars = (np.sort(np.delete(noisy, k, axis=0), axis=0)[K - 1 - n] for k in range(K))
         chance = np.stack([ndtr((u - bar) / scale).mean(axis=0) for u, bar in zip(U, bars, strict=True)])
@@ -341,7 +342,7 @@ def _above(
         z = normal_quantile(small)
         b, r = bell(z), tail_ratio(min(z, FAR))
         gap = r / NORMAL_TOP - small / max(NORMAL_TOP * b, 1e-300)
-        z += gap / (1.0 + 0.5 * z * gap)
+        z += gap / (1.0 - 0.5 * z * gap)
         b, r = bell(z), tail_ratio(min(abs(z), FAR))
         beyond = b * r
         z = z if level < 0.5 else -z
