@@ -59,7 +59,7 @@ def test_the_fit_is_at_least_as_likely_as_the_truth(gate, n_experts):
 
 @case
 def test_fits_are_certified(gate, n_experts):
-    """A temperature may fall to its limit. Noisy top-K gates of three experts have kinks, where one fit in seven ends."""
+    """A temperature may fall to its limit. Of three experts noisy top-K gates have kinks, where some fits end."""
     ended = [fitted(gate, n_experts, seed)[0].certificate.status for seed in range(SETS)]
     allowed = {ms.Status.STRICT_MAXIMUM} | ({ms.Status.RUNAWAY} if "tau=None" in gate else set())
     at_kinks = 5 if "noisy" in gate and n_experts == 3 else 0
