@@ -59,6 +59,11 @@ class Chart:
         return bool(self.powers.any())
 
     @property
+    def limited(self) -> bool:
+        """Whether a limit is at its end."""
+        return bool(np.isfinite(self.least))
+
+    @property
     def concerns(self) -> BoolArray:
         """Parameters (P,) that are turned or divided, and so can be neither held nor kept in a box."""
         turned = (self.basis != np.eye(self.powers.size)).any(axis=0)

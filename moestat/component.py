@@ -237,6 +237,10 @@ class Gate(Component):
         """Gates of the same parameters to climb before this one, of a gate whose weights jump: dense ones first."""
         return ()
 
+    def chances(self, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:
+        """Probability (K, B) that an expert has a say, under the gate's own noise: zero or one where there is none."""
+        return (value > -np.inf).astype(np.float64)
+
     def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
         """By how much (B,) each row keeps its experts, the one that would leave and the one that would come (B,).
 

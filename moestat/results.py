@@ -614,6 +614,35 @@ class Results:
             X = np.zeros((len(np.asarray(Z)), len(self.schema.features)))
         return self._block(X, Z)
 
+    def expert_load(self, X: Any = None, Z: Any = None) -> pd.DataFrame:
+        """How evenly the gate spreads rows over the experts, of new rows or of the training rows.
+
+        Returns
+        -------
+        DataFrame with a row for every expert (1, ..., K) and one, "cv", for the coefficient of variation over experts
+            ``importance`` is the sum of its gate weights over rows, ``load`` the number of rows that select it: those
+            in which its weight is not zero, or, under a gate that selects by noisy logits, the sum over rows of the
+            probability that it is selected. Training rows count with their sample weights.
+
+        References
+        ----------
+        Shazeer et al. (2017), Outrageously large neural networks: the sparsely-gated mixture-of-experts layer, sec. 4,
+        arXiv 1701.06538.
+        """
+        import pandas as pd
+
+        new = X is not None or Z is not None
+        blocks = [self._gate_block(X, Z)] if new else self._training().blocks()
+        local, total = self.theta[self._terms.gate_columns], np.zeros((2, self.model.n_experts))
+        for block in blocks:
+            value = np.empty((len(local), block.weight.size))
+            self._terms.gate.value(local, block, value)
+            total[0] += self._terms.gate_weights(self.theta, block) @ block.weight
+            total[1] += self._terms.gate.chances(local, block, value) @ block.weight
+        table = pd.DataFrame(total.T, columns=["importance", "load"], index=range(1, self.model.n_experts + 1))
+        table.loc["cv"] = total.std(axis=1) / total.mean(axis=1)
+        return table.rename_axis("expert")
+
     def responsibilities(
         self, X: Any = None, y: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None
     ) -> FloatArray:

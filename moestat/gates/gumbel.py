@@ -19,10 +19,17 @@ import numpy as np
 from moestat.component import Dilation, Dims
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gates.averaged import Averaged, uniform_draws
+from moestat.gates.averaged import Averaged, less_products, uniform_draws
 from moestat.kernels import jit, vexp, vlog
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part
 from moestat.typing import FloatArray
+
+#: Noise that spreads over more than this many times tau has no place in exponentials on their own.
+FARTHEST = 300.0
+
+#: Weights no larger than this, or its logarithm, count as zero.
+NOTHING = 1e-290
+LEAST = -667.0
 
 #: tau that a search begins with, where it is estimated.
 START_TAU = 0.5
@@ -60,6 +67,9 @@ class Gumbel(Averaged):
     tau: float | None = 1.0
 
     name: ClassVar[str] = "gumbel"
+    # a smaller one makes a staircase of the average over draws, which a fit would climb
+    least: ClassVar[float] = 0.1
+    limit: ClassVar[str] = "the temperature falls, towards tau=0, the inner gate itself"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,6 +83,10 @@ class Gumbel(Averaged):
     @property
     def n_own(self) -> int:
         return int(self.tau is None)
+
+    @property
+    def averages(self) -> bool:
+        return self.tau != 0
 
     def layout(self, dims: Dims) -> Layout:
         inner = self.inner.layout(dims)
@@ -96,14 +110,15 @@ class Gumbel(Averaged):
         else:
             _averages(U, gumbel_draws(self.n_draws, len(U), self.seed), 1.0 / tau, out)
 
-    def slopes(self, U: FloatArray, own: FloatArray, out: FloatArray) -> None:
+    def derivatives(
+        self, U: FloatArray, own: FloatArray, value: FloatArray, weights: FloatArray, G: FloatArray, S: FloatArray
+    ) -> None:
         tau = self._tau(own)
         if tau == 0.0:
-            share = np.empty_like(U)
-            _log_softmax(U, share)
-            out[:] = np.eye(len(U))[:, :, None] - np.exp(share)
+            _of_softmax(np.exp(value), weights, G, S)
         else:
-            _slopes(U, gumbel_draws(self.n_draws, len(U), self.seed), 1.0 / tau, out)
+            noise = gumbel_draws(self.n_draws, len(U), self.seed)
+            _derivatives(U, noise, 1.0 / tau, value, weights, bool(own.size), G, S)
 
 
 @lru_cache(maxsize=32)
@@ -112,6 +127,14 @@ def gumbel_draws(n_draws: int, n_experts: int, seed: int) -> FloatArray:
     draws: FloatArray = -np.log(-np.log(uniform_draws(n_draws, n_experts, seed)))
     draws.setflags(write=False)
     return draws
+
+
+def _of_softmax(PI: FloatArray, weights: FloatArray, G: FloatArray, S: FloatArray) -> None:
+    """d log pi_k = 1_k - pi and d2 log pi_k = pi pi' - diag(pi)."""
+    G[:] = np.eye(len(PI))[:, :, None] - PI
+    total = weights.sum(axis=0)
+    for out, k, l in zip(S, *np.tril_indices(len(PI)), strict=False):
+        out[:] = total * PI[k] * (PI[l] - (k == l))
 
 
 # --------------------------------------------------------------------------------------- kernels
@@ -133,25 +156,64 @@ def _log_softmax(U: FloatArray, out: FloatArray) -> None:
 
 
 @jit
+def _powers(U: FloatArray, noise: FloatArray, inverse: float, E: FloatArray, F: FloatArray) -> bool:
+    """exp(u / tau) (K, B) and exp(noise / tau) (M, K), each beside its largest; whether their product will do.
+
+    It saves an exponential per draw, but a sum of products of numbers that are nearly zero would be lost.
+    """
+    K, B = U.shape
+    for m in range(noise.shape[0]):
+        top = noise[m].max()
+        if (top - noise[m].min()) * inverse > FARTHEST:
+            return False
+        for k in range(K):
+            F[m, k] = vexp((noise[m, k] - top) * inverse)
+    top = np.full(B, -np.inf)
+    for k in range(K):
+        for j in range(B):
+            top[j] = max(top[j], U[k, j])
+    for k in range(K):
+        u, e = U[k], E[k]
+        for j in range(B):
+            e[j] = vexp((u[j] - top[j]) * inverse)
+    return True
+
+
+@jit
 def _shares(
-    U: FloatArray, noise: FloatArray, inverse: float, top: FloatArray, total: FloatArray, S: FloatArray
+    U: FloatArray,
+    noise: FloatArray,
+    inverse: float,
+    product: bool,
+    E: FloatArray,
+    F: FloatArray,
+    total: FloatArray,
+    S: FloatArray,
 ) -> None:
     """S (K, B) = softmax((U + noise) / tau) for one draw."""
     K, B = U.shape
+    if product:
+        for k in range(K):
+            e, s, f = E[k], S[k], F[k]
+            for j in range(B):
+                s[j] = f * e[j]
+    else:
+        for j in range(B):
+            total[j] = -np.inf
+        for k in range(K):
+            u = U[k]
+            for j in range(B):
+                total[j] = max(total[j], u[j] + noise[k])
+        for k in range(K):
+            u, s = U[k], S[k]
+            for j in range(B):
+                s[j] = vexp((u[j] + noise[k] - total[j]) * inverse)
     for j in range(B):
-        top[j] = -np.inf
         total[j] = 0.0
     for k in range(K):
-        u = U[k]
-        for j in range(B):
-            top[j] = max(top[j], u[j] + noise[k])
-    for k in range(K):
-        u = U[k]
         s = S[k]
         for j in range(B):
-            e = vexp((u[j] + noise[k] - top[j]) * inverse)
-            s[j] = e
-            total[j] += e
+            total[j] += s[j]
     for j in range(B):
         total[j] = 1.0 / total[j]
     for k in range(K):
@@ -163,61 +225,139 @@ def _shares(
 @jit
 def _averages(U: FloatArray, noise: FloatArray, inverse: float, out: FloatArray) -> None:
     """out = log mean softmax((U + noise) / tau)."""
-    K, B = U.shape
-    M = noise.shape[0]
-    top, total, S = np.empty(B), np.empty(B), np.empty((K, B))
+    (K, B), M = U.shape, noise.shape[0]
+    total, S, E, F = np.empty(B), np.empty((K, B)), np.empty((K, B)), np.empty((M, K))
+    product = _powers(U, noise, inverse, E, F)
     out[:] = 0.0
     for m in range(M):
-        _shares(U, noise[m], inverse, top, total, S)
+        _shares(U, noise[m], inverse, product, E, F[m], total, S)
         for k in range(K):
-            o = out[k]
-            s = S[k]
+            o, s = out[k], S[k]
             for j in range(B):
                 o[j] += s[j]
     for k in range(K):
         o = out[k]
         for j in range(B):
-            o[j] = vlog(o[j] / M) if o[j] > 1e-290 else -np.inf
+            o[j] = vlog(o[j] / M) if o[j] > NOTHING else -np.inf
 
 
 @jit
-def _slopes(U: FloatArray, noise: FloatArray, inverse: float, out: FloatArray) -> None:
-    """Derivatives of that in U, and in log tau where out has room for it."""
-    K, B = U.shape
-    M, own = noise.shape[0], out.shape[1] > K
-    top, total, S, mean, level = np.empty(B), np.empty(B), np.empty((K, B)), np.zeros((K, B)), np.empty(B)
-    out[:] = 0.0
-    for m in range(M):
-        _shares(U, noise[m], inverse, top, total, S)
-        for k in range(K):
-            s = S[k]
-            t = mean[k]
-            for j in range(B):
-                t[j] += s[j]
-            for l in range(k + 1):
-                r = S[l]
-                o = out[k, l]
-                for j in range(B):
-                    o[j] -= s[j] * r[j]
-        if own:
-            for j in range(B):
-                level[j] = 0.0
-            for k in range(K):
-                for j in range(B):
-                    level[j] += S[k, j] * (U[k, j] + noise[m, k])
-            for k in range(K):
-                for j in range(B):
-                    out[k, K, j] -= S[k, j] * (U[k, j] + noise[m, k] - level[j])
-    for k in range(K):
-        for l in range(k):
-            for j in range(B):
-                out[l, k, j] = out[k, l, j]
+def _derivatives(
+    U: FloatArray,
+    noise: FloatArray,
+    inverse: float,
+    value: FloatArray,
+    weights: FloatArray,
+    own: bool,
+    G: FloatArray,
+    S: FloatArray,
+) -> None:
+    """First and second derivatives in U, and in log tau if it is ``own``; see `Averaged.derivatives`.
+
+    With a_k = q_k s_k, A = sum_k a_k and q_k = weights_k / pi_k the second ones of sum_k q_k s_k in (u + g) / tau are
+
+        H = diag(a) - a s' - s a' + 2 A s s' - A diag(s),
+
+    where the sums over draws of s s' and A s s' are all that is needed.
+    """
+    (K, B), M, second = U.shape, noise.shape[0], S.shape[0] > 0
+    total, W, E, F = np.empty(B), np.empty((K, B)), np.empty((K, B)), np.empty((M, K))
+    n = K * (K + 1) // 2
+    C, D, A, inner, Z = np.zeros((n, B)), np.zeros((n, B)), np.empty(B), np.empty(B), np.empty((K, B))
+    q, mass = np.empty((K, B)), np.empty((K, B))
     for k in range(K):
         for j in range(B):
-            out[k, k, j] += mean[k, j]
             # an expert without weight has no derivative that anybody listens to
-            total[j] = inverse / mean[k, j] if mean[k, j] > 1e-290 else 0.0
-        for l in range(out.shape[1]):
-            o = out[k, l]
+            mass[k, j] = 1.0 / (M * vexp(value[k, j])) if value[k, j] > LEAST else 0.0
+            q[k, j] = weights[k, j] * mass[k, j]
+    G[:] = 0.0
+    S[:] = 0.0
+    product = _powers(U, noise, inverse, E, F)
+    for m in range(M):
+        _shares(U, noise[m], inverse, product, E, F[m], total, W)
+        for j in range(B):
+            A[j] = 0.0
+        for k in range(K):
+            w, r = W[k], q[k]
             for j in range(B):
-                o[j] *= total[j]
+                A[j] += w[j] * r[j]
+        at = 0
+        for k in range(K):
+            for l in range(k + 1):
+                w, v, c, d = W[k], W[l], C[at], D[at]
+                if second:
+                    for j in range(B):
+                        both = w[j] * v[j]
+                        c[j] += both
+                        d[j] += A[j] * both
+                else:
+                    for j in range(B):
+                        c[j] += w[j] * v[j]
+                at += 1
+        if own:
+            _in_log_tau(U, noise[m], inverse, W, q, A, inner, total, Z, second, G, S)
+    for k in range(K):
+        for l in range(K):
+            c, g = C[max(k, l) * (max(k, l) + 1) // 2 + min(k, l)], G[k, l]
+            same = 1.0 if k == l else 0.0
+            for j in range(B):
+                g[j] = inverse * (same - c[j] * mass[k, j])
+        if own:
+            for j in range(B):
+                G[k, K, j] *= mass[k, j]
+    if second:
+        at = 0
+        for k in range(K):
+            for l in range(k + 1):
+                s, c, d = S[at], C[at], D[at]
+                for j in range(B):
+                    s[j] += inverse * inverse * (2.0 * d[j] - (q[k, j] + q[l, j]) * c[j])
+                if k == l:
+                    for j in range(B):
+                        s[j] += inverse * inverse * weights[k, j]
+                    for i in range(K):
+                        d = D[max(k, i) * (max(k, i) + 1) // 2 + min(k, i)]
+                        for j in range(B):
+                            s[j] -= inverse * inverse * d[j]
+                at += 1
+        less_products(weights, G, S)
+
+
+@jit
+def _in_log_tau(
+    U: FloatArray,
+    noise: FloatArray,
+    inverse: float,
+    W: FloatArray,
+    q: FloatArray,
+    A: FloatArray,
+    mean: FloatArray,
+    along: FloatArray,
+    Z: FloatArray,
+    second: bool,
+    G: FloatArray,
+    S: FloatArray,
+) -> None:
+    """Add one draw's derivatives in log tau, along -z with z = (u + g) / tau: -s (z - s'z), and H z and z'H z."""
+    K, B = U.shape
+    for j in range(B):
+        mean[j] = 0.0
+        along[j] = 0.0
+    for k in range(K):
+        for j in range(B):
+            Z[k, j] = (U[k, j] + noise[k] - U[0, j]) * inverse
+            mean[j] += W[k, j] * Z[k, j]
+            along[j] += q[k, j] * W[k, j] * Z[k, j]
+    for k in range(K):
+        for j in range(B):
+            G[k, K, j] -= W[k, j] * (Z[k, j] - mean[j])
+    if not second:
+        return
+    row = K * (K + 1) // 2
+    for k in range(K):
+        for j in range(B):
+            z, s = Z[k, j], W[k, j]
+            a = q[k, j] * s
+            turn = a * (z - mean[j]) - s * along[j] + A[j] * s * (2.0 * mean[j] - z) + a - A[j] * s
+            S[row + k, j] -= inverse * turn
+            S[row + K, j] += z * turn

@@ -4,8 +4,11 @@
 
 At a high temperature all experts share all rows, so that few poor maxima are left to fall into; the dense-to-sparse
 training of Nie et al. (2021, arXiv 2112.14397) does the same to a gate, deterministic annealing to all of the E-step.
-Each stage climbs the log-likelihood of the model whose gate has that temperature. The last one is the model itself,
-and ends as any fit does.
+In place of a temperature normal noise in the logits may blur the gate, the average over it being what is climbed: the
+training noise of Shazeer et al. (2017), with a scale that falls.
+
+Each stage climbs the log-likelihood of the model whose gate is so blurred. The last one is the model itself, and ends
+as any fit does.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from moestat.component import Gate
 from moestat.errors import InputError
-from moestat.gates import Temperature
+from moestat.gates import NoisyTopK, Temperature, TopK
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM, EMState
 from moestat.solvers.loop import Solver, State, Stop
@@ -42,10 +46,13 @@ class Annealing:
     temperatures : tuple of float
         What the gate's logits are divided by, stage after stage: larger than one, falling. A model whose own gate has
         a temperature has it multiplied.
+    noise : tuple of float, optional
+        In place of temperatures: standard deviations of normal noise in the gate's logits, falling. A top-K gate
+        becomes a noisy one.
     em : EM
         What runs at each temperature; its rules end the stage.
     then : Solver
-        What finishes at temperature one.
+        What finishes at temperature one, or without noise.
 
     Notes
     -----
@@ -56,25 +63,26 @@ class Annealing:
     ----------
     Nie et al. (2021), EvoMoE: an evolutional mixture-of-experts training framework via dense-to-sparse gate,
     arXiv 2112.14397.
+    Shazeer et al. (2017), Outrageously large neural networks: the sparsely-gated mixture-of-experts layer,
+    arXiv 1701.06538.
     Ueda and Nakano (1998), Deterministic annealing EM algorithm, Neural Networks 11.
     """
 
     temperatures: tuple[float, ...] = (8.0, 4.0, 2.0)
+    noise: tuple[float, ...] | None = field(default=None, kw_only=True)
     em: EM = field(default_factory=lambda: EM(max_iter=10, rtol=1e-5))
     then: Solver = field(default_factory=EMThenNewton)
 
     def __post_init__(self) -> None:
-        given = self.temperatures
-        numbers = isinstance(given, tuple | list) and all(
-            isinstance(t, int | float | np.integer | np.floating) and not isinstance(t, bool) for t in given
+        _check_schedule(
+            "temperatures",
+            self.temperatures,
+            1,
+            "(8.0, 4.0, 2.0)",
+            "The last stage, at temperature one, comes by itself.",
         )
-        if not numbers or not all(np.isfinite(t) and t > 1 for t in given):
-            raise InputError(
-                f"temperatures must be numbers larger than one, as (8.0, 4.0, 2.0); got {given!r}. The last stage, at "
-                "temperature one, comes by itself."
-            )
-        if not all(a > b for a, b in pairwise(given)):
-            raise InputError(f"temperatures must fall from stage to stage; got {given!r}.")
+        if self.noise is not None:
+            _check_schedule("noise", self.noise, 0, "(1.0, 0.5)", "The last stage, without noise, comes by itself.")
         if not isinstance(self.em, EM):
             raise InputError(f"em must be a solver EM(...), which runs at each temperature; got {self.em!r}.")
         if isinstance(self.then, type) or not isinstance(self.then, Solver):
@@ -104,15 +112,21 @@ class Annealing:
         return None if isinstance(state, StageState) else self.then.finished(state)
 
     def _enter(self, problem: Problem, theta: FloatArray, stage: int, iteration: int) -> Any:
-        if stage == len(self.temperatures):
+        if stage == len(self._stages):
             return self.then.init(problem, theta)
         return self._state(problem, self.em.init(self._blurred(problem, stage), theta), stage, iteration)
 
+    @property
+    def _stages(self) -> tuple[float, ...]:
+        return self.temperatures if self.noise is None else self.noise
+
     def _blurred(self, problem: Problem, stage: int) -> Problem:
-        """The problem with the stage's temperature; a held temperature has no parameter, so all stay in place."""
-        terms = problem.passes.terms
-        gate = Temperature(terms.gate, tau=self.temperatures[stage])
-        return replace(problem, passes=replace(problem.passes, terms=replace(terms, gate=gate)))
+        """The problem with the stage's blur; what is held has no parameter, so all stay in place."""
+        terms, size = problem.passes.terms, self._stages[stage]
+        gate = Temperature(terms.gate, tau=size) if self.noise is None else _noisy(terms.gate, size, terms.n_experts)
+        layout = terms.gate_layout
+        blurred = replace(terms, gate=gate.bind(layout), gate_columns=gate.columns(layout))
+        return replace(problem, passes=replace(problem.passes, terms=blurred))
 
     def _state(self, problem: Problem, inner: EMState, stage: int, iteration: int) -> StageState:
         return StageState(
@@ -121,7 +135,7 @@ class Annealing:
             score=inner.score,
             gradient=inner.gradient,
             iteration=iteration,
-            method=f"em at temperature {self.temperatures[stage]:g}",
+            method=f"em {'at temperature' if self.noise is None else 'with noise'} {self._stages[stage]:g}",
             objective=inner.climbed,
             gain=inner.gain,
             move=inner.move,
@@ -129,3 +143,24 @@ class Annealing:
             stage=stage,
             inner=inner,
         )
+
+
+def _noisy(gate: Gate, scale: float, n_experts: int) -> Gate:
+    """The gate with normal noise in its logits, as they are before a top-K gate takes the largest."""
+    if isinstance(gate, TopK):
+        return NoisyTopK(gate.inner, n_active=gate.active(n_experts), scale=scale)
+    return NoisyTopK(gate, n_active=n_experts, scale=scale)
+
+
+def _check_schedule(name: str, given: Any, least: int, example: str, last: str) -> None:
+    """Refuse what is no falling sequence of numbers larger than some least one."""
+    numbers = isinstance(given, tuple | list) and all(
+        isinstance(t, int | float | np.integer | np.floating) and not isinstance(t, bool) for t in given
+    )
+    if not numbers or not all(np.isfinite(t) and t > least for t in given):
+        raise InputError(
+            f"{name} must be numbers larger than {('zero', 'one')[least]}, as {example}; got {given!r}. "
+            f"The last stage, {last}, comes by itself."
+        )
+    if not all(a > b for a, b in pairwise(given)):
+        raise InputError(f"{name} must fall from stage to stage; got {given!r}.")

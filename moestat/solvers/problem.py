@@ -158,7 +158,7 @@ class Problem:
 
     def near_limit(self, theta: FloatArray) -> BoolArray:
         """The logarithm that leads to the gate's limit, where it is as good as on its floor."""
-        driver = (np.arange(theta.size) == self.chart.driver) & self.chart.bent
+        driver = (np.arange(theta.size) == self.chart.driver) & self.chart.limited
         near: BoolArray = driver & self.free & (theta <= self.floors + NEAR_LIMIT)
         return near
 

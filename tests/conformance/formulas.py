@@ -31,6 +31,8 @@ from moestat.experts import (
 )
 from moestat.gates import Cosine, Laplace, NoRGa, Quadratic, Sigmoid, Softmax
 from moestat.gates import Gaussian as GaussianGate
+from moestat.gates.gumbel import gumbel_draws
+from moestat.gates.noisy import normal_draws
 from moestat.params import Layout
 from tests.conformance.sketches import Background
 
@@ -192,6 +194,57 @@ def _(gate: gates.AdaptiveTemperature, p: Fields, Z: Array) -> Array:
     entropy = -(np.exp(np.where(on, log_share, -np.inf)) * log_share).sum(axis=1)
     tau = p["temperature"] * np.exp(p["entropy"] * (entropy - np.log(u.shape[1])))
     return np.where(on, np.where(on, u, 0.0) / tau[:, None], -np.inf)
+
+
+@logits.register
+def _(gate: gates.Gumbel, p: Fields, Z: Array) -> Array:
+    u = logits(gate.inner, p if gate.tau is not None else p["inner"], Z)
+    tau = gate.tau if gate.tau is not None else p["temperature"]
+    if gate.tau == 0.0:
+        return u
+    noise = gumbel_draws(gate.n_draws, u.shape[1], gate.seed)
+    z = (u[:, None, :] + noise) / tau
+    z = z - z.real.max(axis=2, keepdims=True)
+    weights = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
+    return np.log(weights.mean(axis=1))
+
+
+@logits.register
+def _(gate: gates.NoisyTopK, p: Fields, Z: Array) -> Array:
+    u = logits(gate.inner, p if gate.scale is not None else p["inner"], Z)
+    s = gate.scale if gate.scale is not None else p["scale"]
+    K = u.shape[1]
+    n = min(2, K) if gate.n_active is None else gate.n_active
+    noise = normal_draws(gate.n_draws, K, gate.seed)
+    noisy = u[:, None, :] + s * noise
+    found = np.zeros(u.shape, dtype=np.result_type(u, s, float))
+    for k in range(K):
+        others = np.delete(noisy, k, axis=2)
+        others = np.take_along_axis(others, np.argsort(-others.real, axis=2), axis=2)
+        mass, own = 1.0, noise[:, k]
+        if n < K:
+            mass = special.ndtr((u[:, k : k + 1] - others[:, :, n - 1]) / s)
+            own = normal_quantile(special.ndtr(-noise[:, k]) * mass)
+        beside = np.exp(others[:, :, : n - 1] - (u[:, k : k + 1] + s * own)[:, :, None]).sum(axis=2)
+        found[:, k] = (mass / (1.0 + beside)).mean(axis=1)
+    share = found / found.sum(axis=1, keepdims=True)
+    on = share.real > 1e-290
+    return np.where(on, np.log(np.where(on, share, 1.0)), -np.inf)
+
+
+def ranking(gate: Any, p: Fields, Z: Array) -> Array:
+    """The order of the noisy logits of every row and draw, where derivatives have kinks at its changes; else empty."""
+    if not isinstance(gate, gates.NoisyTopK):
+        return np.empty(0)
+    u = logits(gate.inner, p if gate.scale is not None else p["inner"], Z)
+    s = gate.scale if gate.scale is not None else p["scale"]
+    return np.argsort(u[:, None, :] + s * normal_draws(gate.n_draws, u.shape[1], gate.seed), axis=2)
+
+
+def normal_quantile(upper: Array) -> Array:
+    """x with Phi(-x) = upper; one Newton step carries the imaginary part."""
+    x = -special.ndtri(np.clip(upper.real, 1e-300, 1.0 - 1e-16))
+    return x + (special.ndtr(-x) - upper) / np.exp(-0.5 * x**2) * np.sqrt(2.0 * np.pi)
 
 
 @logits.register

@@ -105,6 +105,12 @@ SETTINGS: dict[str, Gate] = {
     "threshold(dense)": gates.Threshold(mass=1.0),
     "threshold(margin)": gates.Threshold(gates.Laplace(), margin=1.0),
     "threshold(temperature)": gates.Threshold(gates.Temperature(Softmax()), margin=0.7),
+    "gumbel(tau=None)": gates.Gumbel(tau=None),
+    "gumbel(tau=0)": gates.Gumbel(tau=0.0),
+    "gumbel(laplace)": gates.Gumbel(gates.Laplace(), tau=0.7, n_draws=16),
+    "noisy_topk(scale)": gates.NoisyTopK(scale=0.7),
+    "noisy_topk(one active)": gates.NoisyTopK(n_active=1, scale=1.0),
+    "noisy_topk(laplace)": gates.NoisyTopK(gates.Laplace()),
     "softmax(transform)": Softmax(transform="tanh"),
     "quadratic(monomial)": Quadratic(linear=False),
     "cosine(perturbation)": Cosine(perturbation=(0.5, 0.2)),
@@ -346,7 +352,18 @@ def no_switch_is_near(problem: Problem) -> bool:
         p = formulas.fields(problem.gate_layout, theta)
         return np.isneginf(formulas.logits(problem.gate, p, problem.rows.Z))
 
-    theta = problem.theta[: problem.terms.n_gate]
-    here = switched_off(theta)
-    steps = 0.003 * np.eye(theta.size)
-    return all(np.array_equal(switched_off(theta + e), here) for e in (*steps, *-steps))
+    def ranking(theta: FloatArray) -> FloatArray:
+        return formulas.ranking(problem.gate, formulas.fields(problem.gate_layout, theta), problem.rows.Z)
+
+    def stays(of: Callable[[FloatArray], FloatArray], theta: FloatArray, step: float) -> bool:
+        here, steps = of(theta), step * np.eye(theta.size)
+        return all(np.array_equal(of(theta + e), here) for e in (*steps, *-steps))
+
+    theta, beside = (at[: problem.terms.n_gate] for at in (problem.theta, near(problem)))
+    # a few thousand noisy logits are never far apart
+    return stays(switched_off, theta, 0.003) and stays(ranking, theta, 3e-5) and stays(ranking, beside, 3e-5)
+
+
+def near(problem: Problem) -> FloatArray:
+    """Other parameters, so close that a gate switches nobody off whose rows are shared."""
+    return problem.theta + 1e-3 * np.cos(np.arange(problem.theta.size))

@@ -14,7 +14,7 @@ from scipy import special
 from moestat.passes import Passes
 from moestat.typing import FloatArray
 from tests.conformance import formulas
-from tests.conformance.problems import PAIRS, Problem, build, over
+from tests.conformance.problems import PAIRS, Problem, build, near, over
 
 # As in the laws of the contract: the same sum by another route, and differences by five points.
 ROUNDING = 1e-12
@@ -43,11 +43,6 @@ def differences(f: Callable[[FloatArray], FloatArray], at: FloatArray, step: flo
 
 def passes_of(problem: Problem, hard: bool) -> Passes:
     return problem.passes.hardened if hard else problem.passes
-
-
-def near(problem: Problem) -> FloatArray:
-    """Other parameters, so close that a gate switches nobody off whose rows are shared."""
-    return problem.theta + 1e-3 * np.cos(np.arange(problem.theta.size))
 
 
 def parts_of_q(problem: Problem, new: FloatArray, hard: bool) -> tuple[float, float]:

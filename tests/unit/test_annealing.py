@@ -58,3 +58,32 @@ def test_a_joint_gate_cannot_be_annealed(rows: tuple[np.ndarray, np.ndarray]) ->
     model = ms.MixtureOfExperts(gate="gaussian(likelihood='joint')")
     with pytest.raises(InputError, match=r"annealing divides a gate's logits.*gaussian gate with a joint likelihood"):
         ms.fit(model, *rows, n_starts=1, solver="annealing")
+
+
+@pytest.mark.parametrize("gate", ["softmax", "temperature", "entmax(alpha=1.5)", "noisy_topk(n_active=1, scale=1.0)"])
+def test_noise_ends_where_the_default_does(gate: str, rows: tuple[np.ndarray, np.ndarray]) -> None:
+    model = ms.MixtureOfExperts(gate=gate, n_experts=2)
+    solver = Annealing(noise=(1.0, 0.5, 0.25))
+    noisy, default = (ms.fit(model, *rows, n_starts=4, solver=chosen) for chosen in (solver, None))
+    assert noisy.certificate.trusted
+    assert noisy.llf == pytest.approx(default.llf, rel=1e-10)
+
+
+def test_noise_falls_and_leaves() -> None:
+    """Stages of a noisy top-K gate that climb its likelihood, and then the top-K gate itself."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((300, 1))
+    y = np.where(X[:, 0] > 0, 2 + X[:, 0], -2.0) + 0.3 * rng.standard_normal(300)
+    solver = Annealing(noise=(1.0, 0.25), em=EM(max_iter=6, rtol=None, gtol=None))
+    results = ms.fit(ms.MixtureOfExperts(gate="topk(n_active=1)", n_experts=2), X, y, n_starts=2, solver=solver)
+    stages = [(name, list(group)) for name, group in groupby(results._trace, key=lambda row: row.method)]
+    assert [name for name, _ in stages][:2] == ["em with noise 1", "em with noise 0.25"]
+    for _, group in stages[:2]:
+        assert all(b.climbed >= a.climbed - 1e-12 * abs(a.climbed) for a, b in pairwise(group))
+    assert set(np.unique(results.gate_weights())) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("noise", [(0.0,), (-1.0,), (0.5, 1.0), "loud", (True,), (np.nan,)])
+def test_noise_falls_towards_zero(noise: object) -> None:
+    with pytest.raises(InputError, match="noise must"):
+        Annealing(noise=noise)  # type: ignore[arg-type]
