@@ -17,7 +17,6 @@ from moestat.component import Dims, Gate
 from moestat.data import Block, Schema
 from moestat.gates.nested import SOFTMAX
 from moestat.gates.wrapper import Wrapper
-from moestat.kernels import jit
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -69,27 +68,18 @@ class Masked(Wrapper):
         return self.inner.features(block)
 
     def jac(self, local: FloatArray, block: Block, value: FloatArray, out: FloatArray) -> None:
-        self.inner.jac(local, block, self._finite(value), out)
+        self.inner.jac(local, block, self._unmasked(local, block, value), out)
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        self.inner.pull(local, block, self._finite(value), weights, out)
+        self.inner.pull(local, block, self._unmasked(local, block, value), weights, out)
 
     def curv(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
-        self.inner.curv(local, block, self._finite(value), weights, out)
+        self.inner.curv(local, block, self._unmasked(local, block, value), weights, out)
 
-    def _finite(self, value: FloatArray) -> FloatArray:
-        """Logits with zero for minus infinity; a gate that is linear in its parameters does not look at them."""
+    def _unmasked(self, local: FloatArray, block: Block, value: FloatArray) -> FloatArray:
+        """The inner gate's own logits: one with groups reads an expert's derivative off all logits of its group."""
         if self.known_features:
-            return value
+            return value  # a gate that is linear in its parameters does not look at them
         out = np.empty_like(value)
-        _zero_where_off(value, out)
+        self.inner.value(local, block, out)
         return out
-
-
-@jit
-def _zero_where_off(value: FloatArray, out: FloatArray) -> None:
-    for k in range(value.shape[0]):
-        v = value[k]
-        o = out[k]
-        for j in range(v.size):
-            o[j] = v[j] if v[j] > -np.inf else 0.0

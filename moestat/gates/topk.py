@@ -20,8 +20,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.linalg import null_space
 
 from moestat.component import Dilation, Dims, Gate
+from moestat.coordinates import Affine
 from moestat.data import Block
 from moestat.errors import InputError
 from moestat.gates.masked import Masked
@@ -100,6 +102,24 @@ class TopK(Masked):
         flat = np.concatenate([np.arange(at, at + slot.size) for slot, at in named])
         columns = self.inner.columns(layout)
         return np.flatnonzero(np.isin(columns, flat).all(axis=0))
+
+    # ------------------------------------------------------------------------------- covariates
+    @property
+    def mixable(self) -> bool:  # type: ignore[override]
+        return self.inner.mixable and self.rank_on == "logit"
+
+    def predictors(self, layout: Layout) -> IntArray:
+        return super().predictors(layout) if self.mixable else np.zeros((0, 0), dtype=np.int64)
+
+    def coordinates(self, moments: Affine) -> Affine:
+        allowed = self.inner.coordinates(moments)
+        # a shift of the covariates moves slopes into the intercepts, which scores leave out
+        return allowed if self.rank_on == "logit" else allowed.without_location()
+
+    def null_directions(self, layout: Layout, relations: FloatArray) -> FloatArray:
+        if self.rank_on == "score":  # for the same reason, none with a constant
+            relations = null_space(relations[:, :1].T).T @ relations
+        return super().null_directions(layout, relations)
 
     # ------------------------------------------------------------------------------- the mask
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
