@@ -37,6 +37,10 @@ from moestat.typing import FloatArray, IntArray
 FURTHEST_TAU = 1e8
 
 
+#: exp of more overflows when it multiplies logits.
+LARGEST_EXPONENT = 600.0
+
+
 @parameters
 class TemperatureParams:
     """The inner gate's record and one temperature tau for all experts."""
@@ -192,10 +196,11 @@ class Temperature(Gate):
         if self.tau is not None:
             return local, block.Z[:0], np.full(block.weight.size, 1.0 / self.tau)
         if self.depends_on is None:
-            return np.ascontiguousarray(local[:, :-1]), block.Z[:1], np.full(block.weight.size, np.exp(-local[0, -1]))
-        F, inverse = block.Z, np.empty((1, block.weight.size))
-        _inverse(np.ascontiguousarray(local[:1, -len(F) :]), F, inverse)
-        return np.ascontiguousarray(local[:, : -len(F)]), F, inverse[0]
+            inverse = np.full(block.weight.size, np.exp(min(-local[0, -1], LARGEST_EXPONENT)))
+            return np.ascontiguousarray(local[:, :-1]), block.Z[:1], inverse
+        F, rows = block.Z, np.empty((1, block.weight.size))
+        _inverse(np.ascontiguousarray(local[:1, -len(F) :]), F, rows)
+        return np.ascontiguousarray(local[:, : -len(F)]), F, rows[0]
 
     def _logits(self, value: FloatArray, inverse: FloatArray) -> FloatArray:
         """The inner gate's, from one's own; a gate that is linear in its parameters does not look at them."""
