@@ -7,7 +7,9 @@ ties alone, pressing against each of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from moestat.charts import Chart
 from moestat.solvers.loop import Stop
 from moestat.solvers.newton import ROUNDOFF, NewtonState, QuadraticModel, TrustRegionNewton, leads_up
 from moestat.solvers.problem import Problem
-from moestat.solvers.ties import HELD, Tie, first_switch, normals, pulls, switched, ties_at
+from moestat.solvers.ties import HELD, Tie, first_switch, normals, onto, pulls, switched, ties_at
 from moestat.typing import FloatArray
 
 #: Steps at most, shrinkings of one step at most, and the trust region's smallest and largest radius.
@@ -65,7 +67,7 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
                 break
             ties.pop(int(pull.argmax()))
             continue
-        found = _advance(held, here, model, radius)
+        found = _advance(held, here, model, radius, ties)
         if found is None:
             stop = Stop.PRECISION
             break
@@ -75,14 +77,21 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius: float) -> _Advance | None:
+def _advance(
+    problem: Problem, here: NewtonState, model: QuadraticModel, radius: float, ties: list[Tie]
+) -> _Advance | None:
     """A step that gains what it promises, or one to the first tie in its way; None where nothing is left to gain."""
+
+    def along(step: FloatArray, share: float) -> FloatArray:
+        theta = here.theta + share * step
+        return onto(problem, theta, ties, problem.ties) if ties and share > 0.0 else theta
+
     roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
     steepness = problem.gradient_norm(here.theta, here.score, model.unit)
     for _ in range(SHRINKINGS):
         step = model.step(radius)
         promised = model.gain(step) * problem.total_weight
-        there = here.theta + step
+        there = along(step, 1.0)
         sums = problem.passes.score(there)
         gained = sums.loglik - here.loglik
         if not np.isfinite(gained):  # so far that logits overflow
@@ -91,8 +100,8 @@ def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius:
         if gained >= ENOUGH * promised and gained > roundoff:
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
         if switched(problem, here.theta, there).count:
-            met = _to_first_tie(problem, here, step, roundoff)
-            if met is not None:
+            met = _to_first_tie(problem, here, partial(along, step), roundoff)
+            if met is not None and met.met is not None and not any(tie.same_as(met.met) for tie in ties):
                 return replace(met, radius=radius)
         elif promised <= roundoff:
             # both are below round-off: the gradient decides
@@ -104,17 +113,19 @@ def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius:
     return None
 
 
-def _to_first_tie(problem: Problem, here: NewtonState, step: FloatArray, roundoff: float) -> _Advance | None:
+def _to_first_tie(
+    problem: Problem, here: NewtonState, path: Callable[[float], FloatArray], roundoff: float
+) -> _Advance | None:
     """The point of a step where its first row is about to switch, by so little as rounding leaves alone."""
-    low, high, tie = first_switch(problem, here.theta, step)
+    low, high, tie = first_switch(problem, path)
     if tie is None:
         return None
     while low < (middle := 0.5 * (low + high)) < high:
-        if tie.margin(problem, here.theta + middle * step) > HELD:
+        if tie.margin(problem, path(middle)) > HELD:
             low = middle
         else:
             high = middle
-    at = here.theta + low * step
+    at = path(low)
     if low == 0.0 or problem.passes.loglik(at) < here.loglik - roundoff:
         return None
     return _Advance(at, 0.0, tie)

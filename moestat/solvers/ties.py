@@ -7,6 +7,7 @@ at ties of single rows. Held at its ties, a maximum is one like that under linea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,9 @@ TIED = 1e-10
 #: Just behind a tie means by so many logits.
 PAST = 1e-9
 
+#: Newton's steps at most back to ties that are curved.
+RETURNS = 6
+
 #: Bisections that find the first row to switch along a step.
 BISECTIONS = 60
 
@@ -34,6 +38,11 @@ class Tie:
     row: Block
     on: int
     off: int
+
+    def same_as(self, other: Tie) -> bool:
+        """Whether it is the same row about to change in the same way."""
+        same_row = np.array_equal(self.row.Z, other.row.Z)
+        return same_row and (self.on, self.off) == (other.on, other.off)
 
     def margin(self, problem: Problem, theta: FloatArray) -> float:
         """By how much the row keeps its experts."""
@@ -136,17 +145,30 @@ def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched
     return problem.passes.reduce(rows, theta) if problem.passes.terms.gate.tells_ties else rows
 
 
-def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple[float, float, Tie | None]:
-    """Shares of a step that switches rows: the last found to switch none, the first to switch one, and the tie."""
-    low, high = 0.0, 1.0
-    found = switched(problem, theta, theta + step)
+def onto(problem: Problem, theta: FloatArray, ties: list[Tie], normals: FloatArray) -> FloatArray:
+    """The point next to theta that lies at these ties, whose normals (t, P) were taken nearby.
+
+    Ties of logits that are linear in the parameters are planes, which a step along them does not leave.
+    """
+    for _ in range(RETURNS):
+        margins = np.array([tie.margin(problem, theta) for tie in ties])
+        if ((margins >= 0.0) & (margins <= TIED)).all():
+            break
+        theta = problem.admit(theta - np.linalg.pinv(normals) @ (margins - HELD))
+    return theta
+
+
+def first_switch(problem: Problem, path: Callable[[float], FloatArray]) -> tuple[float, float, Tie | None]:
+    """Shares of a path that switches rows: the last found to switch none, the first to switch one, and the tie."""
+    low, high, theta = 0.0, 1.0, path(0.0)
+    found = switched(problem, theta, path(1.0))
     for _ in range(BISECTIONS):
         if found.count <= 1 and high - low <= 1e-6 * high:
             break
         middle = 0.5 * (low + high)
         if not low < middle < high:
             break
-        there = switched(problem, theta, theta + middle * step)
+        there = switched(problem, theta, path(middle))
         if there.count:
             high, found = middle, there
         else:
