@@ -136,7 +136,7 @@ def test_families_can_be_chosen():
 # --------------------------------------------------------------------------------------- which end is reported
 def preferred(gate: Gate, *ends: tuple[Status, float]) -> int:
     """Which of several ends is the best of a model with eleven parameters and 800 rows."""
-    terms = SimpleNamespace(gate=gate)
+    terms = SimpleNamespace(gate=gate, expert=SimpleNamespace(drifts=False), smooth=gate.smooth)
     problem = SimpleNamespace(passes=SimpleNamespace(terms=terms), weight_of_a_row=1.0, total_weight=800.0)
     outcomes = [
         Outcome(

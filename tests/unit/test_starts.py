@@ -429,7 +429,7 @@ def test_groups_that_cannot_copy_are_refused(gate, n_experts, message):
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        (gates.AdaptiveTemperature(), "more experts change the entropy"),
+        (gates.AdaptiveTemperature(), "more experts change all weights"),
         (gates.Temperature(depends_on="covariates"), "no intercept makes up for them"),
         (gates.Gaussian(likelihood="joint"), "it has no intercepts"),
         (gates.Sigmoid(), "its scores are bent"),
