@@ -22,7 +22,7 @@ SCORES = {
     2: {"intercepts": [0.2, 0.0], "slopes": [[1.4, -1.0], [0.0, 0.0]]},
     3: {"intercepts": [0.2, -0.2, 0.0], "slopes": [[1.4, -1.0], [-1.0, -1.0], [0.0, 0.0]]},
 }
-GATES = ["sparsemax", "entmax(alpha=1.5)"]
+GATES = ["sparsemax", "entmax(alpha=1.5)", "threshold"]
 
 case = pytest.mark.parametrize(("gate", "n_experts"), [(gate, K) for gate in GATES for K in SCORES])
 
@@ -73,3 +73,10 @@ def test_fits_of_sparsemax_end_at_maxima_or_at_kinks(n_experts):
     allowed = (ms.Status.STRICT_MAXIMUM, ms.Status.NOT_CONVERGED)
     for seed in range(SETS[n_experts]):
         assert fitted("sparsemax", n_experts, seed)[0].certificate.status in allowed
+
+
+@pytest.mark.parametrize("n_experts", SCORES)
+def test_fits_of_the_threshold_gate_end_at_ties(n_experts):
+    """All but one in twenty."""
+    status = [fitted("threshold", n_experts, seed)[0].certificate.status for seed in range(SETS[n_experts])]
+    assert status.count(ms.Status.AT_TIES) >= 0.95 * SETS[n_experts]

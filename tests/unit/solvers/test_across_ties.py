@@ -15,6 +15,7 @@ import moestat as ms
 from moestat.certificate import Status
 from moestat.solvers import AcrossTies, Problem, solve
 from moestat.solvers.along import settle
+from moestat.solvers.loop import Stop
 from moestat.solvers.ties import first_switch, normals, pulls, switched, ties_at
 
 SLOPES = np.array([[2.0, 0.0], [-1.0, 1.7], [0.0, 0.0]])
@@ -65,11 +66,30 @@ def loglik_with_held_experts(problem, theta, held):
 
 
 # --------------------------------------------------------------------------------------- ties
+@pytest.mark.parametrize("gate", ["threshold", "threshold(mass=0.7)"])
+def test_steps_along_curved_ties_return_to_them(gate: str, case) -> None:
+    """A plane that touches a curved tie leaves it; the ascent must neither stop there nor hold one tie many times."""
+    _, problem, truth, X, y = case
+    experts = truth[problem.passes.terms.n_gate :]
+    model = ms.MixtureOfExperts(gate=gate, n_experts=3)
+    problem, met = Problem.of(model, model.prepare(model.data(X, y))), 0
+    for seed in range(4):
+        start = np.random.default_rng(seed).standard_normal(problem.passes.terms.n_gate)
+        theta = np.concatenate([start, experts])
+        end = settle(problem, theta)
+        assert end.stop is Stop.GRADIENT
+        assert end.loglik >= problem.passes.loglik(theta)
+        assert not any(tie.same_as(other) for i, tie in enumerate(end.ties) for other in end.ties[:i])
+        assert all(tie.holds(problem, end.theta) for tie in end.ties)
+        met += len(end.ties)
+    assert met > 0
+
+
 def test_the_first_switch_of_a_step_is_where_the_first_margin_vanishes(case) -> None:
     _, problem, theta, _, _ = case
     step = np.zeros_like(theta)
     step[: problem.passes.terms.n_gate] = np.random.default_rng(0).standard_normal(problem.passes.terms.n_gate)
-    low, high, tie = first_switch(problem, theta, step)
+    low, high, tie = first_switch(problem, lambda share: theta + share * step)
     assert tie is not None
     assert switched(problem, theta, theta + low * step).count == 0
     assert switched(problem, theta, theta + high * step).count == 1
