@@ -13,12 +13,12 @@ Arrays are (K, B). Experts off the support have h = -inf, and zero everywhere el
 
 from __future__ import annotations
 
-from math import exp, expm1, log, log1p, sqrt
+from math import expm1, log, sqrt
 
 import numpy as np
 
-from moestat.kernels.compile import jit
-from moestat.kernels.vmath import vlog
+from moestat.kernels.compile import jit, jit_inline
+from moestat.kernels.vmath import vexp, vlog
 from moestat.typing import FloatArray
 
 #: Below this |u - 1| differences of logarithms are summed as series; 24 terms then reach 1e-17.
@@ -35,137 +35,152 @@ SAME_LEVEL = 4e-16
 @jit
 def log_weights(T: FloatArray, beta: float, H: FloatArray) -> None:
     """H = log pi of scores T, which may be -inf as long as one of each row is finite."""
-    K, B = T.shape
-    t = np.empty(K)
-    scratch = np.empty(K)
-    level = np.empty(B)
-    for j in range(B):
-        top = T[0, j]
-        for k in range(1, K):
-            top = max(top, T[k, j])
-        for k in range(K):
-            t[k] = T[k, j] - top
-        level[j] = _level(t, beta, scratch)
-        for k in range(K):
-            H[k, j] = t[k]
-    if beta == 1.0 or beta == 0.5:
-        _logits_of_sorted(level, beta, H)
-        return
-    for k in range(K):
-        for j in range(B):
-            H[k, j] = _logit(H[k, j] - level[j], beta)
-
-
-@jit
-def _logits_of_sorted(level: FloatArray, beta: float, H: FloatArray) -> None:
-    """As `_logit`, vectorised: where 1 / beta is no large number, a logarithm's absolute error is no larger either."""
-    power = 1.0 / beta
+    level = np.empty(T.shape[1])
+    _below_largest(T, H)
+    if beta == 0.0:
+        _levels_of_one(H, level)
+    elif beta == 1.0:
+        _levels_of_two(H, level)
+    elif beta == 0.5:
+        _levels_of_three_halves(H, level)
+    else:
+        _levels_by_newton(H, beta, level)
     for k in range(H.shape[0]):
         h = H[k]
         for j in range(h.size):
-            u = 1.0 + beta * (h[j] - level[j])
-            h[j] = power * vlog(max(u, 1e-300)) if u > 0.0 else -np.inf
+            h[j] = _logit(h[j] - level[j], beta)
 
 
 @jit
+def _below_largest(T: FloatArray, H: FloatArray) -> None:
+    """H = T less the largest score of every row."""
+    K, B = T.shape
+    top = np.full(B, -np.inf)
+    for k in range(K):
+        t = T[k]
+        for j in range(B):
+            top[j] = max(top[j], t[j])
+    for k in range(K):
+        t = T[k]
+        h = H[k]
+        for j in range(B):
+            h[j] = t[j] - top[j]
+
+
+@jit_inline
 def _logit(g: float, beta: float) -> float:
     """log pi = log(1 + beta g) / beta, -inf off the support."""
-    if beta == 0.0:
-        return g
-    u = beta * g
-    return log1p(u) / beta if u > -1.0 else -np.inf
+    x = beta * g
+    u = 1.0 + x
+    log_u = vlog(max(u, 1e-300)) * (x / (u - 1.0)) if u != 1.0 else x  # log(1 + x), with what rounding took from u
+    logit = log_u / beta if beta != 0.0 else g
+    return logit if u > 0.0 else -np.inf
 
 
 @jit
-def _level(t: FloatArray, beta: float, scratch: FloatArray) -> float:
-    """nu for scores whose largest is zero."""
-    if beta == 0.0:
-        total = 0.0
-        for k in range(t.size):
-            total += exp(t[k])
-        return log(total)
-    if beta == 1.0:
-        nu: float = _level_of_two(t, scratch)
-    elif beta == 0.5:
-        nu = _level_of_three_halves(t, scratch)
-    else:
-        nu = _level_by_newton(t, beta)
-    return nu
+def _levels_of_one(t: FloatArray, level: FloatArray) -> None:
+    """nu of softmax."""
+    level[:] = 0.0
+    for k in range(t.shape[0]):
+        own = t[k]
+        for j in range(level.size):
+            level[j] += vexp(own[j])
+    for j in range(level.size):
+        level[j] = vlog(level[j])
 
 
 @jit
-def _sort(t: FloatArray, out: FloatArray) -> None:
-    """out = t from the largest on."""
-    for k in range(t.size):
-        x = t[k]
-        at = k
-        while at > 0 and out[at - 1] < x:
-            out[at] = out[at - 1]
-            at -= 1
-        out[at] = x
+def _levels_of_two(t: FloatArray, level: FloatArray) -> None:
+    """nu of scores (K, B) whose largest is zero: tau is the largest (t_1 + ... + t_m - 1) / m, m scores from the top.
+
+    Nothing is sorted: the scores that are no smaller than the k-th are the m from the top for some m, for every k.
+    """
+    K, B = t.shape
+    count = np.empty(B)
+    total = np.empty(B)
+    level[:] = -1.0
+    for k in range(K):
+        own = t[k]
+        count[:] = 0.0
+        total[:] = -1.0
+        for l in range(K):
+            other = t[l]
+            for j in range(B):
+                ahead = other[j] >= own[j]
+                count[j] += 1.0 if ahead else 0.0
+                total[j] += other[j] if ahead else 0.0
+        for j in range(B):
+            level[j] = max(level[j], total[j] / count[j])
+    for j in range(B):
+        level[j] += 1.0
 
 
 @jit
-def _level_of_two(t: FloatArray, scratch: FloatArray) -> float:
-    """The support are the m largest scores, m the largest with t_m > (t_1 + ... + t_m - 1) / m."""
-    _sort(t, scratch)
-    total = 0.0
-    tau = -1.0
-    for k in range(t.size):
-        total += scratch[k]
-        if scratch[k] * (k + 1) <= total - 1.0:
-            break
-        tau = (total - 1.0) / (k + 1)
-    return 1.0 + tau
+def _levels_of_three_halves(t: FloatArray, level: FloatArray) -> None:
+    """The same for squares of halved scores: tau is the mean of the m from the top less a root of their spread.
+
+    That holds for an m whose tau leaves them all on the support, and of these for the largest tau.
+    """
+    K, B = t.shape
+    count = np.empty(B)
+    total = np.empty(B)
+    square = np.empty(B)
+    level[:] = -1.0
+    for k in range(K):
+        own = t[k]
+        count[:] = 0.0
+        total[:] = 0.0
+        square[:] = 0.0
+        for l in range(K):
+            other = t[l]
+            for j in range(B):
+                x = 0.5 * max(other[j], -4.0)  # tau is never below minus one
+                ahead = other[j] >= own[j]
+                count[j] += 1.0 if ahead else 0.0
+                total[j] += x if ahead else 0.0
+                square[j] += x * x if ahead else 0.0
+        for j in range(B):
+            mean = total[j] / count[j]
+            left = (1.0 - square[j]) / count[j] + mean * mean
+            tau = mean - sqrt(max(left, 0.0))
+            level[j] = max(level[j], tau if left >= 0.0 and tau <= 0.5 * own[j] else -1.0)
+    for j in range(B):
+        level[j] = 2.0 * (1.0 + level[j])
 
 
 @jit
-def _level_of_three_halves(t: FloatArray, scratch: FloatArray) -> float:
-    """The same for squares of halved scores: tau is the mean of the m largest less a root of their spread."""
-    _sort(t, scratch)
-    total = 0.0
-    square = 0.0
-    tau = -1.0
-    for k in range(t.size):
-        x = 0.5 * scratch[k]
-        if x <= -1.0:  # tau is never below minus one
-            break
-        total += x
-        square += x * x
-        mean = total / (k + 1)
-        left = (1.0 - square) / (k + 1) + mean * mean
-        if left < 0.0 or mean - sqrt(left) >= x:
-            break
-        tau = mean - sqrt(left)
-    return 2.0 * (1.0 + tau)
-
-
-@jit
-def _level_by_newton(t: FloatArray, beta: float) -> float:
-    """Zero of log sum pi, which decreases in nu, by Newton's steps inside a bracket."""
-    low = 0.0  # the largest weight is one
-    high = -expm1(-beta * log(float(t.size))) / beta  # the largest weight is 1 / K
-    nu = low
+def _levels_by_newton(t: FloatArray, beta: float, level: FloatArray) -> None:
+    """Zeros of log sum pi, which decreases in nu, by Newton's steps inside a bracket, until no row moves."""
+    K, B = t.shape
+    low = np.zeros(B)  # the largest weight is one
+    high = np.full(B, -expm1(-beta * log(float(K))) / beta)  # the largest weight is 1 / K
+    total = np.empty(B)
+    slope = np.empty(B)
+    level[:] = 0.0
     for _ in range(MOST_STEPS):
-        total = 0.0
-        slope = 0.0
-        for k in range(t.size):
-            h = _logit(t[k] - nu, beta)
-            if h > -np.inf:
-                total += exp(h)
-                slope += exp((1.0 - beta) * h)
-        if total >= 1.0:
-            low = nu
-        else:
-            high = nu
-        step = total * log(total) / slope if total > 0.0 else high - low
-        new = nu + step
-        if not low <= new <= high:
-            new = 0.5 * (low + high)
-        if abs(new - nu) <= SAME_LEVEL * max(1.0, nu) or high - low <= SAME_LEVEL * high:
-            return new
-        nu = new
-    return nu
+        total[:] = 0.0
+        slope[:] = 0.0
+        for k in range(K):
+            own = t[k]
+            for j in range(B):
+                g = own[j] - level[j]
+                u = 1.0 + beta * g
+                pi = vexp(_logit(g, beta))
+                total[j] += pi
+                slope[j] += pi / u if u > 0.0 else 0.0
+        moving = 0.0
+        for j in range(B):
+            over = total[j] >= 1.0
+            low[j] = level[j] if over else low[j]
+            high[j] = high[j] if over else level[j]
+            step = total[j] * vlog(max(total[j], 1e-300)) / slope[j] if total[j] > 0.0 else high[j] - low[j]
+            new = level[j] + step
+            new = new if low[j] <= new and new <= high[j] else 0.5 * (low[j] + high[j])
+            close = abs(new - level[j]) <= SAME_LEVEL * max(1.0, level[j]) or high[j] - low[j] <= SAME_LEVEL * high[j]
+            moving += 0.0 if close else 1.0
+            level[j] = new
+        if moving == 0.0:
+            break
 
 
 @jit
@@ -177,8 +192,8 @@ def slopes(H: FloatArray, beta: float, inverse: FloatArray, share: FloatArray) -
         for j in range(B):
             h = H[k, j]
             on = h > -np.inf
-            inverse[k, j] = exp(-beta * h) if on else 0.0
-            share[k, j] = exp((1.0 - beta) * h) if on else 0.0
+            inverse[k, j] = vexp(-beta * h) if on else 0.0
+            share[k, j] = vexp((1.0 - beta) * h) if on else 0.0
             total[j] += share[k, j]
     for k in range(K):
         for j in range(B):
@@ -215,7 +230,7 @@ def bends(
         for j in range(B):
             h = H[k, j]
             on = h > -np.inf
-            b = inner[k, j] * exp(beta * h) if on else 0.0  # weights - kappa pi
+            b = inner[k, j] * vexp(beta * h) if on else 0.0  # weights - kappa pi
             square[k, j] = -(beta - 1.0) * b - weights[k, j] if on else 0.0
             cross[k, j] = -b * h if on else 0.0
 
