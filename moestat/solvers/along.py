@@ -7,9 +7,11 @@ ties alone, pressing against each of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import brentq
 
 from moestat.charts import Chart
 from moestat.solvers.loop import Stop
@@ -25,6 +27,9 @@ RADII = (1e-13, 1e4)
 
 #: A pull towards where a tied row keeps its experts, per row, that counts as none.
 NO_PULL = 1e-9
+
+#: Margin, in logits, that a step leaves to a tie in its way.
+AIM = 2.0 * HELD
 
 #: Share of what a step promises that it has to gain.
 ENOUGH = 0.1
@@ -71,7 +76,9 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
             break
         theta, radius = found.theta, found.radius
         ties = [tie for tie in ties if tie.holds(problem, theta)] + ([found.met] if found.met else [])
-    return Settled(theta, here.loglik, here.score, ties, stop)
+    if (again := _held_again(problem, theta, ties)) is not theta:
+        here = NEWTON.init(problem, again)
+    return Settled(here.theta, here.loglik, here.score, ties, stop)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -109,12 +116,25 @@ def _to_first_tie(problem: Problem, here: NewtonState, step: FloatArray, roundof
     low, high, tie = first_switch(problem, here.theta, step)
     if tie is None:
         return None
-    while low < (middle := 0.5 * (low + high)) < high:
-        if tie.margin(problem, here.theta + middle * step) > HELD:
-            low = middle
-        else:
-            high = middle
+    low = _last_held(lambda share: tie.margin(problem, here.theta + share * step), low, high)
     at = here.theta + low * step
     if low == 0.0 or problem.passes.loglik(at) < here.loglik - roundoff:
         return None
     return _Advance(at, 0.0, tie)
+
+
+def _last_held(margin: Callable[[float], float], low: float, high: float) -> float:
+    """The share of a step at which a margin is about to be too small to hold."""
+    if not margin(high) < AIM < margin(low):
+        return low
+    share: float = brentq(lambda share: margin(share) - AIM, low, high, xtol=1e-300)
+    return share
+
+
+def _held_again(problem: Problem, theta: FloatArray, ties: list[Tie]) -> FloatArray:
+    """The point nearby whose ties have the margins that rounding along the way, or a short first step, has eaten up."""
+    margins = np.array([tie.margin(problem, theta) for tie in ties])
+    if (margins >= 0.5 * HELD).all():
+        return theta
+    moved = problem.admit(theta + np.linalg.pinv(normals(problem, theta, ties)) @ np.maximum(AIM - margins, 0.0))
+    return moved if all(tie.holds(problem, moved) for tie in ties) else theta

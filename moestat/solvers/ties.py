@@ -23,8 +23,11 @@ TIED = 1e-10
 #: Just behind a tie means by so many logits.
 PAST = 1e-9
 
-#: Bisections that find the first row to switch along a step.
-BISECTIONS = 60
+#: Looks, at most, that find the first row to switch along a step, how narrow a share they leave, and after how many
+#: guesses one halves it.
+LOOKS = 100
+NARROW = 1e-6
+HALVE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,10 +143,12 @@ def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple
     """Shares of a step that switches rows: the last found to switch none, the first to switch one, and the tie."""
     low, high = 0.0, 1.0
     found = switched(problem, theta, theta + step)
-    for _ in range(BISECTIONS):
-        if found.count <= 1 and high - low <= 1e-6 * high:
+    for look in range(1, LOOKS + 1):
+        if found.first is None or (found.count <= 1 and high - low <= NARROW * high):
             break
         middle = 0.5 * (low + high)
+        if look % HALVE:  # margins may be bent
+            middle = _near_zero(problem, theta, step, found.first, low, high)
         if not low < middle < high:
             break
         there = switched(problem, theta, theta + middle * step)
@@ -152,6 +157,17 @@ def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple
         else:
             low = middle
     return low, high, found.first
+
+
+def _near_zero(problem: Problem, theta: FloatArray, step: FloatArray, tie: Tie, low: float, high: float) -> float:
+    """Just behind the zero of a margin that were straight, where no later row has switched, or else just before it."""
+    before, after = (tie.margin(problem, theta + share * step) for share in (low, high))
+    if not before > after:
+        return 0.5 * (low + high)
+    zero = low + (high - low) * min(max(before / (before - after), 0.0), 1.0)
+    aside = 0.25 * NARROW * high
+    guess = zero + aside if zero + 2.0 * aside < high else zero - aside
+    return guess if low < guess < high else 0.5 * (low + high)
 
 
 def _row(block: Block, j: int) -> Block:
