@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq
 
 from moestat.charts import Chart
 from moestat.solvers.loop import Stop
@@ -28,8 +27,10 @@ RADII = (1e-13, 1e4)
 #: A pull towards where a tied row keeps its experts, per row, that counts as none.
 NO_PULL = 1e-9
 
-#: Margin, in logits, that a step leaves to a tie in its way.
+#: Margin, in logits, that a step is to leave to a tie in its way, one that is near enough, and tries to find it.
 AIM = 2.0 * HELD
+NEAR = 3.0 * HELD
+SECANTS = 200
 
 #: Share of what a step promises that it has to gain.
 ENOUGH = 0.1
@@ -118,17 +119,26 @@ def _to_first_tie(problem: Problem, here: NewtonState, step: FloatArray, roundof
         return None
     low = _last_held(lambda share: tie.margin(problem, here.theta + share * step), low, high)
     at = here.theta + low * step
-    if low == 0.0 or problem.passes.loglik(at) < here.loglik - roundoff:
+    if problem.passes.loglik(at) < here.loglik - roundoff:
         return None
     return _Advance(at, 0.0, tie)
 
 
 def _last_held(margin: Callable[[float], float], low: float, high: float) -> float:
-    """The share of a step at which a margin is about to be too small to hold."""
-    if not margin(high) < AIM < margin(low):
-        return low
-    share: float = brentq(lambda share: margin(share) - AIM, low, high, xtol=1e-300)
-    return share
+    """A share of a step at which a margin is about to become too small to hold: by secants, and halves now and then."""
+    left, right = margin(low), margin(high)
+    for i in range(SECANTS):
+        if left <= NEAR:
+            break
+        share = (left - AIM) / (left - right) if i % 3 < 2 and left > right else 0.5
+        middle = low + share * (high - low)
+        if not low < middle < high:
+            break
+        if (there := margin(middle)) >= HELD:
+            low, left = middle, there
+        else:
+            high, right = middle, there
+    return low
 
 
 def _held_again(problem: Problem, theta: FloatArray, ties: list[Tie]) -> FloatArray:

@@ -70,9 +70,10 @@ class TiedRows:
 
     def add(self, tile: Tile) -> None:
         """Add one tile."""
-        margin, on, off = self._gate.closest(self._local, tile.block)
+        margin, _, _ = self._gate.closest(self._local, tile.block)
         for j in np.flatnonzero((margin <= TIED) & (tile.block.weight > 0)):
-            self.ties.append(Tie(_row(tile.block, int(j)), int(on[j]), int(off[j])))
+            row = _row(tile.block, int(j))
+            self.ties += [Tie(row, on, off) for on, off in self._gate.ties(self._local, row, TIED)]
 
 
 class Switched:
@@ -140,11 +141,16 @@ def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched
 
 
 def first_switch(problem: Problem, theta: FloatArray, step: FloatArray) -> tuple[float, float, Tie | None]:
-    """Shares of a step that switches rows: the last found to switch none, the first to switch one, and the tie."""
+    """Shares of a step that switches rows: the last found to switch none, the first to switch one, and the tie.
+
+    Where a row is found that is tied before it switches, others may be as well: they are not told apart.
+    """
     low, high = 0.0, 1.0
     found = switched(problem, theta, theta + step)
     for look in range(1, LOOKS + 1):
         if found.first is None or (found.count <= 1 and high - low <= NARROW * high):
+            break
+        if found.first.holds(problem, theta + low * step):
             break
         middle = 0.5 * (low + high)
         if look % HALVE:  # margins may be bent
