@@ -252,6 +252,11 @@ class Gate(Component):
         """That margin for a block of one row, an expert that leaves and one that comes, and its derivative (K, q)."""
         raise InputError(f"the {self.name} gate tells no ties.")
 
+    def ties(self, local: FloatArray, block: Block, within: float) -> list[tuple[int, int]]:
+        """All pairs of an expert that leaves and one that comes, by margins up to ``within``, of a block of one row."""
+        margin, on, off = self.closest(local, block)
+        return [(int(on[0]), int(off[0]))] if margin[0] <= within else []
+
     def information(self, columns: IntArray, theta: FloatArray) -> GateInformation | None:
         """The bound gate's own way to add up what its M-step needs, if it has one; see `moestat.gate_information`."""
         return None

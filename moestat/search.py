@@ -58,8 +58,8 @@ VAGUE = (Status.FLAT_MAXIMUM, Status.RUNAWAY, Status.SADDLE, Status.NOT_CONVERGE
 #: How often the default number of starts is made again when no start found a maximum that is not a spike.
 RESCUES = 2
 
-#: Where the likelihood jumps, so many of the best ends are looked around in earnest.
-DEEPENED = 2
+#: Where the likelihood jumps, so many of the best ends are looked around, in a race that half of them leave each time.
+RUNNERS = 8
 
 #: ``n_starts="auto"``: starts come in batches until the best solution was reached so often and no other solution is
 #: expected to be left, or this many were made.
@@ -214,15 +214,32 @@ class Search:
         self.report("finishing", done, done)
 
     def _deepen(self) -> None:
-        """Where the likelihood jumps, look around the best ends for others nearby that are better."""
+        """Where the likelihood jumps, look around the best ends for others nearby that are better, longest at the best.
+
+        Which end leads to the best of all is not seen at once: they race, and as the field shrinks, the walks grow.
+        """
         if self.problem.passes.terms.gate.continuous:
             return
-        distinct = [group[0] for group in self.solutions][:DEEPENED]
-        for i, outcome in enumerate(self.outcomes):
-            if any(outcome is one for one in distinct):
-                deeper = solve(self.problem, AcrossTies(), _final(outcome).theta)
-                deeper = replace(deeper, trace=_final(outcome).trace + deeper.trace[1:])
-                self.outcomes[i] = self._examined(outcome, deeper)
+        runners, walks = [group[0] for group in self.solutions][:RUNNERS], 1
+        while len(runners) > 1:
+            solver = AcrossTies(walks=walks, crossing=False, seed=walks)
+            runners = sorted((self._deeper(runner, solver) for runner in runners), key=_preference)
+            distinct = [one for i, one in enumerate(runners) if not any(self._alike(one, o) for o in runners[:i])]
+            runners, walks = distinct[: (len(runners) + 1) // 2], 2 * walks
+        for runner in runners:
+            self._deeper(runner, AcrossTies())
+
+    def _alike(self, one: Outcome, other: Outcome) -> bool:
+        """Whether two ends are one solution."""
+        return _same(self.problem, one, other)
+
+    def _deeper(self, outcome: Outcome, solver: Solver) -> Outcome:
+        """The outcome after another solver has gone on from its end; it takes the place of the old one."""
+        deeper = solve(self.problem, solver, _final(outcome).theta)
+        deeper = replace(deeper, trace=_final(outcome).trace + deeper.trace[1:])
+        examined = self._examined(outcome, deeper)
+        self.outcomes = [examined if one is outcome else one for one in self.outcomes]
+        return examined
 
     @property
     def _n_wanted(self) -> int:

@@ -126,7 +126,9 @@ class Terms:
         n = self.n_gate
         gate = np.eye(n) if self.idle_gate else self.gate.invariances(self.gate_layout, theta[:n])[0]
         expert, _ = self.expert.invariances(self.expert_layout, theta[n:])
-        return block_diag(gate, expert)
+        directions = np.zeros((len(gate) + len(expert), self.size))
+        directions[: len(gate), :n], directions[len(gate) :, n:] = gate, expert
+        return directions
 
     def invariance_names(self, theta: FloatArray) -> tuple[str, ...]:
         """The same directions in words; a gate with nothing to share out has none."""

@@ -125,6 +125,9 @@ class AdaptiveTemperature(Wrapper):
         np.add.at(slope[0], self.places, own)
         return margin, slope
 
+    def ties(self, local: FloatArray, block: Block, within: float) -> list[tuple[int, int]]:
+        return self.inner.ties(local[0, self.places], block, within)
+
     # ------------------------------------------------------------------------------- logits
     def _at(self, local: FloatArray, block: Block) -> tuple[FloatArray, FloatArray, Row]:
         """The inner gate's local parameters and logits, and what is made of them."""

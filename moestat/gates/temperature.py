@@ -133,6 +133,9 @@ class Temperature(Gate):
         margin, slope[:, : inner.shape[1]] = self.inner.tie(inner, block, on, off)
         return margin, slope
 
+    def ties(self, local: FloatArray, block: Block, within: float) -> list[tuple[int, int]]:
+        return self.inner.ties(self._split(local, block)[0], block, within)
+
     # ------------------------------------------------------------------------------- parameters
     def layout(self, dims: Dims) -> Layout:
         inner = self.inner.layout(dims)

@@ -159,6 +159,14 @@ class TopK(Masked):
             slope[:, self.intercepts] = 0.0
         return float(score[on, 0] - score[off, 0]), slope
 
+    def ties(self, local: FloatArray, block: Block, within: float) -> list[tuple[int, int]]:
+        score = self._scores(local, block)
+        kept = score.copy()
+        _keep_largest(score, self.active(len(local)), kept)
+        on, off = np.isfinite(kept[:, 0]), ~np.isfinite(kept[:, 0])
+        near = score - score.T <= within
+        return [(int(k), int(l)) for k, l in np.argwhere(near & on[:, None] & off)]
+
     def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
         """The inner gate, then ever fewer active experts."""
         stages, n = [self.inner], (n_experts + self.active(n_experts)) // 2

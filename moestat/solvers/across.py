@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,20 @@ IDLE_GAIN = 1e-6
 DRIFT = 0.01
 
 
-#: Steps of a random walk; their length, as a multiple of standard errors over the root of the dimension (2.4 is best
-#: for a normal law, by Gelman, Roberts and Gilks 1996), times a power of 1/4 chosen anew each time.
-WALK = 400
+#: Steps of a random walk, fewer in proportion where there are more rows than this, and at least so many; in its second
+#: half it is cooled down to this temperature.
+WALK = 2000
+WALK_ROWS = 4000
+SHORTEST_WALK = 100
+COLD = 0.02
+
+#: Their length, as a multiple of standard errors over the root of the dimension (2.4 is best for a normal law, by
+#: Gelman, Roberts and Gilks 1996), times a power of 1/4 chosen anew each time, one of so many.
 STRIDE = 2.4
 SCALES = 5
+
+#: An end of a walk that lies lower than its beginning by more than this is left alone.
+SLACK = 0.3
 
 
 def relaxed(problem: Problem) -> list[Problem]:
@@ -42,11 +52,10 @@ def relaxed(problem: Problem) -> list[Problem]:
 
 @dataclass(frozen=True)
 class TieState(State):
-    """Between rounds: what the steps along ties ended at, how many rounds were idle in a row, and why it is over."""
+    """Between moves: what the steps along ties ended at, and how many moves were idle in a row."""
 
     settled: Settled = field(repr=False)
     idle: int = 0
-    over: Stop | None = None
 
 
 Move = Callable[[Problem, Settled, np.random.Generator], Settled]
@@ -64,57 +73,62 @@ class AcrossTies:
     patience : int
         Number of rounds of tries in a row without a gain that end them.
     walks : int
-        Number of random walks in a row without a gain, after all ties were crossed once in vain, that end the ascent.
-        With 0 neither is done.
+        Number of random walks in a row without a gain that end the ascent.
+    crossing : bool
+        Whether all ties are crossed after that, and if there is a gain, everything begins again.
     max_iter : int
         Steps of all kinds at most: where a likelihood rises for ever, tries gain for ever.
+    seed : int
+        Seed of directions and walks; the same seed gives the same ascent.
 
     Notes
     -----
     A round tries steps of many lengths, forwards and backwards, along as many orthogonal directions as the gate has
     parameters, a new set in each round; from the best of them Newton's steps go on, and stop at the ties that they
-    meet. No derivative sees a jump; the tries do. Then every tie that holds the ascent back is crossed, to see whether
-    it goes on behind it, and random walks of the gate among points nearly as likely look for other ways up. What is
+    meet. No derivative sees a jump; the tries do. Random walks of the gate among points nearly as likely look for other
+    ways up, and at last every tie that holds the ascent back is crossed, to see whether it goes on behind it. What is
     left is a point that none of this improved: a local statement.
     """
 
     em: EM = field(default_factory=lambda: EM(max_iter=10, rtol=1e-7))
     patience: int = 1
-    walks: int = 20
+    walks: int = 6
+    crossing: bool = True
     max_iter: int = 150
+    seed: int = 0
 
     def init(self, problem: Problem, theta: FloatArray) -> EMState:
         """EM's first state."""
         return self.em.init(problem, theta)
 
     def step(self, problem: Problem, state: Any) -> Any:
-        """A step of EM, a round of tries, the crossing of all ties, or a random walk."""
+        """A step of EM, a round of tries, a random walk, or the crossing of all ties."""
         if isinstance(state, EMState):
             if self.em.finished(state) is None:
                 return self.em.step(problem, state)
             return _after(problem, state, settle(problem, state.theta), idle=0)
-        found = self._move(state.idle)(problem, state.settled, np.random.default_rng(state.iteration))
+        rng = np.random.default_rng((self.seed, state.iteration))
+        found = self._moves[state.idle](problem, state.settled, rng)
         least = DRIFT if found.stop is Stop.LIMIT else IDLE_GAIN
         if found.loglik - state.loglik > least * problem.weight_of_a_row:
             return _after(problem, state, found, idle=0)
-        idle = state.idle + 1
-        over = found.stop if idle >= self.patience + (1 + self.walks if self.walks else 0) else None
-        return _after(problem, state, state.settled, idle, over)
+        return _after(problem, state, state.settled, state.idle + 1)
 
-    def _move(self, idle: int) -> Move:
-        """What to do after so many moves in vain."""
-        if idle < self.patience:
-            return _round
-        return _crossed if idle == self.patience else _walked
+    @property
+    def _moves(self) -> list[Move]:
+        """What is done in turn, until it brings a gain."""
+        return [*repeat(_round, self.patience), *repeat(_walked, self.walks), *repeat(_crossed, self.crossing)]
 
     def finished(self, state: Any) -> Stop | None:
-        """When neither tries nor crossings nor walks gain anything."""
+        """When neither tries nor walks nor crossings gain anything."""
         if not isinstance(state, TieState):
             return None
-        return state.over or (Stop.LIMIT if state.iteration >= self.max_iter else None)
+        if state.idle == len(self._moves):
+            return state.settled.stop
+        return Stop.LIMIT if state.iteration >= self.max_iter else None
 
 
-def _after(problem: Problem, before: State, found: Settled, idle: int, over: Stop | None = None) -> TieState:
+def _after(problem: Problem, before: State, found: Settled, idle: int) -> TieState:
     if found.loglik < before.loglik:  # by rounding
         found = replace(found, theta=before.theta, loglik=before.loglik, score=before.score)
     return TieState(
@@ -129,7 +143,6 @@ def _after(problem: Problem, before: State, found: Settled, idle: int, over: Sto
         shift=before.shift,
         settled=found,
         idle=idle,
-        over=over,
     )
 
 
@@ -140,26 +153,39 @@ def _round(problem: Problem, at: Settled, rng: np.random.Generator) -> Settled:
 
 
 def _walked(problem: Problem, at: Settled, rng: np.random.Generator) -> Settled:
-    """Where the best point leads that a random walk of the gate meets in its second half.
+    """Where the best point leads that a random walk of the gate meets in its second half."""
+    top, _ = _tries(problem, *_walk(problem, at, rng), rng)
+    found = settle(problem, top)
+    if found.loglik > at.loglik - SLACK * problem.weight_of_a_row:
+        found = _round(problem, found, rng)
+    return found if found.loglik > at.loglik else at
 
-    The walk is Metropolis's, among points nearly as likely: the log-likelihood it knows is the real one.
+
+def _walk(problem: Problem, at: Settled, rng: np.random.Generator) -> tuple[FloatArray, float]:
+    """The best point of the second half of a walk, and its log-likelihood with the experts where they were.
+
+    The walk is Metropolis's, first among points nearly as likely, then upwards, as in annealing (Kirkpatrick, Gelatt
+    and Vecchi 1983, Science 220): the log-likelihood it knows is the real one.
     """
     directions = _directions(problem, at.theta, rng)
     information = -directions.T @ problem.passes.hessian(at.theta).hessian @ directions
     size, vectors = np.linalg.eigh(information)
     stride = STRIDE / np.sqrt(size.size) * directions @ (vectors / np.sqrt(np.maximum(size, 1.0)))
+    n = int(np.clip(WALK * WALK_ROWS / problem.passes.source.n_rows, SHORTEST_WALK, WALK))
+    steps = 4.0 ** -rng.integers(SCALES, size=(n, 1)) * rng.standard_normal((n, size.size)) @ stride.T
+    temperature = np.minimum(1.0, COLD ** (2.0 * np.arange(n) / n - 1.0))
+    falls = -temperature * rng.standard_exponential(n)
     held = HeldExperts(problem, at.theta)
     here, height = at.theta, at.loglik
     best, top = here, -np.inf
-    for i in range(WALK):
-        there = problem.admit(here + 4.0 ** -rng.integers(SCALES) * (stride @ rng.standard_normal(size.size)))
+    for i, (step, fall) in enumerate(zip(steps, falls, strict=True)):
+        there = problem.admit(here + step)
         loglik = held.loglik(there)
-        if np.log(rng.random()) < loglik - height:
+        if loglik - height > fall:
             here, height = there, loglik
-        if i >= WALK // 2 and height > top:
+        if 2 * i >= n and height > top:
             best, top = here, height
-    found = _round(problem, settle(problem, best), rng)
-    return found if found.loglik > at.loglik else at
+    return best, top
 
 
 def _tries(problem: Problem, theta: FloatArray, loglik: float, rng: np.random.Generator) -> tuple[FloatArray, float]:

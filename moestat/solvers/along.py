@@ -28,6 +28,11 @@ RADII = (1e-13, 1e4)
 #: A pull towards where a tied row keeps its experts, per row, that counts as none.
 NO_PULL = 1e-9
 
+#: Margin, in logits, that a step is to leave to a tie in its way, one that is near enough, and tries to find it.
+AIM = 2.0 * HELD
+NEAR = 3.0 * HELD
+SECANTS = 200
+
 #: Share of what a step promises that it has to gain.
 ENOUGH = 0.1
 
@@ -73,7 +78,9 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
             break
         theta, radius = found.theta, found.radius
         ties = [tie for tie in ties if tie.holds(problem, theta)] + ([found.met] if found.met else [])
-    return Settled(theta, here.loglik, here.score, ties, stop)
+    if (again := _held_again(problem, theta, ties)) is not theta:
+        here = NEWTON.init(problem, again)
+    return Settled(here.theta, here.loglik, here.score, ties, stop)
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -120,12 +127,34 @@ def _to_first_tie(
     low, high, tie = first_switch(problem, path)
     if tie is None:
         return None
-    while low < (middle := 0.5 * (low + high)) < high:
-        if tie.margin(problem, path(middle)) > HELD:
-            low = middle
-        else:
-            high = middle
+    low = _last_held(lambda share: tie.margin(problem, path(share)), low, high)
     at = path(low)
-    if low == 0.0 or problem.passes.loglik(at) < here.loglik - roundoff:
+    if problem.passes.loglik(at) < here.loglik - roundoff:
         return None
     return _Advance(at, 0.0, tie)
+
+
+def _last_held(margin: Callable[[float], float], low: float, high: float) -> float:
+    """A share of a step at which a margin is about to become too small to hold: by secants, and halves now and then."""
+    left, right = margin(low), margin(high)
+    for i in range(SECANTS):
+        if left <= NEAR:
+            break
+        share = (left - AIM) / (left - right) if i % 3 < 2 and left > right else 0.5
+        middle = low + share * (high - low)
+        if not low < middle < high:
+            break
+        if (there := margin(middle)) >= HELD:
+            low, left = middle, there
+        else:
+            high, right = middle, there
+    return low
+
+
+def _held_again(problem: Problem, theta: FloatArray, ties: list[Tie]) -> FloatArray:
+    """The point nearby whose ties have the margins that rounding along the way, or a short first step, has eaten up."""
+    margins = np.array([tie.margin(problem, theta) for tie in ties])
+    if (margins >= 0.5 * HELD).all():
+        return theta
+    moved = problem.admit(theta + np.linalg.pinv(normals(problem, theta, ties)) @ np.maximum(AIM - margins, 0.0))
+    return moved if all(tie.holds(problem, moved) for tie in ties) else theta

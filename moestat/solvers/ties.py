@@ -27,8 +27,11 @@ PAST = 1e-9
 #: Newton's steps at most back to ties that are curved.
 RETURNS = 6
 
-#: Bisections that find the first row to switch along a step.
-BISECTIONS = 60
+#: Looks, at most, that find the first row to switch along a step, how narrow a share they leave, and after how many
+#: guesses one halves it.
+LOOKS = 100
+NARROW = 1e-6
+HALVE = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +79,10 @@ class TiedRows:
 
     def add(self, tile: Tile) -> None:
         """Add one tile."""
-        margin, on, off = self._gate.closest(self._local, tile.block)
+        margin, _, _ = self._gate.closest(self._local, tile.block)
         for j in np.flatnonzero((margin <= TIED) & (tile.block.weight > 0)):
-            self.ties.append(Tie(_row(tile.block, int(j)), int(on[j]), int(off[j])))
+            row = _row(tile.block, int(j))
+            self.ties += [Tie(row, on, off) for on, off in self._gate.ties(self._local, row, TIED)]
 
 
 class Switched:
@@ -159,13 +163,20 @@ def onto(problem: Problem, theta: FloatArray, ties: list[Tie], normals: FloatArr
 
 
 def first_switch(problem: Problem, path: Callable[[float], FloatArray]) -> tuple[float, float, Tie | None]:
-    """Shares of a path that switches rows: the last found to switch none, the first to switch one, and the tie."""
+    """Shares of a path that switches rows: the last found to switch none, the first to switch one, and the tie.
+
+    Where a row is found that is tied before it switches, others may be as well: they are not told apart.
+    """
     low, high, theta = 0.0, 1.0, path(0.0)
     found = switched(problem, theta, path(1.0))
-    for _ in range(BISECTIONS):
-        if found.count <= 1 and high - low <= 1e-6 * high:
+    for look in range(1, LOOKS + 1):
+        if found.first is None or (found.count <= 1 and high - low <= NARROW * high):
+            break
+        if found.first.holds(problem, path(low)):
             break
         middle = 0.5 * (low + high)
+        if look % HALVE:  # margins may be bent
+            middle = _near_zero(problem, path, found.first, low, high)
         if not low < middle < high:
             break
         there = switched(problem, theta, path(middle))
@@ -174,6 +185,17 @@ def first_switch(problem: Problem, path: Callable[[float], FloatArray]) -> tuple
         else:
             low = middle
     return low, high, found.first
+
+
+def _near_zero(problem: Problem, path: Callable[[float], FloatArray], tie: Tie, low: float, high: float) -> float:
+    """Just behind the zero of a margin that were straight, where no later row has switched, or else just before it."""
+    before, after = (tie.margin(problem, path(share)) for share in (low, high))
+    if not before > after:
+        return 0.5 * (low + high)
+    zero = low + (high - low) * min(max(before / (before - after), 0.0), 1.0)
+    aside = 0.25 * NARROW * high
+    guess = zero + aside if zero + 2.0 * aside < high else zero - aside
+    return guess if low < guess < high else 0.5 * (low + high)
 
 
 def _row(block: Block, j: int) -> Block:
