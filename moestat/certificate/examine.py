@@ -92,6 +92,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         ties=tuple(namer.tie(tie, crossing(problem, theta, ties, m)) for m, tie in enumerate(ties)),
         held=problem.ties,
         jumps=not passes.terms.gate.continuous,
+        kinks=not passes.terms.smooth,
     )
     return optimum, sums
 

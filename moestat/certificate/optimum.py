@@ -76,6 +76,8 @@ class Optimum:
         Derivatives of the margins by which these keep their experts, in working coordinates.
     jumps : bool
         Whether the likelihood jumps where rows change their experts, so that the verdict is a local one.
+    kinks : bool
+        Whether weights or means have kinks, at which a maximum has a gradient that is not zero.
     """
 
     status: Status
@@ -103,6 +105,7 @@ class Optimum:
     ties: tuple[str, ...] = ()
     held: FloatArray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
     jumps: bool = False
+    kinks: bool = False
 
     @property
     def limit(self) -> float:

@@ -30,6 +30,9 @@ def verdict(c: Certificate) -> list[str]:
     if o.status is Status.RUNAWAY:
         lines += _limit(c)
     lines.append(f"  gradient           {_gradient(o)}")
+    if o.kinks and o.status is Status.NOT_CONVERGED:
+        vouched = f"{measure.optimum} at a kink looks like this: nothing but the comparison of starts vouches for it"
+        lines.append(f"    kinks            a {vouched}")
     lines.append(f"  information        {_information(o)}")
     if o.declared:
         more = f", and {len(o.declared) - 1} more" if len(o.declared) > 1 else ""
@@ -54,6 +57,8 @@ def _headline(c: Certificate) -> str:
     o, measure = c.optimum, c.measure
     if o.towards:
         return f"no finite {measure.optimum}: {measure.endless} as {o.towards}."
+    if o.kinks and o.status is Status.NOT_CONVERGED:
+        return "not converged: the gradient is not zero, and would not be at a kink."
     return measure.headlines[o.status]
 
 
