@@ -71,7 +71,7 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
                 break
             ties.pop(int(pull.argmax()))
             continue
-        found = _advance(held, here, model, radius)
+        found = _advance(held, here, model, radius, ties)
         if found is None:
             stop = Stop.PRECISION
             break
@@ -83,7 +83,9 @@ def settle(problem: Problem, theta: FloatArray) -> Settled:
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius: float) -> _Advance | None:
+def _advance(
+    problem: Problem, here: NewtonState, model: QuadraticModel, radius: float, ties: list[Tie]
+) -> _Advance | None:
     """A step that gains what it promises, or one to the first tie in its way; None where nothing is left to gain."""
     roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
     steepness = problem.gradient_norm(here.theta, here.score, model.unit)
@@ -100,7 +102,7 @@ def _advance(problem: Problem, here: NewtonState, model: QuadraticModel, radius:
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
         if switched(problem, here.theta, there).count:
             met = _to_first_tie(problem, here, step, roundoff)
-            if met is not None:
+            if met is not None and not any(met.met == tie for tie in ties):  # those are only met by rounding
                 return replace(met, radius=radius)
         elif promised <= roundoff:
             # both are below round-off: the gradient decides

@@ -38,6 +38,14 @@ class Tie:
     on: int
     off: int
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the margins are the same function; rows with equal gate covariates may differ in the response."""
+        if not isinstance(other, Tie):
+            return NotImplemented
+        return (self.on, self.off) == (other.on, other.off) and np.array_equal(self.row.Z, other.row.Z)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def margin(self, problem: Problem, theta: FloatArray) -> float:
         """By how much the row keeps its experts."""
         terms = problem.passes.terms
