@@ -220,7 +220,7 @@ class Search:
         """
         if self.problem.passes.terms.gate.continuous:
             return
-        runners, walks = [group[0] for group in self.solutions][:RUNNERS], 1
+        runners, walks = self._within_reach[:RUNNERS], 1
         while len(runners) > 1:
             solver = AcrossTies(walks=walks, crossing=False, seed=walks)
             runners = sorted((self._deeper(runner, solver) for runner in runners), key=_preference)
@@ -228,6 +228,13 @@ class Search:
             runners, walks = distinct[: (len(runners) + 1) // 2], 2 * walks
         for runner in runners:
             self._deeper(runner, AcrossTies())
+
+    @property
+    def _within_reach(self) -> list[Outcome]:
+        """Of each solution one, down to where the best is ahead by more than a BIC penalty of the whole model."""
+        best, one_row = self.best, self.problem.weight_of_a_row
+        reach = 0.5 * one_row * np.log(self.problem.total_weight / one_row) * self.problem.passes.terms.size
+        return [group[0] for group in self.solutions if _height(group[0]) >= _height(best) - reach]
 
     def _alike(self, one: Outcome, other: Outcome) -> bool:
         """Whether two ends are one solution."""

@@ -40,7 +40,7 @@ def solver_named(name: str) -> Solver:
 
 def default_solver(problem: Problem) -> Solver:
     """What finishes a fit: Newton steps, and tries across ties where the gate's weights jump."""
-    return EMThenNewton() if problem.passes.terms.gate.continuous else AcrossTies(walks=0, crossing=False)
+    return EMThenNewton() if problem.passes.terms.gate.continuous else AcrossTies(patience=0, walks=0, crossing=False)
 
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 from typing import Any
@@ -92,7 +92,7 @@ class AcrossTies:
 
     em: EM = field(default_factory=lambda: EM(max_iter=10, rtol=1e-7))
     patience: int = 1
-    walks: int = 6
+    walks: int = 10
     crossing: bool = True
     max_iter: int = 150
     seed: int = 0
@@ -115,7 +115,7 @@ class AcrossTies:
         return _after(problem, state, state.settled, state.idle + 1)
 
     @property
-    def _moves(self) -> list[Move]:
+    def _moves(self) -> Sequence[Move]:
         """What is done in turn, until it brings a gain."""
         return [*repeat(_round, self.patience), *repeat(_walked, self.walks), *repeat(_crossed, self.crossing)]
 

@@ -108,7 +108,7 @@ def _advance(
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
         if switched(problem, here.theta, there).count:
             met = _to_first_tie(problem, here, partial(along, step), roundoff)
-            if met is not None and met.met is not None and not any(tie.same_as(met.met) for tie in ties):
+            if met is not None and not any(met.met == tie for tie in ties):  # those are only met by rounding
                 return replace(met, radius=radius)
         elif promised <= roundoff:
             # both are below round-off: the gradient decides

@@ -42,10 +42,13 @@ class Tie:
     on: int
     off: int
 
-    def same_as(self, other: Tie) -> bool:
-        """Whether it is the same row about to change in the same way."""
-        same_row = np.array_equal(self.row.Z, other.row.Z)
-        return same_row and (self.on, self.off) == (other.on, other.off)
+    def __eq__(self, other: object) -> bool:
+        """Whether the margins are the same function; rows with equal gate covariates may differ in the response."""
+        if not isinstance(other, Tie):
+            return NotImplemented
+        return (self.on, self.off) == (other.on, other.off) and np.array_equal(self.row.Z, other.row.Z)
+
+    __hash__ = None  # type: ignore[assignment]
 
     def margin(self, problem: Problem, theta: FloatArray) -> float:
         """By how much the row keeps its experts."""

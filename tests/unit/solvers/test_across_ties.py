@@ -79,7 +79,7 @@ def test_steps_along_curved_ties_return_to_them(gate: str, case) -> None:
         end = settle(problem, theta)
         assert end.stop is not Stop.LIMIT
         assert end.loglik >= problem.passes.loglik(theta)
-        assert not any(tie.same_as(other) for i, tie in enumerate(end.ties) for other in end.ties[:i])
+        assert not any(tie == other for i, tie in enumerate(end.ties) for other in end.ties[:i])
         assert all(tie.holds(problem, end.theta) for tie in end.ties)
         met += len(end.ties)
     assert met > 0
