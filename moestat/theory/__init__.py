@@ -6,13 +6,65 @@ Names are imported when they are first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moestat.theory.rbar import rbar  # at once: imported later, the module would take the place of its function
 
-_NAMES: dict[str, str] = {}
+if TYPE_CHECKING:
+    from moestat.theory.cells import Cells, align, voronoi_cells
+    from moestat.theory.density import Distance, hellinger, kullback_leibler, total_variation
+    from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss, Power
+    from moestat.theory.losses import voronoi_loss
+    from moestat.theory.measure import MixingMeasure, mixing_measure
+    from moestat.theory.merging import merge
+    from moestat.theory.moments import Moments
+    from moestat.theory.summands import LossParts
+    from moestat.theory.transport import measure_distance
 
-__all__ = ["rbar"]
+_NAMES: dict[str, str] = {
+    "Cells": "cells",
+    "Distance": "density",
+    "EXPERT_LOSSES": "entries",
+    "ExpertLoss": "entries",
+    "GATE_LOSSES": "entries",
+    "GateLoss": "entries",
+    "LossParts": "summands",
+    "MixingMeasure": "measure",
+    "Moments": "moments",
+    "Power": "entries",
+    "align": "cells",
+    "hellinger": "density",
+    "kullback_leibler": "density",
+    "measure_distance": "transport",
+    "merge": "merging",
+    "mixing_measure": "measure",
+    "total_variation": "density",
+    "voronoi_cells": "cells",
+    "voronoi_loss": "losses",
+}
+
+__all__ = [
+    "EXPERT_LOSSES",
+    "GATE_LOSSES",
+    "Cells",
+    "Distance",
+    "ExpertLoss",
+    "GateLoss",
+    "LossParts",
+    "MixingMeasure",
+    "Moments",
+    "Power",
+    "align",
+    "hellinger",
+    "kullback_leibler",
+    "measure_distance",
+    "merge",
+    "mixing_measure",
+    "rbar",
+    "total_variation",
+    "voronoi_cells",
+    "voronoi_loss",
+]
 
 
 def __getattr__(name: str) -> Any:

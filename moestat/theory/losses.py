@@ -29,7 +29,7 @@ from scipy.special import logsumexp
 
 from moestat.errors import InputError
 from moestat.theory import search
-from moestat.theory.entries import FREE, HALF, ONE, SQUARE, GateLoss, Power, expert_loss, exponents, gate_loss
+from moestat.theory.entries import FREE, ONE, SQUARE, GateLoss, Power, expert_loss, exponents, gate_loss
 from moestat.theory.measure import VARIANCES, MixingMeasure
 from moestat.theory.options import Options
 from moestat.theory.search import FITTED, NONE, TRUTH, Rules, Sides
@@ -50,9 +50,7 @@ def voronoi_loss(
 
 
 @overload
-def voronoi_loss(
-    fitted: MixingMeasure, truth: MixingMeasure, *, parts: Literal[True], **options: Any
-) -> LossParts: ...
+def voronoi_loss(fitted: MixingMeasure, truth: MixingMeasure, *, parts: Literal[True], **options: Any) -> LossParts: ...
 
 
 def voronoi_loss(
@@ -124,7 +122,7 @@ def voronoi_loss(
     if not isinstance(truth, MixingMeasure):
         raise InputError(f"truth must be a MixingMeasure, made by mixing_measure; got {type(truth).__name__}.")
     if isinstance(fitted, MixingMeasure):
-        found = _Pair.of(*in_common_units(fitted, truth, chosen.coordinates), chosen).solve()
+        found = Pair.of(*in_common_units(fitted, truth, chosen.coordinates), chosen).solve()
         return found.parts() if parts else found.loss
     if parts:
         raise InputError("parts=True takes one fitted measure; got several. Call it for each of them.")
@@ -160,10 +158,10 @@ class Term(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Solved:
+class Solved:
     """A pair with the translation and the cells where its loss is smallest."""
 
-    pair: _Pair
+    pair: Pair
     value: float
     t: FloatArray
     cells: IntArray
@@ -171,15 +169,14 @@ class _Solved:
 
     @property
     def loss(self) -> float:
-        with np.errstate(over="ignore"):
-            return float(self.value * np.exp(self.pair.unit))
+        return float(_scaled(np.float64(self.value), self.pair.unit))
 
     def parts(self) -> LossParts:
         return self.pair.summands(self)
 
 
 @dataclass(frozen=True, eq=False)
-class _Pair:
+class Pair:
     """Fitted and true measure of one level, with the rules of their loss; masses are in units of exp(unit)."""
 
     fitted: MixingMeasure
@@ -188,12 +185,10 @@ class _Pair:
     rules: Rules
     sides: Sides
     unit: float
-    inner: dict[tuple[int, int], _Solved]
+    inner: dict[tuple[int, int], Solved]
 
     @staticmethod
-    def of(
-        fitted: MixingMeasure, truth: MixingMeasure, options: Options, above: tuple[GateLoss, ...] = ()
-    ) -> _Pair:
+    def of(fitted: MixingMeasure, truth: MixingMeasure, options: Options, above: tuple[GateLoss, ...] = ()) -> Pair:
         """Of two measures under these gates of groups."""
         _check_alike(fitted, truth)
         entry = gate_loss(truth.gate)
@@ -207,58 +202,56 @@ class _Pair:
         atoms, true_atoms, apart = _numbers(fitted, truth, options.scale)
         if truth.inner:
             apart = apart + _unlike_groups(fitted, truth, inner, extra)
-        return _Pair(fitted, truth, terms, rules, Sides(atoms, true_atoms, masses, true_masses, extra, apart), unit, inner)
+        return Pair(
+            fitted, truth, terms, rules, Sides(atoms, true_atoms, masses, true_masses, extra, apart), unit, inner
+        )
 
-    def solve(self) -> _Solved:
-        return _Solved(self, *search.infimum(self.rules, self.sides))
+    def solve(self) -> Solved:
+        return Solved(self, *search.infimum(self.rules, self.sides))
 
     # ------------------------------------------------------------------------------- summands
-    def summands(self, at: _Solved) -> LossParts:
+    def summands(self, at: Solved) -> LossParts:
         sides, cells = self.sides, at.cells
-        J, scale = self.truth.size, float(np.exp(self.unit))
+        J = self.truth.size
         sizes, fitted_mass = np.bincount(cells, minlength=J), np.bincount(cells, sides.masses, J)
         moved = at.factor if self.rules.translation == FITTED else 1.0
         true_mass = sides.true_masses * (at.factor if self.rules.translation == TRUTH else 1.0)
         apart = sides.atoms - sides.truth[cells]
         apart[:, self.rules.shift] -= at.t
-        found = [Summand("masses", False, scale * np.abs(moved * fitted_mass - true_mass))]
+        found = [Summand("masses", False, _scaled(np.abs(moved * fitted_mass - true_mass), self.unit))]
         for t, term in enumerate(self.terms):
             used = (sizes[cells] > 1) == term.over
             length = np.linalg.norm(apart[:, self._columns(t)], axis=1)
             power = term.power[sizes[cells] - 1, cells]
             each = np.where(used, moved * sides.masses * length**power, 0.0)
-            found.append(Summand(" + ".join(term.names), term.over, scale * np.bincount(cells, each, J)))
-        found += self._merged_summands(at, sizes, fitted_mass, scale * moved)
+            found.append(Summand(" + ".join(term.names), term.over, _scaled(np.bincount(cells, each, J), self.unit)))
+        found += self._merged_summands(at, sizes, fitted_mass, moved)
         if self.inner:
             each = moved * sides.masses * sides.extra[np.arange(cells.size), cells]
-            found.append(Summand("within groups", False, scale * np.bincount(cells, each, J)))
+            found.append(Summand("within groups", False, _scaled(np.bincount(cells, each, J), self.unit)))
         errors = {c.name: np.linalg.norm(apart[:, c.columns], axis=1) for c in self.truth.coordinates}
         within = {(i, j): self.inner[i, j].parts() for i, j in enumerate(cells) if (i, j) in self.inner}
         with np.errstate(divide="ignore"):
             t0 = float(np.log(at.factor))
         log_loss = float(np.log(at.value) + self.unit) if at.value > 0 else -np.inf
-        return LossParts(
-            at.loss, log_loss, tuple(found), cells, t0, at.t, errors, self.rules.n_active, within
-        )
+        return LossParts(at.loss, log_loss, tuple(found), cells, t0, at.t, errors, self.rules.n_active, within)
 
     def _columns(self, t: int) -> IntArray:
         moving = self.rules.shift[self.rules.moving[t]]
         return np.concatenate([np.flatnonzero(self.rules.still[t]), moving])
 
-    def _merged_summands(
-        self, at: _Solved, sizes: IntArray, mass: FloatArray, scale: float
-    ) -> list[Summand]:
+    def _merged_summands(self, at: Solved, sizes: IntArray, mass: FloatArray, scale: float) -> list[Summand]:
         if not len(self.rules.merged_still):
             return []
         total = np.zeros(self.truth.size)
         for j in np.flatnonzero((sizes > 1) & (mass > 0)):
-            own = search.merged(self.rules, self.sides.atoms, self.sides.masses, at.cells, int(j), mass[j])
+            own = search.merged(self.rules.corrections, self.sides.atoms, self.sides.masses, at.cells, int(j), mass[j])
             apart = own - self.sides.truth[j]
             apart[self.rules.shift] -= at.t
             for still, moving in zip(self.rules.merged_still, self.rules.merged_moving, strict=True):
                 columns = np.concatenate([np.flatnonzero(still), self.rules.shift[moving]])
                 total[j] += mass[j] * np.linalg.norm(apart[columns])
-        return [Summand("merged atoms", True, scale * total)]
+        return [Summand("merged atoms", True, _scaled(moved * total, self.unit))]
 
 
 def _check_alike(fitted: MixingMeasure, truth: MixingMeasure) -> None:
@@ -299,13 +292,19 @@ def _numbers(fitted: MixingMeasure, truth: MixingMeasure, scale: str) -> tuple[F
     return np.nan_to_num(pair[0]), np.nan_to_num(pair[1]), np.where(unlike, np.inf, 0.0)
 
 
+def _scaled(values: Any, unit: float) -> FloatArray:
+    """Values times exp(unit): infinite where that overflows, but of nothing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(np.where(values == 0, 0.0, values * np.exp(unit)))
+
+
 # --------------------------------------------------------------------------------------- hierarchies
 def _inner(
     fitted: MixingMeasure, truth: MixingMeasure, options: Options, above: tuple[GateLoss, ...]
-) -> dict[tuple[int, int], _Solved]:
+) -> dict[tuple[int, int], Solved]:
     """The losses between the measures of all groups of like structure."""
     return {
-        (i, j): _Pair.of(own, true, options, above).solve()
+        (i, j): Pair.of(own, true, options, above).solve()
         for i, own in enumerate(fitted.inner)
         for j, true in enumerate(truth.inner)
         if own.coordinates == true.coordinates
@@ -313,7 +312,7 @@ def _inner(
 
 
 def _unlike_groups(
-    fitted: MixingMeasure, truth: MixingMeasure, inner: Mapping[tuple[int, int], _Solved], extra: FloatArray
+    fitted: MixingMeasure, truth: MixingMeasure, inner: Mapping[tuple[int, int], Solved], extra: FloatArray
 ) -> FloatArray:
     """What keeps groups (K, J) out of cells: another structure; without coordinates, another place or a larger loss."""
     apart = np.full((fitted.size, truth.size), np.inf)
@@ -322,7 +321,9 @@ def _unlike_groups(
     if not truth.coordinates:
         given = getattr(truth.gate, "weights", None) is not None
         if given and fitted.size != truth.size:
-            raise InputError(f"groups of given weights must be as many as the truth's, {truth.size}; got {fitted.size}.")
+            raise InputError(
+                f"groups of given weights must be as many as the truth's, {truth.size}; got {fitted.size}."
+            )
         apart += np.where(np.eye(fitted.size, truth.size) == 1, 0.0, np.inf) if given else extra
     if np.isinf(apart).all(axis=1).any():
         raise InputError("a fitted group has experts or a gate that no group of the truth has; fit the true structure.")
@@ -443,19 +444,14 @@ def _many(fitted: list[MixingMeasure], truth: MixingMeasure, options: Options) -
         return np.zeros(0)
     reference = truth.standardised() if options.coordinates == "standardised" and truth.units is None else truth
     pairs = [in_common_units(one, reference, options.coordinates)[0] for one in fitted]
-    first = _Pair.of(pairs[0], reference, options)
+    first = Pair.of(pairs[0], reference, options)
     alike = all(one.size == first.fitted.size and one.coordinates == reference.coordinates for one in pairs)
-    if reference.inner or not alike or np.isnan(reference.atoms).any():
-        return np.array([_Pair.of(one, reference, options).solve().loss for one in pairs])
-    masses = [_masses(one.log_masses, reference.log_masses, options.mass) for one in pairs]
-    atoms = np.stack([_numbers(one, reference, options.scale)[0] for one in pairs])
-    units = np.array([unit for _, _, unit in masses])
-    if options.mass == "raw":
-        return np.array([_Pair.of(one, reference, options).solve().loss for one in pairs])
-    own = np.stack([mass for mass, _, _ in masses])
-    values = search.infima(first.rules, atoms, own, first.sides.truth, masses[0][1])
-    with np.errstate(over="ignore"):
-        return np.asarray(values * np.exp(units))
-
-
-__all__ = ["HALF", "LossParts", "corrections", "in_common_units", "voronoi_loss"]
+    if options.mass == "raw" or reference.inner or not alike or np.isnan(reference.atoms).any():
+        return np.array([Pair.of(one, reference, options).solve().loss for one in pairs])
+    logs = np.stack([one.log_masses for one in pairs])
+    masses = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+    atoms = np.stack([one.atoms for one in pairs])
+    if options.scale == "sd":
+        atoms = np.stack([_numbers(one, reference, options.scale)[0] for one in pairs])
+    values = search.infima(first.rules, atoms, masses, first.sides.truth, first.sides.true_masses)
+    return _scaled(values, first.unit)

@@ -71,6 +71,8 @@ class MixingMeasure:
         The units of the atoms where they are not the user's.
     origin : tuple, optional
         The model and the parameters that the measure was made of.
+    n_features : int
+        Number of the gate's covariates.
     """
 
     log_masses: FloatArray
@@ -82,6 +84,7 @@ class MixingMeasure:
     moments: Moments | None = None
     units: Coordinates | None = None
     origin: tuple[MixtureOfExperts, MoEParams] | None = None
+    n_features: int = 0
 
     @property
     def size(self) -> int:
@@ -170,7 +173,11 @@ def _measured(model: MixtureOfExperts, params: MoEParams, units: Coordinates | N
     size = layout.part("gate").size
     experts = _expert_fields(layout.part("expert"), theta[size:], model.n_experts)
     found = _level(model.gate, layout.part("gate"), theta[:size], experts, model.expert)
-    return replace(found, units=units, origin=(model, params))
+    return replace(_with_covariates(found, len(schema.gate_features)), units=units, origin=(model, params))
+
+
+def _with_covariates(measure: MixingMeasure, n: int) -> MixingMeasure:
+    return replace(measure, n_features=n, inner=tuple(_with_covariates(one, n) for one in measure.inner))
 
 
 def _raw(schema: Schema) -> Coordinates:
@@ -219,7 +226,9 @@ def _assembled(
     named = {f"gate.{name}": rows for name, rows in gates.items() if name not in MASSES}
     named |= {f"expert.{name}": rows for name, rows in experts.items()}
     ends = np.cumsum([0, *(rows.shape[1] for rows in named.values())])
-    coordinates = tuple(Coordinate(name, slice(int(a), int(b))) for name, a, b in zip(named, ends, ends[1:], strict=False))
+    coordinates = tuple(
+        Coordinate(name, slice(int(a), int(b))) for name, a, b in zip(named, ends, ends[1:], strict=False)
+    )
     atoms = np.hstack([np.zeros((log_masses.size, 0)), *named.values()])
     return MixingMeasure(log_masses, atoms, coordinates, gate, expert)
 

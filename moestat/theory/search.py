@@ -32,6 +32,9 @@ GOLDEN = 0.6180339887498949
 #: Rounds of line searches from one starting point, and the relative gain below which they end.
 ROUNDS, GAIN = 200, 1e-13
 
+#: Relative difference of distances below which two true atoms are equally near.
+TIE = 1e-11
+
 
 class Rules(NamedTuple):
     """A loss for K fitted atoms with D coordinates, p of which may be translated, and J true ones.
@@ -78,12 +81,13 @@ def infimum(rules: Rules, sides: Sides) -> tuple[float, FloatArray, IntArray, fl
     p = rules.shift.size
     rest, base, delta = _distances(rules, sides)
     t = np.zeros(p)
-    cells = _nearest(rules, base, delta, t)
+    nowhere = np.full(len(base), -1, dtype=np.int64)
+    cells = _nearest(rules, base, delta, t, nowhere)
     if p == 0 or rules.translation == NONE:
         value, c = _valued(rules, sides, rest, delta, cells, t)
         return value, t, cells, c
     if p == 1:
-        value, s, cells, c = _along(rules, sides, rest, base, delta, cells, t, np.ones(1))
+        value, s, cells, c = _along(rules, sides, rest, base, delta, nowhere if rules.aligned else cells, t, np.ones(1))
         t[0] = s
         return value, t, cells, c
     lines = _lines(rules, sides)
@@ -100,7 +104,9 @@ def infimum(rules: Rules, sides: Sides) -> tuple[float, FloatArray, IntArray, fl
 
 
 @jit
-def infima(rules: Rules, atoms: FloatArray, masses: FloatArray, truth: FloatArray, true_masses: FloatArray) -> FloatArray:
+def infima(
+    rules: Rules, atoms: FloatArray, masses: FloatArray, truth: FloatArray, true_masses: FloatArray
+) -> FloatArray:
     """Infima (R,) of many fitted measures, with atoms (R, K, D) and masses (R, K)."""
     out = np.empty(len(atoms))
     nothing = np.zeros((atoms.shape[1], len(truth)))
@@ -113,7 +119,8 @@ def infima(rules: Rules, atoms: FloatArray, masses: FloatArray, truth: FloatArra
 def value_at(rules: Rules, sides: Sides, t: FloatArray) -> tuple[float, IntArray, float]:
     """The loss at one translation: its value, the cells there, and the factor c."""
     rest, base, delta = _distances(rules, sides)
-    cells = _nearest(rules, base, delta, t if rules.aligned else np.zeros(t.size))
+    nowhere = np.full(len(base), -1, dtype=np.int64)
+    cells = _nearest(rules, base, delta, t if rules.aligned else np.zeros(t.size), nowhere)
     value, c = _valued(rules, sides, rest, delta, cells, t)
     return value, cells, c
 
@@ -141,12 +148,15 @@ def _distances(rules: Rules, sides: Sides) -> tuple[FloatArray, FloatArray, Floa
 
 
 @jit
-def _nearest(rules: Rules, base: FloatArray, delta: FloatArray, t: FloatArray) -> IntArray:
-    """The cell (K,) of every fitted atom; the first of those that are equally near."""
+def _nearest(rules: Rules, base: FloatArray, delta: FloatArray, t: FloatArray, kept: IntArray) -> IntArray:
+    """The cell (K,) of every fitted atom; of those that are equally near the one in ``kept``, or else the first.
+
+    A search that follows the border of a cell stays in it, whatever rounding makes of the distances.
+    """
     K, J = base.shape
     cells = np.zeros(K, dtype=np.int64)
     for i in range(K):
-        least = np.inf
+        least, own = np.inf, np.inf
         for j in range(J):
             x = base[i, j]
             for u in range(t.size):
@@ -156,6 +166,10 @@ def _nearest(rules: Rules, base: FloatArray, delta: FloatArray, t: FloatArray) -
             if x < least:
                 least = x
                 cells[i] = j
+            if j == kept[i]:
+                own = x
+        if own <= least * (1.0 + TIE):
+            cells[i] = kept[i]
     return cells
 
 
@@ -230,7 +244,9 @@ def _cell_terms(
 
 
 @jit
-def merged(rules: Rules, atoms: FloatArray, masses: FloatArray, cells: IntArray, j: int, mass: float) -> FloatArray:
+def merged(
+    corrections: IntArray, atoms: FloatArray, masses: FloatArray, cells: IntArray, j: int, mass: float
+) -> FloatArray:
     """The atom (D,) into which those of a cell merge: their mean, with what their spread adds to it."""
     K, D = atoms.shape
     mean = np.zeros(D)
@@ -238,8 +254,8 @@ def merged(rules: Rules, atoms: FloatArray, masses: FloatArray, cells: IntArray,
         if cells[i] == j:
             mean += masses[i] / mass * atoms[i]
     out = mean.copy()
-    for row in range(len(rules.corrections)):
-        a, b, c = rules.corrections[row]
+    for row in range(len(corrections)):
+        a, b, c = corrections[row]
         for i in range(K):
             if cells[i] == j:
                 out[a] += masses[i] / mass * (atoms[i, b] - mean[b]) * (atoms[i, c] - mean[c])
@@ -248,7 +264,7 @@ def merged(rules: Rules, atoms: FloatArray, masses: FloatArray, cells: IntArray,
 
 @jit
 def _merged_error(rules: Rules, sides: Sides, cells: IntArray, j: int, mass: float, t: FloatArray) -> float:
-    apart = merged(rules, sides.atoms, sides.masses, cells, j, mass) - sides.truth[j]
+    apart = merged(rules.corrections, sides.atoms, sides.masses, cells, j, mass) - sides.truth[j]
     total = 0.0
     for term in range(len(rules.merged_still)):
         square = 0.0
@@ -328,42 +344,39 @@ def _along(
     rest: FloatArray,
     base: FloatArray,
     delta: FloatArray,
-    fixed: IntArray,
+    kept: IntArray,
     t: FloatArray,
     v: FloatArray,
 ) -> tuple[float, float, IntArray, float]:
-    """The infimum over s of the loss at t + s v: its value, s, the cells and the factor."""
+    """The infimum over s of the loss at t + s v: its value, s, the cells and the factor.
+
+    Cells are ``kept`` where they do not change, and at borders that the line follows.
+    """
     if not rules.aligned:
-        value, s, c = _convex(rules, sides, rest, delta, fixed, t, v, -np.inf, np.inf)
-        return value, s, fixed, c
+        value, s, c = _convex(rules, sides, rest, delta, kept, t, v, -np.inf, np.inf)
+        return value, s, kept, c
     borders = _borders(rules, base, delta, t, v)
     n = borders.size
     low = -np.inf
-    cells = _nearest(rules, base, delta, t + v * (borders[0] - 1.0 - abs(borders[0]) if n else 0.0))
-    best, at, kept, factor = np.inf, 0.0, cells, 1.0
+    cells = _nearest(rules, base, delta, t + v * (borders[0] - 1.0 - abs(borders[0]) if n else 0.0), kept)
+    best, at, found, factor = np.inf, 0.0, cells, 1.0
     for b in range(n):
         # at a border itself several atoms may be equally near, which is a division of its own
-        value, c = _valued_on(rules, sides, rest, base, delta, t + v * borders[b])
+        between = _nearest(rules, base, delta, t + v * borders[b], kept)
+        value, c = _valued(rules, sides, rest, delta, between, t + v * borders[b])
         if value < best:
-            best, at, kept, factor = value, borders[b], _nearest(rules, base, delta, t + v * borders[b]), c
+            best, at, found, factor = value, borders[b], between, c
         right = 0.5 * (borders[b] + borders[b + 1]) if b + 1 < n else borders[b] + 1.0 + abs(borders[b])
-        beyond = _nearest(rules, base, delta, t + v * right)
+        beyond = _nearest(rules, base, delta, t + v * right, kept)
         if not _same(cells, beyond):
             value, s, c = _convex(rules, sides, rest, delta, cells, t, v, low, borders[b])
             if value < best:
-                best, at, kept, factor = value, s, cells, c
+                best, at, found, factor = value, s, cells, c
             low, cells = borders[b], beyond
     value, s, c = _convex(rules, sides, rest, delta, cells, t, v, low, np.inf)
     if value < best:
-        best, at, kept, factor = value, s, cells, c
-    return best, at, kept, factor
-
-
-@jit
-def _valued_on(
-    rules: Rules, sides: Sides, rest: FloatArray, base: FloatArray, delta: FloatArray, t: FloatArray
-) -> tuple[float, float]:
-    return _valued(rules, sides, rest, delta, _nearest(rules, base, delta, t), t)
+        best, at, found, factor = value, s, cells, c
+    return best, at, found, factor
 
 
 @jit
@@ -444,6 +457,9 @@ def _convex(
 ) -> tuple[float, float, float]:
     """The smallest loss with these cells for s in [low, high]: golden section, and every kink of a norm."""
     K = delta.shape[0]
+    sizes = np.zeros(delta.shape[1], dtype=np.int64)
+    for i in range(K):
+        sizes[cells[i]] += 1
     kinks = np.empty(K)
     first, last = np.inf, -np.inf
     square = (v * v).sum()
@@ -455,32 +471,65 @@ def _convex(
     if v.size > 1:
         first, last = _widened(delta, cells, t, v, first, last)
     a, b = min(max(first, low), high), max(min(last, high), low)
-    value, c = _valued(rules, sides, rest, delta, cells, t + a * v)
-    best, at, factor = value, a, c
+    at = a
+    best = _objective(rules, sides, rest, delta, cells, sizes, t, v, a)
     for i in range(K + 1):
         s = b if i == K else min(max(kinks[i], a), b)
-        value, c = _valued(rules, sides, rest, delta, cells, t + s * v)
+        value = _objective(rules, sides, rest, delta, cells, sizes, t, v, s)
         if value < best:
-            best, at, factor = value, s, c
+            best, at = value, s
     x, y = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
-    fx, cx = _valued(rules, sides, rest, delta, cells, t + x * v)
-    fy, cy = _valued(rules, sides, rest, delta, cells, t + y * v)
+    fx = _objective(rules, sides, rest, delta, cells, sizes, t, v, x)
+    fy = _objective(rules, sides, rest, delta, cells, sizes, t, v, y)
     for _ in range(STEPS):
         if not b - a > 1e-15 * (abs(a) + abs(b)):
             break
         if fx <= fy:
             if fx < best:
-                best, at, factor = fx, x, cx
-            b, y, fy, cy = y, x, fx, cx
+                best, at = fx, x
+            b, y, fy = y, x, fx
             x = b - GOLDEN * (b - a)
-            fx, cx = _valued(rules, sides, rest, delta, cells, t + x * v)
+            fx = _objective(rules, sides, rest, delta, cells, sizes, t, v, x)
         else:
             if fy < best:
-                best, at, factor = fy, y, cy
-            a, x, fx, cx = x, y, fy, cy
+                best, at = fy, y
+            a, x, fx = x, y, fy
             y = a + GOLDEN * (b - a)
-            fy, cy = _valued(rules, sides, rest, delta, cells, t + y * v)
-    return best, at, factor
+            fy = _objective(rules, sides, rest, delta, cells, sizes, t, v, y)
+    value, c = _valued(rules, sides, rest, delta, cells, t + at * v)
+    return value, at, c
+
+
+@jit
+def _objective(
+    rules: Rules,
+    sides: Sides,
+    rest: FloatArray,
+    delta: FloatArray,
+    cells: IntArray,
+    sizes: IntArray,
+    t: FloatArray,
+    v: FloatArray,
+    s: float,
+) -> float:
+    """What is smallest on a line where the loss is: the loss, or the part that changes where the rest follows it."""
+    if len(rules.merged_still) or rules.n_active < sizes.size:
+        return _valued(rules, sides, rest, delta, cells, t + s * v)[0]
+    total = 0.0
+    for i in range(cells.size):
+        j = cells[i]
+        m = sizes[j]
+        x = 0.0
+        for term in range(len(rules.over)):
+            if rules.over[term] == (m > 1):
+                square = rest[term, i, j]
+                for u in range(t.size):
+                    if rules.moving[term, u]:
+                        y = delta[i, j, u] - t[u] - s * v[u]
+                        square += y * y
+                x += _raised(square, rules.power[term, m - 1, j])
+        total += sides.masses[i] * x
+    return total
 
 
 @jit
@@ -509,7 +558,7 @@ def _descend(
 ) -> tuple[float, FloatArray, IntArray, float]:
     """Line searches from one point until none gains."""
     t = begin.copy()
-    cells = _nearest(rules, base, delta, t) if rules.aligned else fixed
+    cells = _nearest(rules, base, delta, t, np.full(len(base), -1, dtype=np.int64)) if rules.aligned else fixed
     best, c = _valued(rules, sides, rest, delta, cells, t)
     for _ in range(ROUNDS):
         old, before = best, t.copy()
@@ -517,7 +566,7 @@ def _descend(
             v = t - before if line == len(lines) else lines[line]
             length = np.sqrt((v * v).sum())
             if length > 0.0:
-                value, s, own, factor = _along(rules, sides, rest, base, delta, fixed, t, v / length)
+                value, s, own, factor = _along(rules, sides, rest, base, delta, cells, t, v / length)
                 if value < best:
                     best, cells, c = value, own, factor
                     t = t + s * v / length
