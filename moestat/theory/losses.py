@@ -2,8 +2,8 @@
 
     D(G, G*) = inf_t { sum_j |sum_{i in A_j} m_i - e^{t0} m*_j| + sum_j sum_{i in A_j} m_i sum_terms |Delta_ij|^power }
 
-A_j are the fitted atoms nearest to the true atom j. A true atom with one fitted atom has the norm of the difference, one
-that several share has powers of the norms of groups of coordinates (`moestat.theory.entries`). Of each gate the
+A_j are the fitted atoms nearest to the true atom j. A true atom with one fitted atom has the norm of the difference,
+one that several share has powers of the norms of groups of coordinates (`moestat.theory.entries`). Of each gate the
 translations t are those that change no weight. Under a hierarchy |Delta_ij| of two groups includes the loss between
 their own measures.
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp
@@ -35,22 +35,6 @@ from moestat.theory.options import Options
 from moestat.theory.search import FITTED, NONE, TRUTH, Rules, Sides
 from moestat.theory.summands import LossParts, Summand
 from moestat.typing import FloatArray, IntArray
-
-
-@overload
-def voronoi_loss(
-    fitted: MixingMeasure, truth: MixingMeasure, *, parts: Literal[False] = False, **options: Any
-) -> float: ...
-
-
-@overload
-def voronoi_loss(
-    fitted: Sequence[MixingMeasure], truth: MixingMeasure, *, parts: Literal[False] = False, **options: Any
-) -> FloatArray: ...
-
-
-@overload
-def voronoi_loss(fitted: MixingMeasure, truth: MixingMeasure, *, parts: Literal[True], **options: Any) -> LossParts: ...
 
 
 def voronoi_loss(
@@ -67,7 +51,7 @@ def voronoi_loss(
     coordinates: str = "standardised",
     r: float = 1.0,
     parts: bool = False,
-) -> float | FloatArray | LossParts:
+) -> Any:
     """The Voronoi loss between a fitted mixing measure and the true one.
 
     Parameters
@@ -79,7 +63,8 @@ def voronoi_loss(
     variant : {"published", "sharp", "merged"}
         Exponents of the papers; those that moestat expects to be the true ones, which differ under softmax gates alone
         (derived, not proved: 2 for slopes of gate and experts); or the published ones with the merged atom of every
-        over-covered cell, at first order, beside them [arXiv 2510.12744; the form of the terms is recalled, not verified].
+        over-covered cell, at first order, beside them [arXiv 2510.12744; the form of these terms is recalled, not
+        verified].
     mass : {"matched", "raw"}
         Whether fitted masses are scaled to the true total first.
     translation : {"truth", "fitted", "none"}
@@ -213,7 +198,7 @@ class Pair:
     def summands(self, at: Solved) -> LossParts:
         sides, cells = self.sides, at.cells
         J = self.truth.size
-        sizes, fitted_mass = np.bincount(cells, minlength=J), np.bincount(cells, sides.masses, J)
+        sizes, fitted_mass = np.bincount(cells, minlength=J), np.bincount(cells, sides.masses, J).astype(np.float64)
         moved = at.factor if self.rules.translation == FITTED else 1.0
         true_mass = sides.true_masses * (at.factor if self.rules.translation == TRUTH else 1.0)
         apart = sides.atoms - sides.truth[cells]
@@ -240,7 +225,7 @@ class Pair:
         moving = self.rules.shift[self.rules.moving[t]]
         return np.concatenate([np.flatnonzero(self.rules.still[t]), moving])
 
-    def _merged_summands(self, at: Solved, sizes: IntArray, mass: FloatArray, scale: float) -> list[Summand]:
+    def _merged_summands(self, at: Solved, sizes: IntArray, mass: FloatArray, moved: float) -> list[Summand]:
         if not len(self.rules.merged_still):
             return []
         total = np.zeros(self.truth.size)

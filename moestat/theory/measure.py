@@ -182,7 +182,8 @@ def _with_covariates(measure: MixingMeasure, n: int) -> MixingMeasure:
 
 def _raw(schema: Schema) -> Coordinates:
     sizes = (len(schema.features), len(schema.gate_features), len(schema.responses))
-    return Coordinates(*(Affine.identity(size) for size in sizes))
+    X, Z, y = (Affine.identity(size) for size in sizes)
+    return Coordinates(X, Z, y)
 
 
 def _level(
@@ -270,7 +271,7 @@ def _chain(gate: Any) -> Iterator[Any]:
 def _log_masses(gate: Gate, fields: dict[str, FloatArray], n: int) -> FloatArray:
     given = getattr(gate, "weights", None) if isinstance(gate, Constant) else None
     if given is not None:
-        return np.log(np.asarray(given))
+        return np.asarray(np.log(given))
     if "log_weights" in fields:
         logs = fields["log_weights"][:, 0]
         return np.asarray(logs - logsumexp(logs))
@@ -280,7 +281,7 @@ def _log_masses(gate: Gate, fields: dict[str, FloatArray], n: int) -> FloatArray
     for one in _chain(gate):
         if isinstance(one, Temperature | Activation):
             logs = logs / (fields["temperature"][:, 0] if one.tau is None else one.tau)
-    return logs
+    return np.asarray(logs)
 
 
 def _short(values: FloatArray) -> str:

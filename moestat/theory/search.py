@@ -285,7 +285,8 @@ def _valued(
 ) -> tuple[float, float]:
     """The loss with these cells at a translation, smallest over the factor c."""
     V, M = _cell_terms(rules, sides, rest, delta, cells, t)
-    return _factored(V, M, sides.true_masses, rules.n_active, rules.translation)
+    value, c = _factored(V, M, sides.true_masses, rules.n_active, rules.translation)
+    return value, c
 
 
 @jit
@@ -381,10 +382,10 @@ def _along(
 
 @jit
 def _same(a: IntArray, b: IntArray) -> bool:
+    differ = 0
     for i in range(a.size):
-        if a[i] != b[i]:
-            return False
-    return True
+        differ += a[i] != b[i]
+    return differ == 0
 
 
 @jit
@@ -514,7 +515,8 @@ def _objective(
 ) -> float:
     """What is smallest on a line where the loss is: the loss, or the part that changes where the rest follows it."""
     if len(rules.merged_still) or rules.n_active < sizes.size:
-        return _valued(rules, sides, rest, delta, cells, t + s * v)[0]
+        whole, _ = _valued(rules, sides, rest, delta, cells, t + s * v)
+        return float(whole)
     total = 0.0
     for i in range(cells.size):
         j = cells[i]

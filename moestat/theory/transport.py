@@ -8,6 +8,8 @@ gate; it is symmetric, and zero for equal measures alone. Of groups the distance
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import linprog
 
@@ -19,6 +21,8 @@ from moestat.typing import FloatArray
 
 #: Alternations between plan and translation from one start, and steps towards the best translation of a plan.
 ROUNDS, STEPS = 50, 200
+
+Cost = Callable[[FloatArray], FloatArray]
 
 
 def measure_distance(first: MixingMeasure, second: MixingMeasure, *, coordinates: str = "raw") -> float:
@@ -43,16 +47,22 @@ def measure_distance(first: MixingMeasure, second: MixingMeasure, *, coordinates
     """
     if coordinates not in ("raw", "standardised"):
         raise InputError(f"coordinates must be 'raw' or 'standardised'; got {coordinates!r}.")
-    return _distance(*in_common_units(first, second, coordinates))
+    pair = in_common_units(first, second, coordinates)
+    if not _alike(*pair):
+        raise InputError("two measures must have atoms with the same coordinates to be compared.")
+    if any(np.isnan(one.atoms).any() for one in pair):
+        raise InputError("atoms of different families have no distance; compare models with experts of one family.")
+    return _distance(*pair)
+
+
+def _alike(first: MixingMeasure, second: MixingMeasure) -> bool:
+    return first.coordinates == second.coordinates and bool(first.inner) == bool(second.inner)
 
 
 def _distance(first: MixingMeasure, second: MixingMeasure) -> float:
-    if first.coordinates != second.coordinates or bool(first.inner) != bool(second.inner):
-        raise InputError("two measures must have atoms with the same coordinates to be compared.")
-    if np.isnan(first.atoms).any() or np.isnan(second.atoms).any():
-        raise InputError(
-            "atoms of different families have no distance; compare models whose experts are of one family."
-        )
+    """The distance; infinite between groups of another structure."""
+    if not _alike(first, second):
+        return np.inf
     moving = translated_columns(second)
     apart = first.atoms[:, None] - second.atoms[None]
     within = np.array([[_distance(a, b) for b in second.inner] for a in first.inner]) if first.inner else 0.0
@@ -62,35 +72,45 @@ def _distance(first: MixingMeasure, second: MixingMeasure) -> float:
     def cost(t: FloatArray) -> FloatArray:
         return np.asarray(np.sqrt(still + ((delta - t) ** 2).sum(axis=2)) + within)
 
-    starts = np.unique(np.vstack([delta.reshape(-1, moving.size), np.zeros((1, moving.size))]), axis=0)
+    kinks = delta.reshape(first.size * second.size, moving.size)
+    starts = np.unique(np.vstack([kinks, np.zeros((1, moving.size))]), axis=0) if moving.size else kinks[:1]
     return min(_descended(first.masses, second.masses, cost, still, delta, t) for t in starts)
 
 
-def _descended(
-    a: FloatArray, b: FloatArray, cost: object, still: FloatArray, delta: FloatArray, t: FloatArray
-) -> float:
+def _descended(a: FloatArray, b: FloatArray, cost: Cost, still: FloatArray, delta: FloatArray, t: FloatArray) -> float:
     """The smallest cost found from one translation: by turns the best plan and the best translation of it."""
-    assert callable(cost)
     best = np.inf
     for _ in range(ROUNDS):
-        plan = _plan(a, b, cost(t))
-        value = float((plan * cost(t)).sum())
-        if not value < best * (1 - 1e-12):
+        here = cost(t)
+        plan = _plan(a, b, here)
+        if plan is None:
             break
-        best = value
-        if not delta.shape[2]:
+        value = float(plan[plan > 0] @ here[plan > 0])
+        gained = value < best * (1 - 1e-12)
+        best = min(best, value)
+        if not gained or not delta.shape[2]:
             break
         t = _centre(plan, still, delta, t)
-    return min(best, value)
+    return best
 
 
-def _plan(a: FloatArray, b: FloatArray, cost: FloatArray) -> FloatArray:
-    """The cheapest transport plan (K, J); margins add up to one, so that one constraint follows from the others."""
+def _plan(a: FloatArray, b: FloatArray, cost: FloatArray) -> FloatArray | None:
+    """The cheapest transport plan (K, J), or none where infinite costs leave no way.
+
+    Margins add up to one, so that one constraint follows from the others.
+    """
     K, J = cost.shape
     rows = np.kron(np.eye(K), np.ones(J))
     columns = np.kron(np.ones(K), np.eye(J))[:-1]
-    found = linprog(cost.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([a, b[:-1]]), method="highs")
-    return np.asarray(found.x).reshape(K, J)
+    barred = np.isinf(cost).ravel()
+    found = linprog(
+        np.where(barred, 0.0, cost.ravel()),
+        A_eq=np.vstack([rows, columns]),
+        b_eq=np.concatenate([a, b[:-1]]),
+        bounds=[(0.0, 0.0 if no else None) for no in barred],
+        method="highs",
+    )
+    return np.asarray(found.x).reshape(K, J) if found.x is not None else None
 
 
 def _centre(plan: FloatArray, still: FloatArray, delta: FloatArray, t: FloatArray) -> FloatArray:

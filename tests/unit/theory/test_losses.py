@@ -100,6 +100,10 @@ def test_no_factor_of_the_masses_is_better():
         assert raw(fit, truth) <= values.min() * (1 + CLOSE) + CLOSE
 
 
+def value(t, fit, truth):
+    return plain_loss(fit, truth, t[None])[0]
+
+
 @pytest.mark.parametrize("d", [2, 3])
 def test_no_translation_in_space_is_better(d):
     """Tried at random, and by descents from the best of them."""
@@ -110,12 +114,7 @@ def test_no_translation_in_space_is_better(d):
         values = plain_loss(fit, truth, t)
         best = values.min()
         for start in t[np.argsort(values)[:2]]:
-            descent = minimize(
-                lambda x: plain_loss(fit, truth, x[None])[0],
-                start,
-                method="Nelder-Mead",
-                options={"maxfev": 150},
-            )
+            descent = minimize(value, start, (fit, truth), method="Nelder-Mead", options={"maxfev": 150})
             best = min(best, descent.fun)
         assert raw(fit, truth) <= best * (1 + 1e-6) + CLOSE
 
@@ -453,7 +452,8 @@ def test_gaussian_gate_by_types():
     rng = np.random.default_rng(26)
     for first, type_two in ((-0.1, False), (0.0, True)):
         truth = (
-            np.array([0.3, 0.4, 0.3]), np.array([[first], [0.1], [0.5]]), np.array([0.042824, 0.0175, 0.01]).reshape(3, 1, 1),
+            np.array([0.3, 0.4, 0.3]), np.array([[first], [0.1], [0.5]]),
+            np.array([[[0.042824]], [[0.0175]], [[0.01]]]),
             np.array([[0.40454], [-0.71429], [0.0]]), np.array([0.340454, -0.328571, 0.2]),
             np.array([0.00887672, 0.02642857, 0.0175]),
         )  # fmt: skip
