@@ -198,7 +198,10 @@ def _gaussian(gate: Any) -> GateLoss:
 
 
 def _centred(truth: Mapping[str, FloatArray]) -> tuple[str, FloatArray, Power] | None:
-    """Type II: where a centre is at zero, the experts' slopes interact with centre and intercept."""
+    """Type II: where a centre is at zero, the experts' slopes interact with centre and intercept.
+
+    Zero is that of the coordinates which are compared: standard units have another.
+    """
     centres = truth.get("gate.centres")
     if centres is None or "expert.slopes" not in truth:
         return None

@@ -32,6 +32,7 @@ from moestat.theory import search
 from moestat.theory.entries import FREE, ONE, SQUARE, GateLoss, Power, expert_loss, exponents, gate_loss
 from moestat.theory.measure import VARIANCES, MixingMeasure
 from moestat.theory.options import Options
+from moestat.theory.rbar import PROVED_UP_TO
 from moestat.theory.search import FITTED, NONE, TRUTH, Rules, Sides
 from moestat.theory.summands import LossParts, Summand
 from moestat.typing import FloatArray, IntArray
@@ -98,6 +99,9 @@ def voronoi_loss(
     Notes
     -----
     The loss is in the units of the truth's masses as they are given: a truth with twice the masses has twice the loss.
+
+    With at least twice as many fitted experts as true ones a gate with linear logits is not identified: every true atom
+    may be split into a pair with slopes beta_1 + u and beta_1 - u, for one u, and no weight changes. The loss does.
 
     References
     ----------
@@ -219,7 +223,20 @@ class Pair:
         with np.errstate(divide="ignore"):
             t0 = float(np.log(at.factor))
         log_loss = float(np.log(at.value) + self.unit) if at.value > 0 else -np.inf
-        return LossParts(at.loss, log_loss, tuple(found), cells, t0, at.t, errors, self.rules.n_active, within)
+        grows = any(np.ptp(term.power[1:], axis=0).any() for term in self.terms if term.over and len(term.power) > 1)
+        conjectured = bool(grows and sizes.max() > PROVED_UP_TO)
+        return LossParts(
+            loss=at.loss,
+            log_loss=log_loss,
+            summands=tuple(found),
+            cells=cells,
+            t0=t0,
+            t1=at.t,
+            errors=errors,
+            n_active=self.rules.n_active,
+            within=within,
+            conjectured=conjectured,
+        )
 
     def _columns(self, t: int) -> IntArray:
         moving = self.rules.shift[self.rules.moving[t]]

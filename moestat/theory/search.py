@@ -25,7 +25,7 @@ from moestat.typing import BoolArray, FloatArray, IntArray
 #: What the translation of masses multiplies: the truth's, the fitted ones, or neither.
 TRUTH, FITTED, NONE = 0, 1, 2
 
-#: Steps of a golden section, each of which leaves 0.618 of the interval: what remains is below rounding.
+#: Most steps within an interval; those of a golden section leave 0.618 of it each, and in the end less than rounding.
 STEPS = 76
 GOLDEN = 0.6180339887498949
 
@@ -168,7 +168,7 @@ def _nearest(rules: Rules, base: FloatArray, delta: FloatArray, t: FloatArray, k
                 cells[i] = j
             if j == kept[i]:
                 own = x
-        if own <= least * (1.0 + TIE):
+        if kept[i] >= 0 and own <= least * (1.0 + TIE):
             cells[i] = kept[i]
     return cells
 
@@ -456,7 +456,7 @@ def _convex(
     low: float,
     high: float,
 ) -> tuple[float, float, float]:
-    """The smallest loss with these cells for s in [low, high]: golden section, and every kink of a norm."""
+    """The smallest loss with these cells for s in [low, high], where it is, and the factor."""
     K = delta.shape[0]
     sizes = np.zeros(delta.shape[1], dtype=np.int64)
     for i in range(K):
@@ -472,37 +472,69 @@ def _convex(
     if v.size > 1:
         first, last = _widened(delta, cells, t, v, first, last)
     a, b = min(max(first, low), high), max(min(last, high), low)
-    at = a
-    best = _objective(rules, sides, rest, delta, cells, sizes, t, v, a)
-    for i in range(K + 1):
-        s = b if i == K else min(max(kinks[i], a), b)
-        value = _objective(rules, sides, rest, delta, cells, sizes, t, v, s)
-        if value < best:
-            best, at = value, s
-    x, y = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
-    fx = _objective(rules, sides, rest, delta, cells, sizes, t, v, x)
-    fy = _objective(rules, sides, rest, delta, cells, sizes, t, v, y)
-    for _ in range(STEPS):
-        if not b - a > 1e-15 * (abs(a) + abs(b)):
-            break
-        if fx <= fy:
-            if fx < best:
-                best, at = fx, x
-            b, y, fy = y, x, fx
-            x = b - GOLDEN * (b - a)
-            fx = _objective(rules, sides, rest, delta, cells, sizes, t, v, x)
-        else:
-            if fy < best:
-                best, at = fy, y
-            a, x, fx = x, y, fy
-            y = a + GOLDEN * (b - a)
-            fy = _objective(rules, sides, rest, delta, cells, sizes, t, v, y)
+    for i in range(K):
+        kinks[i] = min(max(kinks[i], a), b)
+    if len(rules.merged_still) or rules.n_active < sizes.size:
+        at = _by_sections(rules, sides, rest, delta, cells, t, v, a, b, kinks)
+    else:
+        at = _by_slopes(rules, sides, rest, delta, cells, sizes, t, v, a, b, kinks)
     value, c = _valued(rules, sides, rest, delta, cells, t + at * v)
     return value, at, c
 
 
 @jit
-def _objective(
+def _by_slopes(
+    rules: Rules,
+    sides: Sides,
+    rest: FloatArray,
+    delta: FloatArray,
+    cells: IntArray,
+    sizes: IntArray,
+    t: FloatArray,
+    v: FloatArray,
+    a: float,
+    b: float,
+    kinks: FloatArray,
+) -> float:
+    """Where the sum of all cells is smallest in [a, b]: at an end, at a kink, or between two where its slope is zero.
+
+    Whatever the factor of the masses is, it follows this sum, for all cells count.
+    """
+    best, slope = _sum_and_slope(rules, sides, rest, delta, cells, sizes, t, v, a)
+    at, down = a, slope
+    value, up = _sum_and_slope(rules, sides, rest, delta, cells, sizes, t, v, b)
+    if value < best:
+        best, at = value, b
+    for s in kinks:
+        if a < s < b:
+            value, slope = _sum_and_slope(rules, sides, rest, delta, cells, sizes, t, v, s)
+            if value < best:
+                best, at = value, s
+            if slope > 0.0:
+                b, up = s, slope
+            else:
+                a, down = s, slope
+    for step in range(STEPS):
+        if not b - a > 2e-16 * (abs(a) + abs(b)):
+            break
+        s = 0.5 * (a + b)
+        if step % 2 == 0 and down < 0.0 < up:
+            secant = a - down * (b - a) / (up - down)
+            s = secant if a < secant < b else s
+        value, slope = _sum_and_slope(rules, sides, rest, delta, cells, sizes, t, v, s)
+        if value < best:
+            best, at = value, s
+        if slope > 0.0:
+            b, up = s, slope
+        elif slope < 0.0:
+            a, down = s, slope
+        else:
+            break
+    return at
+
+
+@jit
+def _sum_and_slope(
     rules: Rules,
     sides: Sides,
     rest: FloatArray,
@@ -512,26 +544,68 @@ def _objective(
     t: FloatArray,
     v: FloatArray,
     s: float,
-) -> float:
-    """What is smallest on a line where the loss is: the loss, or the part that changes where the rest follows it."""
-    if len(rules.merged_still) or rules.n_active < sizes.size:
-        whole, _ = _valued(rules, sides, rest, delta, cells, t + s * v)
-        return float(whole)
-    total = 0.0
+) -> tuple[float, float]:
+    """The sum of all norms at t + s v, and its derivative in s; a norm at its kink has none, and adds nothing."""
+    total, slope = 0.0, 0.0
     for i in range(cells.size):
         j = cells[i]
         m = sizes[j]
-        x = 0.0
         for term in range(len(rules.over)):
             if rules.over[term] == (m > 1):
-                square = rest[term, i, j]
+                square, along = rest[term, i, j], 0.0
                 for u in range(t.size):
                     if rules.moving[term, u]:
                         y = delta[i, j, u] - t[u] - s * v[u]
                         square += y * y
-                x += _raised(square, rules.power[term, m - 1, j])
-        total += sides.masses[i] * x
-    return total
+                        along += y * v[u]
+                power = rules.power[term, m - 1, j]
+                x = sides.masses[i] * _raised(square, power)
+                total += x
+                if square > 0.0:
+                    slope -= power * x / square * along
+    return total, slope
+
+
+@jit
+def _by_sections(
+    rules: Rules,
+    sides: Sides,
+    rest: FloatArray,
+    delta: FloatArray,
+    cells: IntArray,
+    t: FloatArray,
+    v: FloatArray,
+    a: float,
+    b: float,
+    kinks: FloatArray,
+) -> float:
+    """Where the loss itself is smallest in [a, b], by golden section, which asks for no slopes."""
+    at = a
+    best, _ = _valued(rules, sides, rest, delta, cells, t + a * v)
+    for i in range(kinks.size + 1):
+        s = b if i == kinks.size else kinks[i]
+        value, _ = _valued(rules, sides, rest, delta, cells, t + s * v)
+        if value < best:
+            best, at = value, s
+    x, y = b - GOLDEN * (b - a), a + GOLDEN * (b - a)
+    fx, _ = _valued(rules, sides, rest, delta, cells, t + x * v)
+    fy, _ = _valued(rules, sides, rest, delta, cells, t + y * v)
+    for _step in range(STEPS):
+        if not b - a > 1e-15 * (abs(a) + abs(b)):
+            break
+        if fx <= fy:
+            if fx < best:
+                best, at = fx, x
+            b, y, fy = y, x, fx
+            x = b - GOLDEN * (b - a)
+            fx, _ = _valued(rules, sides, rest, delta, cells, t + x * v)
+        else:
+            if fy < best:
+                best, at = fy, y
+            a, x, fx = x, y, fy
+            y = a + GOLDEN * (b - a)
+            fy, _ = _valued(rules, sides, rest, delta, cells, t + y * v)
+    return at
 
 
 @jit

@@ -47,6 +47,8 @@ class LossParts:
         How many cells are summed.
     within : dict of LossParts
         Of hierarchies: by fitted and true group, the loss between their measures.
+    conjectured : bool
+        Whether exponents of cells of four atoms or more enter, which nobody has proved; see `rbar`.
     """
 
     loss: float
@@ -58,6 +60,7 @@ class LossParts:
     errors: dict[str, FloatArray]
     n_active: int
     within: dict[tuple[int, int], LossParts]
+    conjectured: bool
 
     @property
     def by_cell(self) -> FloatArray:
@@ -71,10 +74,19 @@ class LossParts:
     def __repr__(self) -> str:
         J = self.summands[0].values.size
         sizes = np.bincount(self.cells, minlength=J)
+        shown = [one for one in self.summands if one.kind == one.name or one.values.any()]
+        names = [self._title(one) for one in shown]
+        width = max(map(len, names))
         heads = "".join(f"{f'atom {j + 1} ({n} fitted)':>20}" for j, n in enumerate(sizes))
-        lines = [f"Voronoi loss {self.loss:.6g}", f"{'':44}{heads}"]
-        for one in self.summands:
-            if one.kind not in ("exact", "over-covered") or one.values.any():
-                name = one.name if one.kind == one.name else f"{one.kind}: {one.name}"
-                lines.append(f"{name:44.44}" + "".join(f"{x:20.4g}" for x in one.values))
+        lines = [f"Voronoi loss {self.loss:.6g}", " " * width + heads]
+        for name, one in zip(names, shown, strict=True):
+            lines.append(f"{name:{width}}" + "".join(f"{x:20.4g}" for x in one.values))
+        if self.conjectured:
+            lines.append("Exponents of cells of four atoms and more are a conjecture.")
         return "\n".join(lines)
+
+    def _title(self, one: Summand) -> str:
+        if one.kind == one.name:
+            return one.name
+        everything = len(one.name.split(" + ")) == len(self.errors) > 1
+        return f"{one.kind}: {'all coordinates' if everything else one.name}"

@@ -29,6 +29,7 @@ PAGES = [
     "docs/gates.md",
     "docs/experts.md",
     "docs/least_squares.md",
+    "docs/theory_losses.md",
     "docs/extending/add_a_gate.md",
 ]
 

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 
 import moestat as ms
 from moestat.errors import InputError
-from moestat.theory import GATE_LOSSES, GateLoss, Power, mixing_measure, voronoi_loss
+from moestat.theory import GATE_LOSSES, GateLoss, Power, measure_distance, mixing_measure, voronoi_loss
 from moestat.theory.invariances import translated_columns
 from tests.unit.theory.pairs import (
     near,
@@ -290,6 +290,17 @@ def test_parts_print_what_they_are():
         assert word in text
 
 
+def test_four_atoms_in_a_cell_have_conjectured_exponents():
+    truth = random_arrays(np.random.default_rng(41), 1)
+    for K, conjectured in ((3, False), (4, True)):
+        fit = near(np.random.default_rng(42), truth, K, 0.1)
+        for variant, gate, expected in (("published", "softmax", conjectured), ("sharp", "softmax", conjectured)):
+            G, G0 = softmax_measure(*fit, gate=gate), softmax_measure(*truth, gate=gate)
+            parts = voronoi_loss(G, G0, coordinates="raw", variant=variant, parts=True)
+            assert parts.conjectured == expected
+            assert ("conjecture" in repr(parts)) == expected
+
+
 def test_many_fits_at_once():
     rng = np.random.default_rng(19)
     truth = random_arrays(rng, 2)
@@ -519,6 +530,28 @@ def test_hierarchy_on_both_levels(outer, inner, power):
     assert parts.loss == pytest.approx(expected, rel=1e-9)
     assert voronoi_loss(truth, truth, coordinates="raw") == pytest.approx(0.0, abs=1e-12)
     assert voronoi_loss(fit, truth, coordinates="raw") <= 3 * expected
+
+
+def test_hierarchies_forget_labels_and_translations_on_both_levels():
+    rng = np.random.default_rng(40)
+    for _ in range(10):
+        top = {"intercepts": rng.normal(size=2), "slopes": rng.normal(size=(2, 2))}
+        groups = [{"intercepts": rng.normal(size=3), "slopes": rng.normal(size=(3, 2))} for _ in range(2)]
+        a, b, nu = rng.normal(size=(6, 2)), rng.normal(size=6), np.exp(rng.normal(size=6))
+        gate = "hierarchical(softmax, softmax, (3, 3))"
+        truth = tree_measure(gate, top, groups, a, b, nu)
+        within = [rng.permutation(3) for _ in range(2)]
+        order = np.concatenate([3 + within[1], within[0]])
+        moved = {"intercepts": top["intercepts"][::-1] + 3.0, "slopes": top["slopes"][::-1] + np.array([1.0, -2.0])}
+        others = [
+            {"intercepts": groups[g]["intercepts"][within[g]] - 5.0, "slopes": groups[g]["slopes"][within[g]] + g + 1.0}
+            for g in (1, 0)
+        ]
+        same = tree_measure(gate, moved, others, a[order], b[order], nu[order])
+        assert voronoi_loss(same, truth, coordinates="raw") < 1e-9
+        assert measure_distance(truth, truth) < 1e-9
+        far = tree_measure(gate, top, groups, a, b + 1.0, nu)
+        assert voronoi_loss(far, truth, coordinates="raw") > 0.1
 
 
 def test_shared_experts_beside_routed_ones():

@@ -128,6 +128,23 @@ def test_moments_of_rows():
         ms.theory.Moments(0.0, 0.0)
 
 
+def test_experts_of_several_families():
+    """What an expert's family does not have is missing, and atoms of different families are not compared."""
+    model = ms.MixtureOfExperts(expert=("gaussian", "gamma"), n_experts=2)
+    gate = {"slopes": [[1.0], [0.0]], "intercepts": [0.5, 0.0]}
+    families = (
+        {"slopes": [[1.0]], "intercepts": [0.0], "variances": [1.0]},
+        {"slopes": [[2.0]], "intercepts": [1.0], "dispersions": [0.5]},
+    )
+    G = mixing_measure(model, model.params(gate=gate, expert=families))
+    np.testing.assert_array_equal(G["expert.slopes"].ravel(), [1.0, 2.0])
+    np.testing.assert_array_equal(np.isnan(G["expert.variances"]).ravel(), [False, True])
+    with pytest.raises(InputError, match="no Voronoi loss is known for the expert 'gamma'"):
+        voronoi_loss(G, G, coordinates="raw")
+    with pytest.raises(InputError, match="atoms of different families have no distance"):
+        measure_distance(G, G)
+
+
 # --------------------------------------------------------------------------------------- cells and alignment
 def test_cells_and_alignment_undo_a_translation():
     rng = np.random.default_rng(5)
