@@ -10,9 +10,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 
 from moestat.errors import InputError
-from moestat.theory.losses import Pair, Solved, in_common_units
 from moestat.theory.measure import MixingMeasure
 from moestat.theory.options import Options
+from moestat.theory.pairs import Pair, Solved
+from moestat.theory.units import in_common_units
 from moestat.typing import FloatArray, IntArray
 
 

@@ -21,8 +21,8 @@ from scipy.special import logsumexp
 from moestat.errors import InputError
 from moestat.theory import search
 from moestat.theory.entries import gate_loss
-from moestat.theory.losses import corrections
 from moestat.theory.measure import MixingMeasure
+from moestat.theory.rules import corrections
 from moestat.typing import IntArray
 
 

@@ -10,6 +10,8 @@ between them L is convex: `_along` finds its infimum there, up to rounding. In o
 lines are followed from every t that puts a fitted atom on a true one, along the axes, along the borders of cells, and
 along the last move, until no line lowers L. Infima at a border are those of the side where they are.
 
+All of it is in one file, as compiled code is kept by file: a change of what it calls elsewhere would go unseen.
+
 The infimum over c is that of a convex function that is linear between known points, one of which is a minimum.
 """
 

@@ -15,8 +15,8 @@ from scipy.optimize import linprog
 
 from moestat.errors import InputError
 from moestat.theory.invariances import translated_columns
-from moestat.theory.losses import in_common_units
 from moestat.theory.measure import MixingMeasure
+from moestat.theory.units import in_common_units
 from moestat.typing import FloatArray
 
 #: Alternations between plan and translation from one start, and steps towards the best translation of a plan.
