@@ -110,6 +110,11 @@ def voronoi_loss(
     if isinstance(fitted, MixingMeasure):
         found = Pair.of(*in_common_units(fitted, truth, chosen.coordinates), chosen).solve()
         return found.parts() if parts else found.loss
+    if not isinstance(fitted, Sequence):
+        raise InputError(
+            f"fitted must be a MixingMeasure, or a list of them; got {type(fitted).__name__}. Make one of a fit by "
+            "mixing_measure(results)."
+        )
     if parts:
         raise InputError("parts=True takes one fitted measure; got several. Call it for each of them.")
     return _many(list(fitted), truth, chosen)

@@ -117,16 +117,6 @@ def infima(
     return out
 
 
-@jit
-def value_at(rules: Rules, sides: Sides, t: FloatArray) -> tuple[float, IntArray, float]:
-    """The loss at one translation: its value, the cells there, and the factor c."""
-    rest, base, delta = _distances(rules, sides)
-    nowhere = np.full(len(base), -1, dtype=np.int64)
-    cells = _nearest(rules, base, delta, t if rules.aligned else np.zeros(t.size), nowhere)
-    value, c = _valued(rules, sides, rest, delta, cells, t)
-    return value, cells, c
-
-
 # --------------------------------------------------------------------------------------- geometry
 @jit
 def _distances(rules: Rules, sides: Sides) -> tuple[FloatArray, FloatArray, FloatArray]:

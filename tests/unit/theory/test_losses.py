@@ -630,5 +630,12 @@ def test_measures_of_different_models_are_not_compared():
     truth = random_arrays(np.random.default_rng(31), 2)
     with pytest.raises(InputError, match="atoms with the same coordinates"):
         voronoi_loss(softmax_measure(*truth), softmax_measure(*truth, gate="laplace"), coordinates="raw")
+    with pytest.raises(InputError, match=r"fitted must be a MixingMeasure.*mixing_measure\(results\)"):
+        voronoi_loss(3, softmax_measure(*truth), coordinates="raw")
+    with pytest.raises(InputError, match="fitted must be a MixingMeasure, made by mixing_measure; got int"):
+        voronoi_loss([3], softmax_measure(*truth), coordinates="raw")
+    with pytest.raises(InputError, match="truth must be a MixingMeasure"):
+        voronoi_loss(softmax_measure(*truth), 3, coordinates="raw")
+    assert voronoi_loss([], softmax_measure(*truth), coordinates="raw").size == 0
     with pytest.raises(InputError, match="parts=True takes one fitted measure"):
         voronoi_loss([softmax_measure(*truth)], softmax_measure(*truth), coordinates="raw", parts=True)
