@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moestat.theory.cells import Cells, align, voronoi_cells
     from moestat.theory.density import Distance, hellinger, kullback_leibler, total_variation
     from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss, Power
+    from moestat.theory.interactions import interactions
     from moestat.theory.losses import voronoi_loss
     from moestat.theory.measure import MixingMeasure, mixing_measure
     from moestat.theory.merging import merge
@@ -34,6 +35,7 @@ _NAMES: dict[str, str] = {
     "Power": "entries",
     "align": "cells",
     "hellinger": "density",
+    "interactions": "interactions",
     "kullback_leibler": "density",
     "measure_distance": "transport",
     "merge": "merging",
@@ -56,6 +58,7 @@ __all__ = [
     "Power",
     "align",
     "hellinger",
+    "interactions",
     "kullback_leibler",
     "measure_distance",
     "merge",
