@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from moestat.theory.measure import MixingMeasure, mixing_measure
     from moestat.theory.merging import merge
     from moestat.theory.moments import Moments
+    from moestat.theory.predict import predicted_rate
     from moestat.theory.summands import LossParts
+    from moestat.theory.table import rates_table
     from moestat.theory.transport import measure_distance
 
 _NAMES: dict[str, str] = {
@@ -40,6 +42,8 @@ _NAMES: dict[str, str] = {
     "measure_distance": "transport",
     "merge": "merging",
     "mixing_measure": "measure",
+    "predicted_rate": "predict",
+    "rates_table": "table",
     "total_variation": "density",
     "voronoi_cells": "cells",
     "voronoi_loss": "losses",
@@ -63,6 +67,8 @@ __all__ = [
     "measure_distance",
     "merge",
     "mixing_measure",
+    "predicted_rate",
+    "rates_table",
     "rbar",
     "total_variation",
     "voronoi_cells",

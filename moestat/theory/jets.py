@@ -155,7 +155,7 @@ def from_natural(layout: Layout, natural: FloatArray) -> FloatArray:
 
 def chart_at(layout: Layout, theta: FloatArray) -> tuple[FloatArray, FloatArray]:
     """First (P, P) and second (P, P, P) derivatives of the unconstrained parameters in the user's."""
-    slope: FloatArray = np.linalg.inv(layout.jacobian(theta))
+    slope = np.asarray(np.linalg.inv(layout.jacobian(theta)), dtype=np.float64)
     bend = np.zeros((theta.size,) * 3)
     for a in range(theta.size):
         unit = np.arange(theta.size) == a
