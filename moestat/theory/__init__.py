@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from moestat.theory.cells import Cells, align, voronoi_cells
     from moestat.theory.density import Distance, hellinger, kullback_leibler, total_variation
     from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss, Power
+    from moestat.theory.identifiability import FlatDirection, flat_directions
     from moestat.theory.interactions import interactions
     from moestat.theory.losses import voronoi_loss
     from moestat.theory.measure import MixingMeasure, mixing_measure
@@ -29,6 +30,7 @@ _NAMES: dict[str, str] = {
     "Distance": "density",
     "EXPERT_LOSSES": "entries",
     "ExpertLoss": "entries",
+    "FlatDirection": "identifiability",
     "GATE_LOSSES": "entries",
     "GateLoss": "entries",
     "LossParts": "summands",
@@ -36,6 +38,7 @@ _NAMES: dict[str, str] = {
     "Moments": "moments",
     "Power": "entries",
     "align": "cells",
+    "flat_directions": "identifiability",
     "hellinger": "density",
     "interactions": "interactions",
     "kullback_leibler": "density",
@@ -55,12 +58,14 @@ __all__ = [
     "Cells",
     "Distance",
     "ExpertLoss",
+    "FlatDirection",
     "GateLoss",
     "LossParts",
     "MixingMeasure",
     "Moments",
     "Power",
     "align",
+    "flat_directions",
     "hellinger",
     "interactions",
     "kullback_leibler",

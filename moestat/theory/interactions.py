@@ -27,6 +27,7 @@ from moestat.errors import InputError
 from moestat.expressions import spoken
 from moestat.model import MixtureOfExperts
 from moestat.params import LOG_LARGEST, Layout
+from moestat.theory.flat import chosen
 from moestat.theory.jets import Atom, Order, from_natural
 from moestat.theory.relations import Dependence, Relation, Symbolic, essential, relations, residual, symbolic
 from moestat.typing import FloatArray, IntArray
@@ -344,10 +345,10 @@ def _rows(
         value = np.empty((model.n_experts, n))
         terms.gate.value(theta[terms.gate_columns], block, value)
         keep = np.flatnonzero(value[0] > -LOG_LARGEST)
-        blocks.append(_chosen(block, keep))
+        blocks.append(chosen(block, keep))
         found += keep.size
         if found >= n:
-            return _chosen(_joined(blocks), np.arange(n))
+            return chosen(_joined(blocks), np.arange(n))
     raise InputError(f"the {model.gate.name} gate switches its first expert off nearly everywhere; try another seed.")
 
 
@@ -357,11 +358,6 @@ def _draw(terms: Any, theta: FloatArray, schema: Schema, n: int, rng: np.random.
     local = theta[terms.expert_columns]
     y = terms.expert.draw(local, empty, np.zeros(n, dtype=np.int64), rng)
     return empty._replace(Y=np.ascontiguousarray(y, dtype=np.float64))
-
-
-def _chosen(block: Block, rows: IntArray) -> Block:
-    X, Z, Y = (np.ascontiguousarray(part[:, rows]) for part in (block.X, block.Z, block.Y))
-    return Block(X, Z, Y, block.offset[rows], block.weight[rows])
 
 
 def _joined(blocks: list[Block]) -> Block:

@@ -21,6 +21,7 @@ from moestat.component import Component
 from moestat.data import Block
 from moestat.params import Layout
 from moestat.terms import Terms
+from moestat.theory.flat import chosen
 from moestat.typing import FloatArray, IntArray
 
 #: Which derivative: positions of parameters, each as often as it is differentiated; () is the atom itself.
@@ -233,16 +234,8 @@ def _jet(factor: _Factor, theta: FloatArray) -> Jet:
     weights = np.zeros((len(columns), 1))
     weights[k] = 1.0
     for row in range(B):
-        one = single(block, row)
+        one = chosen(block, np.array([row]))
         sums = factor.second(local, one, np.ascontiguousarray(value[:, row : row + 1]), weights)
         # sums of experts that share a row of columns may stand with any of them: all are added up by position
         np.add.at(second[:, :, row], (columns[:, :, None], columns[:, None, :]), sums)
     return Jet(value[k], first, second)
-
-
-def single(block: Block, row: int) -> Block:
-    """A block of one of its rows."""
-    at = slice(row, row + 1)
-    exposure = None if block.exposure is None else np.ascontiguousarray(block.exposure[at])
-    X, Z, Y = (np.ascontiguousarray(part[:, at]) for part in (block.X, block.Z, block.Y))
-    return Block(X, Z, Y, block.offset[at].copy(), block.weight[at].copy(), exposure)
