@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from moestat.theory.measure import MixingMeasure, mixing_measure
     from moestat.theory.merging import merge
     from moestat.theory.moments import Moments
+    from moestat.theory.polynomial import gaussian_system, softmax_system
     from moestat.theory.predict import predicted_rate
     from moestat.theory.summands import LossParts
     from moestat.theory.table import rates_table
@@ -39,6 +40,7 @@ _NAMES: dict[str, str] = {
     "Power": "entries",
     "align": "cells",
     "flat_directions": "identifiability",
+    "gaussian_system": "polynomial",
     "hellinger": "density",
     "interactions": "interactions",
     "kullback_leibler": "density",
@@ -47,6 +49,7 @@ _NAMES: dict[str, str] = {
     "mixing_measure": "measure",
     "predicted_rate": "predict",
     "rates_table": "table",
+    "softmax_system": "polynomial",
     "total_variation": "density",
     "voronoi_cells": "cells",
     "voronoi_loss": "losses",
@@ -66,6 +69,7 @@ __all__ = [
     "Power",
     "align",
     "flat_directions",
+    "gaussian_system",
     "hellinger",
     "interactions",
     "kullback_leibler",
@@ -75,6 +79,7 @@ __all__ = [
     "predicted_rate",
     "rates_table",
     "rbar",
+    "softmax_system",
     "total_variation",
     "voronoi_cells",
     "voronoi_loss",
