@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from moestat.theory.density import Distance, hellinger, kullback_leibler, total_variation
     from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss, Power
     from moestat.theory.identifiability import FlatDirection, flat_directions
-    from moestat.theory.interactions import interactions
+    from moestat.theory.identities import interactions
     from moestat.theory.losses import voronoi_loss
     from moestat.theory.measure import MixingMeasure, mixing_measure
     from moestat.theory.merging import merge
@@ -42,7 +42,7 @@ _NAMES: dict[str, str] = {
     "flat_directions": "identifiability",
     "gaussian_system": "polynomial",
     "hellinger": "density",
-    "interactions": "interactions",
+    "interactions": "identities",
     "kullback_leibler": "density",
     "measure_distance": "transport",
     "merge": "merging",

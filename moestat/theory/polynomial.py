@@ -252,7 +252,7 @@ def _intervals() -> Any:
 
 # --------------------------------------------------------------------------------------- what is numerical
 def least_residual(m: int, order: int, n_starts: int = 20, seed: int = 0) -> float:
-    """Smallest sum of squares of (r_1) that was found, with sum_i w_i = sum_i w_i a_i^2 = 1 and masses of at least 1e-3.
+    """Smallest sum of squares of (r_1) that was found, sum_i w_i = sum_i w_i a_i^2 = 1 and masses at least 1e-3.
 
     Rounding where there is a solution; no proof that there is none where it is not.
 

@@ -12,7 +12,7 @@ from moestat.component import Expert, Gate
 from moestat.errors import InputError
 from moestat.expressions import spoken
 from moestat.model import MixtureOfExperts
-from moestat.theory.interactions import Interactions, interactions
+from moestat.theory.identities import Interactions, interactions, paragraph
 from moestat.theory.rates import ONE, Rate
 from moestat.theory.rbar import is_conjecture, rbar
 from moestat.theory.theorems import ENTRIES, HERE, Entry, Source, Status
@@ -186,7 +186,7 @@ def _answer(at: _Question, entry: Entry, fitting: Iterable[Entry]) -> Prediction
     others += [f"variant={e.variant!r}" for e in fitting if e.variant != entry.variant and e.regime == entry.regime]
     notes = entry.notes
     if is_conjecture(m) and any(power.of_rbar for power in entry.powers.values()):
-        notes += (f"rbar({m}) = {rbar(m)} is a CONJECTURE; proved is that it is at least 7.",)
+        notes += (f"rbar({m}) = {rbar(m)} is a CONJECTURE; proved here is that it is at least 8, published 7.",)
     return Prediction(
         **at.asked,
         loss=entry.loss,
@@ -306,13 +306,11 @@ def _lines(p: Prediction) -> list[str]:
         lines.append(cells if p.specification == "over" else "  up to logarithms:")
     width = max((len(name) for name in p.rates), default=0)
     lines += [f"    {name:{max(width, 19)}s} {rate}" for name, rate in p.rates.items()]
-    lines.append(f"Why: {p.why}.")
-    lines.append(f"Status: {p.status.value if p.status else ''} ({p.theorem}).")
-    lines.append(f"Source: {p.source}.")
-    lines += [f"Note: {note}" for note in p.notes]
+    said = [f"Why: {p.why}.", f"Status: {p.status.value if p.status else ''} ({p.theorem}).", f"Source: {p.source}."]
+    said += [f"Note: {note}" for note in p.notes]
     if p.others:
-        lines.append(f"Other cases: {', '.join(p.others)}.")
-    return lines
+        said.append(f"Other cases: {', '.join(p.others)}.")
+    return [*lines, *map(paragraph, said)]
 
 
 def with_log(rate: Rate | None) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,18 @@ LISTED = 12
 
 #: Classes of a categorical response.
 CLASSES = 3
+
+
+#: What is left of a dependent derivative at most to be called rounding.
+ROUNDING = 1e-12
+
+#: Width of printed paragraphs.
+WIDTH = 112
+
+
+def paragraph(text: str) -> str:
+    """A sentence or several, in lines."""
+    return fill(text, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 @dataclass(frozen=True)
@@ -169,11 +182,9 @@ class Interactions:
         if consequences := len(self.identities) - len(self.essential):
             lines.append(f"  ({consequences} consequence{'s' if consequences > 1 else ''} left out)")
         kept, lost = self.gap
-        lines.append(
-            f"Rank {self.rank} of {self.size}: independent derivatives keep {kept:.0e} of their length at least, "
-            f"dependent ones {lost:.0e} at most."
-        )
-        return "\n".join([*lines, *self.implications])
+        rest = "nothing but rounding" if lost < ROUNDING else f"{lost:.0e} at most"
+        rank = f"Rank {self.rank} of {self.size}: independent derivatives keep {kept:.0e} of their length at least, "
+        return "\n".join([*lines, *map(paragraph, (f"{rank}dependent ones {rest}.", *self.implications))])
 
 
 def interactions(
