@@ -10,6 +10,7 @@ import io
 import re
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 import moestat as ms
 from moestat.model import MixtureOfExperts, MoEParams
 from moestat.plotting import style
+from moestat.plotting.looks import DASHES
 from moestat.typing import FloatArray
 
 PAGE = Path(__file__).parents[1] / "docs" / "theory.md"
@@ -24,6 +26,12 @@ BEGIN, END = "<!-- table of theorems: begin -->", "<!-- table of theorems: end -
 
 #: By how much the gate slopes of every pair part, and where the response's density is looked at.
 PART, AT = 1.5, 0.4
+
+#: The wide line lies under the dotted one.
+LINES: dict[str, dict[str, Any]] = {
+    "A": {"ls": "-", "lw": 4.0, "color": "0.6"},
+    "B": {"ls": ":", "lw": 1.5, "color": "black"},
+}
 
 EXPERTS = {"intercepts": [0.0, 1.0], "slopes": [[1.5], [-1.5]], "variances": [0.15, 0.3]}
 SLOPES = np.array([2.0, 0.0])
@@ -80,16 +88,13 @@ def draw() -> None:
         figure, (*panels, last) = plt.subplots(1, 3, figsize=(9, 3), layout="constrained")
         for ax, params, name in zip(panels, vectors, "AB", strict=True):
             weights = model.gate_weights(params, x[:, None])
-            for k, line in enumerate(("-", "-", "--", "--")):
-                ax.plot(x, weights[:, k], line, color=f"C{k % 2}", label=f"expert {k + 1}")
+            for k, dash in enumerate(DASHES[: model.n_experts]):
+                ax.plot(x, weights[:, k], linestyle=dash, label=f"expert {k + 1}")
             ax.set(xlabel="x", ylabel="gate weight", ylim=(0, 1), title=f"parameters {name}")
         panels[0].legend()
-        look_of = {"A": {"ls": "-", "lw": 4.0, "color": "0.6"}, "B": {"ls": ":", "lw": 1.5, "color": "black"}}
-        for params, name in zip(vectors, look_of, strict=True):
+        for params, name in zip(vectors, LINES, strict=True):
             density = np.exp(model.log_density(params, np.full((y.size, 1), AT), y))
-            last.plot(
-                y, density, line, color="C2" if name == "A" else "black", lw=4 if name == "A" else 1.5, label=name
-            )
+            last.plot(y, density, label=name, **LINES[name])
         last.set(xlabel="y", ylabel=f"p(y | x = {AT})", title=f"one density, to {difference(x, y):.0e}")
         last.legend()
         figure.savefig(PAGE.parent / "images" / "ridge.png", dpi=100)

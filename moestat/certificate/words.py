@@ -19,6 +19,9 @@ SAME_ATOM = 1e-4
 #: Covariates that say which row ties.
 SHOWN = 3
 
+#: Parameters beyond which no curve of equal densities is followed: its time grows like their cube.
+MOST_PARAMETERS = 100
+
 #: Rows that say whether, and why, a density stays as it is.
 ROWS = 400
 
@@ -50,9 +53,9 @@ class Namer:
         for pair in combinations(range(self._terms.n_experts), 2):
             if self._coincide(pair) and self._share(direction, pair) > MOST:
                 return f"experts {pair[0] + 1} and {pair[1] + 1} coincide: {few}"
-        if why := why_flat(self._terms, self._theta, direction, self._some_rows(), self._names):
-            return f"{why}: {few}"
-        return self.loadings(direction)
+        small = self._theta.size <= MOST_PARAMETERS
+        why = why_flat(self._terms, self._theta, direction, self._some_rows(), self._names) if small else None
+        return f"{why}: {few}" if why else self.loadings(direction)
 
     def _some_rows(self) -> Block:
         """Rows on which densities are compared, each counted once."""

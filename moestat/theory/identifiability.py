@@ -414,7 +414,7 @@ def _is_shift(terms: Terms, theta: FloatArray, end: FloatArray, path: str, heavy
     """Whether the entries of a field move by the same for all experts with a mass."""
     way = (end - theta)[terms.layout.index(path)]
     way = way[heavy] if way.ndim > 0 and len(way) == heavy.size else way
-    return way.ndim > 0 and len(way) > 1 and bool(np.ptp(way, axis=0).max() < 1e-9 * np.abs(way).max())
+    return way.ndim > 0 and len(way) > 1 and bool(np.ptp(way, axis=0).max() < MOVED * np.abs(way).max())
 
 
 def _is_scale(terms: Terms, theta: FloatArray, end: FloatArray, fields: list[str]) -> bool:

@@ -477,7 +477,10 @@ def _implications(found: Interactions) -> list[str]:
     else:
         lines.append("The gate adds no interaction: only what the expert has of its own is left.")
     if any(i.harmless for i in found.essential):
-        lines.append("Identities of mixed derivatives alone are harmless: squares of deviations bound their products.")
+        lines.append(
+            "Identities of mixed derivatives alone are harmless: squares of deviations bound their products "
+            "(derived here)."
+        )
     slow = [i for i in found.essential if i.squares]
     if not slow:
         return [

@@ -11,6 +11,7 @@ import pytest
 
 import moestat as ms
 from moestat.component import Gate
+from moestat.data import Schema
 from moestat.errors import InputError
 from moestat.params import POSITIVE, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.theory import flat_directions
@@ -233,3 +234,35 @@ def test_certificates_say_why_an_undeclared_direction_is_flat():
 def test_bad_arguments(options, words):
     with pytest.raises(InputError, match=words):
         found("softmax", 2, linear([1.0, 0.2], [0.0, 0.3]), **options)
+
+
+GATES_WITH_DECLARATIONS = [
+    "softmax",
+    "laplace",
+    "quadratic",
+    "cosine",
+    "sigmoid",
+    "norga",
+    "constant",
+    "temperature",
+    "activation",
+    "hierarchical",
+    "gaussian",
+    "gaussian(likelihood='joint')",
+    "gumbel",
+]
+
+
+@pytest.mark.parametrize("gate", GATES_WITH_DECLARATIONS)
+def test_what_gates_declare_is_what_is_found(gate):
+    """The two know nothing of each other: declarations are by hand, and these are found from densities."""
+    model = ms.MixtureOfExperts(gate=gate, expert="gaussian", n_experts=4)
+    names = ("x1", "x2")
+    schema = Schema(names, names, ("y",))
+    theta = 0.7 * np.random.default_rng(1).standard_normal(model.layout(schema).size)
+    flat = flat_directions(model, model.layout(schema).unpack(theta))
+    declared = model.terms(schema).invariances(theta)
+    assert len(flat) == np.linalg.matrix_rank(declared) if declared.size else not flat
+    for direction in flat:
+        along = np.linalg.lstsq(declared.T, direction.direction, rcond=None)[0]
+        np.testing.assert_allclose(declared.T @ along, direction.direction, atol=1e-6)

@@ -10,7 +10,9 @@ import pytest
 import moestat as ms
 from moestat.errors import InputError
 from moestat.experts import EXPERTS
+from moestat.expressions import parse
 from moestat.gates import GATES
+from moestat.theory.entries import expert_loss, gate_loss
 from moestat.theory.rates import HALF_R, ONE, ROOT, TWO, R, Rate
 from moestat.theory.theorems import ENTRIES, Status
 
@@ -72,6 +74,11 @@ def test_what_no_theorem_covers_is_said():
     assert prediction.identities.rank > 0
 
 
+def test_wrapped_gates_are_no_softmax():
+    assert not predicted_rate("temperature(laplace)", "gaussian").known
+    assert not predicted_rate("topk(laplace)", "gaussian").known
+
+
 def test_what_has_no_answer_at_all_is_said():
     assert "gave no answer" in str(predicted_rate("sparsemax", "gaussian"))
 
@@ -131,6 +138,31 @@ def test_the_answer_tells_rate_reason_status_and_source():
     text = str(predicted_rate("softmax", "gaussian", n_experts=3, n_true=2))
     for part in ("n^{-1/8}", "Why: A Gaussian's second derivative", "published upper bound", "arXiv 2305.03288"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("gate", "variant"),
+    [
+        ("softmax", "sharp"),
+        *((gate, "published") for gate in ("softmax", "laplace", "constant", "activation", "topk")),
+        ("gaussian(likelihood='joint')", "published"),
+    ],
+)
+def test_rates_and_losses_have_the_same_powers(gate, variant):
+    """The theorems' powers are those of the losses that `voronoi_loss` computes."""
+    gate_entry, expert_entry = gate_loss(parse(gate, "gate", GATES)), expert_loss(EXPERTS["gaussian"]())
+    expected = {f"gate.{name}": power for name, power in gate_entry.published.items()}
+    expected |= {f"expert.{name}": power for name, power in expert_entry.alone.items()}
+    if gate_entry.couples:
+        expected |= {f"expert.{name}": power for name, power in expert_entry.coupled.items()}
+        if variant == "sharp":
+            expected |= {f"gate.{name}": power for name, power in gate_entry.sharp.items()}
+            expected |= {f"expert.{name}": power for name, power in expert_entry.sharp.items()}
+    for m in (2, 3):
+        found = exponents(predicted_rate(gate, "gaussian", specification="over", cell=m, variant=variant))
+        assert {name: 1 / (2 * float(rate)) for name, rate in found.items()} == pytest.approx(
+            {name: power.at(m, r=1.0) for name, power in expected.items()}
+        )
 
 
 # --------------------------------------------------------------------------------------- rates as functions of n
