@@ -9,6 +9,7 @@ import numpy as np
 from moestat.data import Block
 from moestat.solvers.problem import Problem
 from moestat.solvers.ties import Tie
+from moestat.terms import Terms
 from moestat.theory.flat import chosen
 from moestat.theory.identifiability import why_flat
 from moestat.typing import FloatArray, IntArray
@@ -53,9 +54,14 @@ class Namer:
         for pair in combinations(range(self._terms.n_experts), 2):
             if self._coincide(pair) and self._share(direction, pair) > MOST:
                 return f"experts {pair[0] + 1} and {pair[1] + 1} coincide: {few}"
-        small = self._theta.size <= MOST_PARAMETERS
-        why = why_flat(self._terms, self._theta, direction, self._some_rows(), self._names) if small else None
+        why = self._why(direction)
         return f"{why}: {few}" if why else self.loadings(direction)
+
+    def _why(self, direction: FloatArray) -> str | None:
+        """The reason that following the direction gives, of a model with a density and not too many parameters."""
+        if type(self._terms) is not Terms or self._theta.size > MOST_PARAMETERS:
+            return None
+        return why_flat(self._terms, self._theta, direction, self._some_rows(), self._names)
 
     def _some_rows(self) -> Block:
         """Rows on which densities are compared, each counted once."""

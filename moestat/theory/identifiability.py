@@ -122,8 +122,8 @@ def flat_directions(
     ... )
     >>> for flat in ms.theory.flat_directions(model, params):
     ...     print(flat.words)
-    a common shift of gate.slopes leaves the gate's weights as they are
     a common shift of gate.intercepts leaves the gate's weights as they are
+    a common shift of gate.slopes leaves the gate's weights as they are
     """
     if not (isinstance(length, int | float) and 0 < length < np.inf):
         raise InputError(f"length must be a finite number larger than 0; got {length!r}.")
@@ -138,10 +138,19 @@ def flat_directions(
     if Z is None and schema.gate_features != schema.features:
         Z = SPREAD * rng.standard_normal((len(np.asarray(X)), len(schema.gate_features)))
     y = model.sample(params, X, rng, Z)
-    terms, theta, block = model._query(params, X, Z, y=y)
-    names = model.names(schema)
+    terms, theta, names = model.terms(schema), layout.pack(params), model.names(schema)
+    block = _block(np.asarray(X, dtype=np.float64), None if Z is None else np.asarray(Z, dtype=np.float64), y)
     search = _Search(terms, theta, block, names, length, rng)
     return tuple(_flat_direction(terms, theta, v, curve, block, names) for v, curve in search.curves())
+
+
+def _block(X: FloatArray, Z: FloatArray | None, y: FloatArray) -> Block:
+    """Rows in the user's units, each counted once; `model.sample` has checked the covariates."""
+    n = len(y)
+    experts = np.vstack([np.ones(n), X.reshape(n, -1).T])
+    gate = experts if Z is None else np.vstack([np.ones(n), Z.reshape(n, -1).T])
+    Y = np.ascontiguousarray(y.reshape(n, -1).T, dtype=np.float64)
+    return Block(experts, gate, Y, np.zeros(n), np.ones(n))
 
 
 def _flat_direction(

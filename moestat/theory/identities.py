@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import comb
 from textwrap import fill
 from typing import Any
 
@@ -28,6 +29,7 @@ from moestat.errors import InputError
 from moestat.expressions import spoken
 from moestat.model import MixtureOfExperts
 from moestat.params import LOG_LARGEST, Layout
+from moestat.terms import Terms
 from moestat.theory.flat import chosen
 from moestat.theory.jets import Atom, Order, from_natural
 from moestat.theory.relations import Dependence, Relation, Symbolic, essential, relations, residual, symbolic
@@ -223,7 +225,7 @@ def interactions(
     Examples
     --------
     >>> import moestat as ms
-    >>> print(ms.theory.interactions("laplace", "gaussian").essential[0])
+    >>> print(ms.theory.interactions("constant", "gaussian").essential[0])
     ∂²u/∂expert.const² = 2 ∂u/∂expert.variance
     """
     if order not in range(1, HIGHEST + 1) or isinstance(order, bool):
@@ -312,20 +314,12 @@ class _Point:
         probe = _rows(model, terms, theta, schema, 40, rng)
         theta, masses = _without_mass(Atom(terms, probe, of_mean=of_mean), theta)
         kept = _moving(Atom(terms, probe, of_mean=of_mean), theta, masses | _siblings(layout, terms))
-        size = sum(len(_multisets(len(kept), n)) for n in range(order + 1))
+        size = sum(comb(len(kept) + n - 1, n) for n in range(order + 1))
         block = _rows(model, terms, theta, schema, size + MORE_ROWS, rng)
         atom = Atom(terms, block, of_mean=of_mean)
         orders, columns = atom.family(theta, kept, order)
         names = _short(model.names(schema))
         return _Point(names, theta, layout, kept, orders, columns, atom, order)
-
-
-def _multisets(n: int, size: int) -> range:
-    """As many as there are choices of ``size`` out of n with repetition."""
-    total = 1
-    for i in range(size):
-        total = total * (n + i) // (i + 1)
-    return range(total)
 
 
 def _schema(model: MixtureOfExperts, d: int) -> Schema:
@@ -346,7 +340,7 @@ def _parameters(layout: Layout, at: Mapping[str, Any], rng: np.random.Generator)
 
 
 def _rows(
-    model: MixtureOfExperts, terms: Any, theta: FloatArray, schema: Schema, n: int, rng: np.random.Generator
+    model: MixtureOfExperts, terms: Terms, theta: FloatArray, schema: Schema, n: int, rng: np.random.Generator
 ) -> Block:
     """Rows on which the first expert is switched on, responses drawn from it."""
     blocks: list[Block] = []
@@ -363,7 +357,7 @@ def _rows(
     raise InputError(f"the {model.gate.name} gate switches its first expert off nearly everywhere; try another seed.")
 
 
-def _draw(terms: Any, theta: FloatArray, schema: Schema, n: int, rng: np.random.Generator) -> Block:
+def _draw(terms: Terms, theta: FloatArray, schema: Schema, n: int, rng: np.random.Generator) -> Block:
     X = np.vstack([np.ones(n), SPREAD * rng.standard_normal((len(schema.features), n))])
     empty = Block(X, X, np.zeros((len(schema.responses), n)), np.zeros(n), np.ones(n))
     local = theta[terms.expert_columns]
@@ -388,13 +382,10 @@ def _without_mass(atom: Atom, theta: FloatArray) -> tuple[FloatArray, set[int]]:
     return theta, masses
 
 
-def _siblings(layout: Layout, terms: Any) -> set[int]:
+def _siblings(layout: Layout, terms: Terms) -> set[int]:
     """Parameters of other experts that a coupling gate's canonical form holds at zero: translations, known as such."""
-    pinned = {int(i) for i in terms.pinned}
-    own = {
-        start + int(i) for _, slot, start in layout.leaves() if slot.axes[:1] == ("expert",) for i in range(slot.size)
-    }
-    return pinned & own & {int(i) for i in terms.gate_columns[0]} if len(set(terms.gate_columns[0])) else set()
+    owned = {start + i for _, slot, start in layout.leaves() if slot.axes[:1] == ("expert",) for i in range(slot.size)}
+    return owned & {int(i) for i in terms.pinned} & {int(i) for i in terms.gate_columns[0]}
 
 
 def _moving(atom: Atom, theta: FloatArray, aside: set[int]) -> IntArray:

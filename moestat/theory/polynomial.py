@@ -125,11 +125,11 @@ def softmax_system(
     Returns
     -------
     dict
-        From (l1, l2), l1 a power of each covariate, 1 <= |l1| + l2 <= order, to
+        From (l1, l2), l1 a power of each covariate, with a sum of all powers from 1 to ``order``, to
 
             sum_i w_i sum t1^alpha1 t2^alpha2 a^alpha3 b^alpha4 / (alpha1! alpha2! alpha3! alpha4!)
 
-        over alpha1 + alpha2 = l1, alpha3 + 2 alpha4 = l2 - |alpha2|.
+        over alpha1 + alpha2 = l1 and alpha3 + 2 alpha4 = l2 - (the sum of alpha2).
     """
     gate, expert = np.atleast_2d(gate_slopes), np.atleast_2d(expert_slopes)
     if gate.shape != expert.shape or len(gate) != len(atoms.masses):

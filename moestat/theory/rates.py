@@ -14,7 +14,7 @@ ZERO = Fraction(0)
 
 @dataclass(frozen=True)
 class Power:
-    """The power p of |deviation|^p in a loss, ``constant + of_rbar * rbar(m)`` in a cell of m atoms.
+    """The power p of a deviation in a loss, ``constant + of_rbar * rbar(m)`` in a cell of m atoms.
 
     A loss of order n^{-1/2} then gives the deviation n^{-1/(2p)}.
     """
