@@ -6,7 +6,8 @@ has no solution with all c_i different from zero and some a_i different from zer
 ones share is estimated at n^{-1/(2 rbar(m))} in its location and n^{-1/rbar(m)} in its variance.
 
 Proved are rbar(2) = 4, rbar(3) = 6 and rbar(m) >= 7 beyond [Ho and Nguyen 2016, Ann. Statist. 44, prop. 2.1, as quoted
-by arXiv 2505.10860 and 2402.03226]. One atom is regular, and takes the exponent 1.
+by arXiv 2505.10860 and 2402.03226]; `moestat.theory.polynomial` proves the first, and that rbar(m) >= 8 beyond three.
+One atom is regular, and takes the exponent 1.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def rbar(m: int) -> int:
     Returns
     -------
     int
-        1, 4 and 6 for m = 1, 2 and 3. From four on it is 2 m, a conjecture: proved is that it is at least 7.
+        1, 4 and 6 for m = 1, 2 and 3. From four on it is 2 m, a conjecture: proved is that it is at least 8.
 
     Raises
     ------
