@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from moestat import datasets, experts, gates, plotting, solvers, starts
+    from moestat import datasets, experts, gates, plotting, solvers, starts, theory
     from moestat.certificate import Certificate, Status
     from moestat.data import BlockSource, Data
     from moestat.errors import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from moestat.results import Results
     from moestat.squares_results import LeastSquaresResults
 
-_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts")
+_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts", "theory")
 _NAMES = {
     "BlockSource": "data",
     "Certificate": "certificate",
@@ -103,6 +103,7 @@ __all__ = [
     "plotting",
     "solvers",
     "starts",
+    "theory",
 ]
 
 

@@ -431,6 +431,14 @@ class MixtureOfExperts:
         """Conditional mean sum_k pi_k mu_k, (n,); class probabilities (n, C) for categorical experts."""
         return mixture_mean(*self._query(params, X, Z, offset=offset, exposure=exposure))
 
+    def expert_means(
+        self, params: MoEParams, X: Any, Z: Any = None, *, offset: Any = None, exposure: Any = None
+    ) -> FloatArray:
+        """Conditional mean of each expert, (n, K); class probabilities (n, K, C) for categorical experts."""
+        terms, theta, block = self._query(params, X, Z, offset=offset, exposure=exposure)
+        means = terms.expert.mean(theta[terms.expert_columns], block)
+        return np.ascontiguousarray(np.moveaxis(means, -1, 0))
+
     def sample(
         self,
         params: MoEParams,

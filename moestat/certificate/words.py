@@ -6,8 +6,12 @@ from itertools import combinations
 
 import numpy as np
 
+from moestat.data import Block
 from moestat.solvers.problem import Problem
 from moestat.solvers.ties import Tie
+from moestat.terms import Terms
+from moestat.theory.flat import chosen
+from moestat.theory.identifiability import why_flat
 from moestat.typing import FloatArray, IntArray
 
 #: Experts whose parameters differ by less than this (working coordinates) coincide.
@@ -15,6 +19,12 @@ SAME_ATOM = 1e-4
 
 #: Covariates that say which row ties.
 SHOWN = 3
+
+#: Parameters beyond which no curve of equal densities is followed: its time grows like their cube.
+MOST_PARAMETERS = 100
+
+#: Rows that say whether, and why, a density stays as it is.
+ROWS = 400
 
 #: Share of a direction that must lie on some experts' own parameters for the words to speak of them.
 MOST = 0.99
@@ -33,7 +43,10 @@ class Namer:
         return in_words(direction, self._names)
 
     def flat(self, direction: FloatArray) -> str:
-        """Why a direction is flat: an expert without mass, experts that coincide; and its largest loadings."""
+        """Why a direction is flat, as far as that is known, and its largest loadings.
+
+        An expert without mass and experts that nearly coincide come first: of those the density moves a little.
+        """
         few = in_words(direction, self._names, most=2)
         for k in self._empty:
             if self._share(direction, (int(k),)) > MOST:
@@ -41,7 +54,20 @@ class Namer:
         for pair in combinations(range(self._terms.n_experts), 2):
             if self._coincide(pair) and self._share(direction, pair) > MOST:
                 return f"experts {pair[0] + 1} and {pair[1] + 1} coincide: {few}"
-        return self.loadings(direction)
+        why = self._why(direction)
+        return f"{why}: {few}" if why else self.loadings(direction)
+
+    def _why(self, direction: FloatArray) -> str | None:
+        """The reason that following the direction gives, of a model with a density and not too many parameters."""
+        if type(self._terms) is not Terms or self._theta.size > MOST_PARAMETERS:
+            return None
+        return why_flat(self._terms, self._theta, direction, self._some_rows(), self._names)
+
+    def _some_rows(self) -> Block:
+        """Rows on which densities are compared, each counted once."""
+        block = next(iter(self._source.blocks()))
+        rows = np.flatnonzero(block.weight > 0)[:ROWS]
+        return chosen(block, rows)
 
     def tie(self, tie: Tie, gain: float) -> str:
         """The row, the experts that tie there, and what its crossing would gain."""

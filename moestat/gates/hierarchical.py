@@ -215,6 +215,10 @@ class Hierarchical(Gate):
         groups = tuple(Part(gate, own, slice(*place), slice(*experts)) for gate, own, place, experts in parts)
         return Part(outer, top, slice(0, top.size), slice(0, len(inner))), groups
 
+    def levels(self, layout: Layout) -> tuple[Part, tuple[Part, ...]]:
+        """The gate over the groups and those within them, each with its layout, its place and its experts."""
+        return self._parts(layout)
+
     def columns(self, layout: Layout) -> IntArray:
         # an expert depends on its group's share of the outer gate, and on all of its group's gate by the normaliser
         outer, groups = self._parts(layout)

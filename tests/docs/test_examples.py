@@ -30,6 +30,7 @@ PAGES = [
     "docs/experts.md",
     "docs/least_squares.md",
     "docs/papers.md",
+    "docs/theory_losses.md",
     "docs/extending/add_a_gate.md",
 ]
 

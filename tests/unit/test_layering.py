@@ -43,7 +43,10 @@ LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
 #: Units that may import these of ours and nothing else.
 ONLY = {
     "kernels": {"typing"},
-    "theory": {"model", "params", "kernels", "data", "gates", "experts", "passes", "typing", "errors"},
+    "theory": {
+        *("model", "params", "kernels", "data", "gates", "experts", "passes", "typing", "errors"),
+        *("component", "coordinates", "directions", "expressions", "terms"),
+    },
 }
 #: Units that do not know each other, though they are siblings.
 STRANGERS = {("gates", "experts"), ("experts", "gates"), ("params", "kernels")}

@@ -297,6 +297,15 @@ def test_prediction_is_the_weighted_mean_of_the_lines():
     np.testing.assert_allclose(model.predict(params, X, Z), expected, atol=1e-13)
 
 
+@each_expert
+def test_the_prediction_is_made_of_the_experts_means(choice):
+    model, params, X, _, Z = drawn(choice)
+    weights, means = model.gate_weights(params, Z), model.expert_means(params, X, Z)
+    assert means.shape[:2] == weights.shape
+    mixed = np.einsum("nk,nk...->n...", weights, means)
+    np.testing.assert_allclose(model.predict(params, X, Z), mixed, rtol=ROUND_OFF, atol=ROUND_OFF)
+
+
 def test_an_offset_is_added_to_the_prediction():
     model, params, X, _, Z = drawn("gaussian")
     offset = normal(N, seed=6)

@@ -1,0 +1,105 @@
+"""Rates of convergence as numbers: n^{-e} (log n)^l, and what they look like over a finite window of n."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import exp, isfinite, log
+
+from moestat.errors import InputError
+from moestat.theory.rbar import rbar
+
+ZERO = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Power:
+    """The power p of a deviation in a loss, ``constant + of_rbar * rbar(m)`` in a cell of m atoms.
+
+    A loss of order n^{-1/2} then gives the deviation n^{-1/(2p)}.
+    """
+
+    constant: Fraction = ZERO
+    of_rbar: Fraction = ZERO
+
+    def at(self, m: int) -> Fraction:
+        """Its value in a cell of m fitted atoms."""
+        return self.constant + self.of_rbar * rbar(m)
+
+    def rate(self, m: int) -> Rate:
+        """The rate of the deviation, where the loss falls like (log n / n)^{1/2}."""
+        exponent = 1 / (2 * self.at(m))
+        return Rate(exponent, exponent)
+
+    def __str__(self) -> str:
+        if not self.of_rbar:
+            return str(self.constant)
+        return "rbar(m)" if self.of_rbar == 1 else f"rbar(m)/{1 / self.of_rbar}"
+
+
+ONE, TWO = Power(Fraction(1)), Power(Fraction(2))
+R, HALF_R = Power(of_rbar=Fraction(1)), Power(of_rbar=Fraction(1, 2))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate n^{-exponent} (log n)^{log_power}.
+
+    Parameters
+    ----------
+    exponent : Fraction or None
+        ``None`` where it is slower than any power of n.
+    log_power : Fraction
+        A proof's bound often has (log n / n)^e, log_power = e; a regular estimator has none.
+    words : str
+        What is said instead, where a power of n does not tell it all.
+    """
+
+    exponent: Fraction | None
+    log_power: Fraction = ZERO
+    words: str = ""
+
+    def at(self, n: float, constant: float = 1.0) -> float:
+        """constant * (log n)^{log_power} n^{-exponent}, for n > 1."""
+        return constant * exp(float(self.log_power) * log(log(_size("n", n))) - float(self._known()) * log(n))
+
+    def effective_slope(self, low: float, high: float) -> float:
+        """Slope of its logarithm on log n between two sizes, the factor of log n included.
+
+        (log n / n)^{1/2} has -0.445 between 1e3 and 1e5, and tends to -1/2 as both grow.
+        """
+        low, high = _size("low", low), _size("high", high)
+        if high <= low:
+            raise InputError(f"high must be larger than low={low:g}; got {high:g}.")
+        return float(self.log_power) * log(log(high) / log(low)) / log(high / low) - float(self._known())
+
+    def slopes(self, low: float, high: float) -> tuple[float, float]:
+        """Between which slopes a fitted one agrees with it: without the factor of log n, and with it."""
+        bare, full = Rate(self._known()), self
+        ends = sorted((bare.effective_slope(low, high), full.effective_slope(low, high)))
+        return ends[0], ends[1]
+
+    def _known(self) -> Fraction:
+        if self.exponent is None:
+            raise InputError(f"this rate is no power of n: {self}. Ask .exponent first; it is None.")
+        return self.exponent
+
+    def __str__(self) -> str:
+        if self.words:
+            return self.words
+        if self.exponent is None:
+            return "slower than any power of n"
+        return f"n^{{-{self.exponent}}}" if self.exponent != 1 else "1/n"
+
+
+#: Slower than any power of n.
+SLOW = Rate(None)
+
+#: What proofs give for densities and losses.
+ROOT = Rate(Fraction(1, 2), Fraction(1, 2))
+
+
+def _size(name: str, n: float) -> float:
+    if not (isinstance(n, int | float) and isfinite(n) and n > 1):
+        raise InputError(f"{name} must be a finite number of rows larger than 1; got {n!r}.")
+    return float(n)
