@@ -13,7 +13,7 @@ from moestat.theory.rbar import rbar  # at once: imported later, the module woul
 if TYPE_CHECKING:
     from moestat.theory.cells import Cells, align, voronoi_cells
     from moestat.theory.density import Distance, hellinger, kullback_leibler, total_variation
-    from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss, Power
+    from moestat.theory.entries import EXPERT_LOSSES, GATE_LOSSES, ExpertLoss, GateLoss
     from moestat.theory.identifiability import FlatDirection, flat_directions
     from moestat.theory.identities import interactions
     from moestat.theory.losses import voronoi_loss
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from moestat.theory.merging import merge
     from moestat.theory.moments import Moments
     from moestat.theory.polynomial import gaussian_system, softmax_system
+    from moestat.theory.powers import Power
     from moestat.theory.predict import predicted_rate
     from moestat.theory.summands import LossParts
     from moestat.theory.table import rates_table
@@ -37,7 +38,7 @@ _NAMES: dict[str, str] = {
     "LossParts": "summands",
     "MixingMeasure": "measure",
     "Moments": "moments",
-    "Power": "entries",
+    "Power": "powers",
     "align": "cells",
     "flat_directions": "identifiability",
     "gaussian_system": "polynomial",

@@ -23,24 +23,8 @@ from moestat.errors import InputError
 from moestat.experts import Expert
 from moestat.gates import Activation, Gate, TopK
 from moestat.gates.temperature import Temperature
-from moestat.theory.rbar import rbar
+from moestat.theory.powers import FREE, HALF, SQUARE, SYSTEM, Power
 from moestat.typing import FloatArray
-
-
-@dataclass(frozen=True)
-class Power:
-    """The exponent ``constant + system * rbar(m) + free * r``, for a cell of m atoms."""
-
-    constant: float = 0.0
-    system: float = 0.0
-    free: float = 0.0
-
-    def at(self, m: int, r: float) -> float:
-        """The exponent in a cell of m atoms."""
-        return self.constant + self.system * rbar(m) + self.free * r
-
-
-ONE, SQUARE, SYSTEM, HALF, FREE = Power(1.0), Power(2.0), Power(system=1.0), Power(system=0.5), Power(free=1.0)
 
 #: Rows (J,) of the truth, and the exponent of a field there in place of its own: a regime that single atoms are in.
 Special = Callable[[Mapping[str, FloatArray]], "tuple[str, FloatArray, Power] | None"]
@@ -299,9 +283,9 @@ def exponents(
     """Exponents (largest, J) by coordinate: of cells of 1, ..., largest atoms round each of J true ones."""
     found = {}
     for name, own in power.items():
-        table = np.tile([[own.at(m, r)] for m in range(1, largest + 1)], (1, truth))
+        table = np.tile([[float(own.at(m, r))] for m in range(1, largest + 1)], (1, truth))
         if special is not None and special[0] == name:
-            other = [special[2].at(m, r) for m in range(1, largest + 1)]
+            other = [float(special[2].at(m, r)) for m in range(1, largest + 1)]
             table[:, special[1]] = np.array(other)[:, None]
         found[name] = table
     return found

@@ -13,7 +13,7 @@ from moestat.errors import InputError
 from moestat.expressions import spoken
 from moestat.model import MixtureOfExperts
 from moestat.theory.identities import Interactions, interactions, paragraph
-from moestat.theory.rates import ONE, Rate
+from moestat.theory.rates import ROOT, Rate, rate_of
 from moestat.theory.rbar import is_conjecture, rbar
 from moestat.theory.theorems import ENTRIES, HERE, Entry, Source, Status
 
@@ -185,13 +185,13 @@ def _answer(at: _Question, entry: Entry, fitting: Iterable[Entry]) -> Prediction
     others = [f"regime={e.regime!r}" for e in fitting if e.regime != entry.regime and e.regime]
     others += [f"variant={e.variant!r}" for e in fitting if e.variant != entry.variant and e.regime == entry.regime]
     notes = entry.notes
-    if is_conjecture(m) and any(power.of_rbar for power in entry.powers.values()):
+    if is_conjecture(m) and any(power.system for power in entry.powers.values()):
         notes += (f"rbar({m}) = {rbar(m)} is a CONJECTURE; proved here is that it is at least 8, published 7.",)
     return Prediction(
         **at.asked,
         loss=entry.loss,
         density=entry.density,
-        rates={name: power.rate(m) for name, power in entry.powers.items()} | dict(entry.rates),
+        rates={name: rate_of(power, m) for name, power in entry.powers.items()} | dict(entry.rates),
         status=entry.status,
         theorem=entry.theorem,
         source=entry.source,
@@ -206,7 +206,7 @@ def _ridge(at: _Question) -> Prediction:
     return Prediction(
         **at.asked,
         loss=NONE,
-        density=ONE.rate(1),
+        density=ROOT,
         rates={},
         status=Status.DERIVED,
         theorem="every true atom split into a pair with gate slopes b + d and b - d: the factor cosh(d'x) cancels",

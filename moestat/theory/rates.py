@@ -7,38 +7,9 @@ from fractions import Fraction
 from math import exp, isfinite, log
 
 from moestat.errors import InputError
-from moestat.theory.rbar import rbar
+from moestat.theory.powers import Power
 
 ZERO = Fraction(0)
-
-
-@dataclass(frozen=True)
-class Power:
-    """The power p of a deviation in a loss, ``constant + of_rbar * rbar(m)`` in a cell of m atoms.
-
-    A loss of order n^{-1/2} then gives the deviation n^{-1/(2p)}.
-    """
-
-    constant: Fraction = ZERO
-    of_rbar: Fraction = ZERO
-
-    def at(self, m: int) -> Fraction:
-        """Its value in a cell of m fitted atoms."""
-        return self.constant + self.of_rbar * rbar(m)
-
-    def rate(self, m: int) -> Rate:
-        """The rate of the deviation, where the loss falls like (log n / n)^{1/2}."""
-        exponent = 1 / (2 * self.at(m))
-        return Rate(exponent, exponent)
-
-    def __str__(self) -> str:
-        if not self.of_rbar:
-            return str(self.constant)
-        return "rbar(m)" if self.of_rbar == 1 else f"rbar(m)/{1 / self.of_rbar}"
-
-
-ONE, TWO = Power(Fraction(1)), Power(Fraction(2))
-R, HALF_R = Power(of_rbar=Fraction(1)), Power(of_rbar=Fraction(1, 2))
 
 
 @dataclass(frozen=True)
@@ -97,6 +68,12 @@ SLOW = Rate(None)
 
 #: What proofs give for densities and losses.
 ROOT = Rate(Fraction(1, 2), Fraction(1, 2))
+
+
+def rate_of(power: Power, m: int) -> Rate:
+    """The rate of a deviation in a cell of m fitted atoms, where a loss with this power of it falls like `ROOT`."""
+    exponent = 1 / (2 * power.at(m))
+    return Rate(exponent, exponent)
 
 
 def _size(name: str, n: float) -> float:

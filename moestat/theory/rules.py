@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.theory.entries import FREE, ONE, SQUARE, GateLoss, Power, expert_loss, exponents
+from moestat.theory.entries import GateLoss, expert_loss, exponents
 from moestat.theory.measure import MixingMeasure
 from moestat.theory.options import Options
+from moestat.theory.powers import FREE, ONE, SQUARE, Power
 from moestat.theory.search import FITTED, NONE, TRUTH, Rules
 from moestat.typing import FloatArray, IntArray
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moestat.theory.predict import with_log
+from moestat.theory.rates import rate_of
 from moestat.theory.theorems import ENTRIES, Entry
 
 #: Cell size of which the table gives numbers.
@@ -40,7 +41,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
 def _parameters(entry: Entry) -> str:
     """Rates, parameters of one rate together."""
     m = CELL if entry.specification == "over" else 1
-    rates = {name: power.rate(m) for name, power in entry.powers.items()} | dict(entry.rates)
+    rates = {name: rate_of(power, m) for name, power in entry.powers.items()} | dict(entry.rates)
     together: dict[str, list[str]] = {}
     for name, rate in rates.items():
         together.setdefault(str(rate), []).append(name)

@@ -21,7 +21,8 @@ from fractions import Fraction
 from typing import Any
 
 from moestat.component import Component
-from moestat.theory.rates import HALF_R, ONE, ROOT, SLOW, TWO, Power, R, Rate
+from moestat.theory.powers import HALF, ONE, SQUARE, SYSTEM, Power
+from moestat.theory.rates import ROOT, SLOW, Rate
 
 
 class Status(Enum):
@@ -259,7 +260,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Voronoi loss D2, infimum over translations; theorem on over-specified models",
         SOFTMAX_PAPER,
         SPLIT,
-        {GATE: R, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         notes=(RIDGE, "Simulations speak for faster gate slopes, n^{-1/4}: see variant='sharp'."),
     ),
     Entry(
@@ -271,7 +272,7 @@ ENTRIES: tuple[Entry, ...] = (
         "the polynomial system forces gate slopes, then expert slopes, to vanish: powers 2 for both",
         HERE,
         f"{HEAT}; the interaction of the gate alone would leave squares of all deviations determined",
-        {GATE: TWO, SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {GATE: SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         variant="sharp",
         notes=(RIDGE,),
     ),
@@ -319,7 +320,7 @@ ENTRIES: tuple[Entry, ...] = (
         "loss D2 (eq. 6), its part for shared experts",
         SHARED_PAPER,
         f"{HEAT}; weights without covariates do not interact",
-        {SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
     ),
     Entry(
         "topk-gaussian-exact",
@@ -341,7 +342,7 @@ ENTRIES: tuple[Entry, ...] = (
         "largest Voronoi loss over sets of K experts",
         TOPK_PAPER,
         SPLIT,
-        {GATE: R, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         regime="enough active experts",
         notes=(
             "Needs at least as many active experts as fitted ones fall to any K true ones: k - k* + K suffice.",
@@ -424,7 +425,7 @@ ENTRIES: tuple[Entry, ...] = (
         "second-order independence of the activation",
         TEMPERATURE_PAPER,
         f"{HEAT}; a bent activation adds no interaction",
-        {GATE: TWO, TAU: TWO, SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {GATE: SQUARE, TAU: SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
     ),
     Entry(
         "activation-homogeneous-exact",
@@ -472,7 +473,7 @@ ENTRIES: tuple[Entry, ...] = (
         "regime 1; rates from the abstract, the loss is UNVERIFIED",
         MULTINOMIAL_PAPER,
         "Second derivatives in single parameters are independent of all others",
-        _all(GATE, SLOPES, INTERCEPTS, power=TWO),
+        _all(GATE, SLOPES, INTERCEPTS, power=SQUARE),
         regime="every expert depends on the covariates",
         notes=(RIDGE,),
     ),
@@ -510,7 +511,7 @@ ENTRIES: tuple[Entry, ...] = (
         "modified gate; the abstract says that rates improve, the numbers are UNVERIFIED",
         MULTINOMIAL_PAPER,
         "A bounded transform that is no polynomial makes no derivative in an expert's slope",
-        _all(GATE, SLOPES, INTERCEPTS, power=TWO),
+        _all(GATE, SLOPES, INTERCEPTS, power=SQUARE),
         notes=("A constant expert split in two is exactly non-identified under every gate.", RIDGE),
     ),
     Entry(
@@ -533,7 +534,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Voronoi loss D2",
         LAPLACE_PAPER,
         f"{HEAT}; distances to a centre add no interaction",
-        {CENTRES: TWO, SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {CENTRES: SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         notes=("A centre must lie inside the covariates' range: from outside, distances are nearly linear.",),
     ),
     Entry(
@@ -556,7 +557,7 @@ ENTRIES: tuple[Entry, ...] = (
         "type I; powers of the authors' program",
         GAUSSIAN_PAPER,
         f"{HEAT}, once for the response and once for the covariates",
-        {CENTRES: R, "gate.covariances": HALF_R, SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {CENTRES: SYSTEM, "gate.covariances": HALF, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         regime="all centres differ from zero",
     ),
     Entry(
@@ -568,7 +569,7 @@ ENTRIES: tuple[Entry, ...] = (
         "type II; powers of the authors' program",
         GAUSSIAN_PAPER,
         f"{HEAT}, twice; at a centre of zero the mixed derivative in centre and intercept is that in the slope",
-        {CENTRES: R, "gate.covariances": HALF_R, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {CENTRES: SYSTEM, "gate.covariances": HALF, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         regime="some centre is zero",
     ),
     Entry(
@@ -580,7 +581,7 @@ ENTRIES: tuple[Entry, ...] = (
         "loss L_(r/2, r, r/2), number of groups known",
         HIERARCHY_PAPER,
         f"{SPLIT}, already by the gate over the groups",
-        {"gate.group.slopes": TWO, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {"gate.group.slopes": SQUARE, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         notes=("With twice as many experts in a group as needed, the density has a flat ridge within that group.",),
     ),
     Entry(
@@ -592,7 +593,7 @@ ENTRIES: tuple[Entry, ...] = (
         "loss L_(r/2, r, r/2), number of groups known",
         HIERARCHY_PAPER,
         f"{SPLIT}, by the gate over the groups: Laplace gates within do not suffice",
-        {"gate.group.centres": TWO, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {"gate.group.centres": SQUARE, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
     ),
     Entry(
         "hierarchical-ll-over",
@@ -603,7 +604,7 @@ ENTRIES: tuple[Entry, ...] = (
         "loss L_(2, r, r/2), number of groups known",
         HIERARCHY_PAPER,
         f"{HEAT}; distances to centres add no interaction",
-        {"gate.group.centres": TWO, SLOPES: TWO, INTERCEPTS: R, VARIANCES: HALF_R},
+        {"gate.group.centres": SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
     ),
     Entry(
         "shared-routed-exact",
@@ -626,13 +627,13 @@ ENTRIES: tuple[Entry, ...] = (
         SHARED_PAPER,
         f"{SPLIT}; shared experts have the first of these only",
         {
-            "shared expert.slopes": TWO,
-            "shared expert.intercepts": R,
-            "shared expert.variances": HALF_R,
-            "gate.group.slopes": R,
-            "routed expert.slopes": HALF_R,
-            "routed expert.intercepts": R,
-            "routed expert.variances": HALF_R,
+            "shared expert.slopes": SQUARE,
+            "shared expert.intercepts": SYSTEM,
+            "shared expert.variances": HALF,
+            "gate.group.slopes": SYSTEM,
+            "routed expert.slopes": HALF,
+            "routed expert.intercepts": SYSTEM,
+            "routed expert.variances": HALF,
         },
         notes=(RIDGE,),
     ),
@@ -645,7 +646,7 @@ ENTRIES: tuple[Entry, ...] = (
         "sparse regime (the slopes of over-specified atoms vanish in truth), routed experts",
         SHARED_PAPER,
         "Where a gate's slope vanishes, its sigmoid acts like an exponential",
-        {GATE: R, SLOPES: HALF_R, INTERCEPTS: R, VARIANCES: HALF_R},
+        {GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         regime="sparse",
     ),
     Entry(
@@ -736,7 +737,7 @@ ENTRIES: tuple[Entry, ...] = (
         "strongly identifiable experts, least squares; from the abstract",
         SQUARES_PAPER,
         "Derivatives of the mean up to second order are independent",
-        _all(GATE, "expert parameters", power=TWO),
+        _all(GATE, "expert parameters", power=SQUARE),
         objective="least_squares",
     ),
     Entry(
@@ -748,7 +749,7 @@ ENTRIES: tuple[Entry, ...] = (
         "regime 1 (over-specified slopes vanish in truth), least squares; from the abstract",
         SIGMOID_PAPER,
         "Experts do not compete, so a gate's slope does not act on other experts",
-        _all(GATE, "expert parameters", power=TWO),
+        _all(GATE, "expert parameters", power=SQUARE),
         objective="least_squares",
         regime="regime 1",
     ),
@@ -787,7 +788,7 @@ ENTRIES: tuple[Entry, ...] = (
         "perturbed norms; from the abstract",
         COSINE_PAPER,
         "Perturbed norms give the length of the slopes a meaning",
-        _all(GATE, "expert parameters", power=TWO),
+        _all(GATE, "expert parameters", power=SQUARE),
         objective="least_squares",
     ),
     Entry(
@@ -799,7 +800,7 @@ ENTRIES: tuple[Entry, ...] = (
         "bent residual, frozen experts with prompts; from the abstract",
         NORGA_PAPER,
         "A bent residual breaks the identity of the softmax gate",
-        _all(GATE, SLOPES, INTERCEPTS, power=TWO),
+        _all(GATE, SLOPES, INTERCEPTS, power=SQUARE),
         objective="least_squares",
     ),
 )

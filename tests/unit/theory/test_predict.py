@@ -13,7 +13,8 @@ from moestat.experts import EXPERTS
 from moestat.expressions import parse
 from moestat.gates import GATES
 from moestat.theory.entries import expert_loss, gate_loss
-from moestat.theory.rates import HALF_R, ONE, ROOT, TWO, R, Rate
+from moestat.theory.powers import HALF, ONE, SQUARE, SYSTEM
+from moestat.theory.rates import ROOT, Rate, rate_of
 from moestat.theory.theorems import ENTRIES, Status
 
 predicted_rate = ms.theory.predicted_rate
@@ -175,10 +176,10 @@ def test_effective_slopes_have_the_logarithm():
 
 
 @pytest.mark.parametrize(
-    ("power", "m", "exponent"), [(ONE, 5, "1/2"), (TWO, 2, "1/4"), (R, 3, "1/12"), (HALF_R, 4, "1/8")]
+    ("power", "m", "exponent"), [(ONE, 5, "1/2"), (SQUARE, 2, "1/4"), (SYSTEM, 3, "1/12"), (HALF, 4, "1/8")]
 )
 def test_powers_give_rates(power, m, exponent):
-    rate = power.rate(m)
+    rate = rate_of(power, m)
     assert (rate.exponent, rate.log_power) == (Fraction(exponent),) * 2
     assert str(rate) == f"n^{{-{exponent}}}"
 
