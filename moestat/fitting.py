@@ -353,7 +353,9 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
 def _emptiness(c: Certificate) -> str:
     experts = ", ".join(map(str, c.optimum.empty))
     anew = ", also after being placed anew" if c.n_reseeded else ""
-    return f"Expert {experts} has almost no mass{anew}; fit fewer experts."
+    nobody = c.optimum.jumps and all(c.optimum.masses[k - 1] == 0 for k in c.optimum.empty)
+    state = "is selected by no row" if nobody else "has almost no mass"
+    return f"Expert {experts} {state}{anew}; fit fewer experts."
 
 
 _SPIKES = "No interior maximum was found; raise n_starts, bound the variances, or try fewer experts."
