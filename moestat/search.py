@@ -184,10 +184,13 @@ class Search:
         return Outcome(start, short, reseeded=times)
 
     def _short_em(self, theta: FloatArray) -> Solution:
-        """EM for a few steps; towards a gate that switches experts off from denser ones."""
-        for problem in relaxed(self.problem):
+        """EM for a few steps; where experts are switched off, by denser gates or directly, as leads higher."""
+        direct = solve(self.problem, SHORT_RUN, theta)
+        if not (denser := relaxed(self.problem)):
+            return direct
+        for problem in denser:
             theta = solve(problem, SHORT_RUN, theta).theta
-        return solve(self.problem, SHORT_RUN, theta)
+        return max(direct, solve(self.problem, SHORT_RUN, theta), key=lambda run: run.loglik)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
