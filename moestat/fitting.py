@@ -76,9 +76,9 @@ def fit(
         Known terms of the experts' linear predictors. The logarithm of an exposure joins the offset; for a binomial
         expert exposures are numbers of trials.
     n_starts : int or "auto", optional
-        Number of data-driven starting points. When left out: 20, or 60 where the gate's weights jump, and up to twice
-        as many more while all end in spikes; none when ``start`` is given. ``"auto"`` goes on until the best solution has been reached several
-        times.
+        Number of data-driven starting points. When left out: 20, or 60 where the gate's weights jump, and up to
+        twice as many more while all end in spikes; none when ``start`` is given.
+        ``"auto"`` goes on until the best solution has been reached several times.
     seed : int
         Seed of the starting points; the same seed gives the same fit.
     start : MoEParams or sequence of MoEParams, optional
