@@ -37,6 +37,8 @@ from moestat.typing import FloatArray
 
 #: Number of starts when neither a number nor a starting point is given.
 N_STARTS = 20
+#: The same where the likelihood jumps, which has many more maxima.
+N_STARTS_OF_JUMPS = 60
 
 
 def fit(
@@ -74,9 +76,9 @@ def fit(
         Known terms of the experts' linear predictors. The logarithm of an exposure joins the offset; for a binomial
         expert exposures are numbers of trials.
     n_starts : int or "auto", optional
-        Number of data-driven starting points. When left out: 20, and up to twice as many more while all end in
-        spikes; none when ``start`` is given. ``"auto"`` goes on until the best solution has been reached several
-        times.
+        Number of data-driven starting points. When left out: 20, or 60 where the gate's weights jump, and up to
+        twice as many more while all end in spikes; none when ``start`` is given.
+        ``"auto"`` goes on until the best solution has been reached several times.
     seed : int
         Seed of the starting points; the same seed gives the same fit.
     start : MoEParams or sequence of MoEParams, optional
@@ -145,7 +147,7 @@ def _run(search: Search, given: list[Start], n_starts: Any) -> None:
     if isinstance(n_starts, str):
         search.run_until_found_often(given)
     elif n_starts is None and not given:
-        search.run_default(N_STARTS)
+        search.run_default(N_STARTS if search.problem.passes.terms.gate.continuous else N_STARTS_OF_JUMPS)
     else:
         search.run(given, 0 if n_starts is None else _count(n_starts))
 
@@ -353,7 +355,9 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
 def _emptiness(c: Certificate) -> str:
     experts = ", ".join(map(str, c.optimum.empty))
     anew = ", also after being placed anew" if c.n_reseeded else ""
-    return f"Expert {experts} has almost no mass{anew}; fit fewer experts."
+    nobody = c.optimum.jumps and all(c.optimum.masses[k - 1] == 0 for k in c.optimum.empty)
+    state = "is selected by no row" if nobody else "has almost no mass"
+    return f"Expert {experts} {state}{anew}; fit fewer experts."
 
 
 _SPIKES = "No interior maximum was found; raise n_starts, bound the variances, or try fewer experts."

@@ -184,10 +184,13 @@ class Search:
         return Outcome(start, short, reseeded=times)
 
     def _short_em(self, theta: FloatArray) -> Solution:
-        """EM for a few steps; towards a gate that switches experts off from denser ones."""
-        for problem in relaxed(self.problem):
+        """EM for a few steps; where experts are switched off, by denser gates or directly, as leads higher."""
+        direct = solve(self.problem, SHORT_RUN, theta)
+        if not (denser := relaxed(self.problem)):
+            return direct
+        for problem in denser:
             theta = solve(problem, SHORT_RUN, theta).theta
-        return solve(self.problem, SHORT_RUN, theta)
+        return max(direct, solve(self.problem, SHORT_RUN, theta), key=lambda run: run.loglik)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
@@ -220,21 +223,21 @@ class Search:
         """
         if self.problem.passes.terms.gate.continuous:
             return
-        runners, walks = self._within_reach[:RUNNERS], 1
+        runners, walks = [group[0] for group in self.solutions][:RUNNERS], 1
         while len(runners) > 1:
             solver = AcrossTies(walks=walks, crossing=False, seed=walks)
             runners = sorted((self._deeper(runner, solver) for runner in runners), key=_preference)
             distinct = [one for i, one in enumerate(runners) if not any(self._alike(one, o) for o in runners[:i])]
-            runners, walks = distinct[: (len(runners) + 1) // 2], 2 * walks
+            within = [one for one in distinct if _height(one) >= _height(distinct[0]) - self._reach]
+            runners, walks = within[: (len(runners) + 1) // 2], 2 * walks
         for runner in runners:
             self._deeper(runner, AcrossTies())
 
     @property
-    def _within_reach(self) -> list[Outcome]:
-        """Of each solution one, down to where the best is ahead by more than a BIC penalty of the whole model."""
-        best, one_row = self.best, self.problem.weight_of_a_row
-        reach = 0.5 * one_row * np.log(self.problem.total_weight / one_row) * self.problem.passes.terms.size
-        return [group[0] for group in self.solutions if _height(group[0]) >= _height(best) - reach]
+    def _reach(self) -> float:
+        """By how much the best may be ahead of what still runs: a BIC penalty of the whole model."""
+        one_row = self.problem.weight_of_a_row
+        return 0.5 * one_row * float(np.log(self.problem.total_weight / one_row)) * self.problem.passes.terms.size
 
     def _alike(self, one: Outcome, other: Outcome) -> bool:
         """Whether two ends are one solution."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
+from moestat.gates.topk import SURFACE
 
 if TYPE_CHECKING:
     from moestat.certificate.optimum import Certificate, Optimum, Rival
 
 #: Kinds of end points from which to speak of better ones.
 MAXIMA = (Status.STRICT_MAXIMUM, Status.AT_BOUND, Status.AT_TIES, Status.FLAT_MAXIMUM, Status.RUNAWAY)
+
+#: What is said of a gate with one active expert.
+SURFACE_ONLY = "all that the rows know of the gate, up to moves past no row; it has no steepness"
 
 #: Rivals or directions of one kind that are listed one by one; more are summed up.
 LISTED = 3
@@ -35,8 +39,8 @@ def verdict(c: Certificate) -> list[str]:
         lines.append(f"    kinks            a {vouched}")
     lines.append(f"  information        {_information(o)}")
     if o.declared:
-        more = f", and {len(o.declared) - 1} more" if len(o.declared) > 1 else ""
-        lines.append(f"    set aside        {o.declared[0]}{more}")
+        first, *others = dict.fromkeys(o.declared)
+        lines.append(f"    set aside        {first}{f', and {len(others)} more' if others else ''}")
     lines += _directions("flat", o.flat) + _directions("running away", o.runaway)
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:
@@ -90,7 +94,8 @@ def _jumps(o: Optimum) -> list[str]:
     if not o.jumps:
         return []
     rest = len(o.ties) - LISTED
-    lines = [f"  switching ties     {words}" for words in o.ties[:LISTED]]
+    lines = [f"  switching surface  {SURFACE_ONLY}"] if SURFACE in o.declared else []
+    lines += [f"  switching ties     {words}" for words in o.ties[:LISTED]]
     lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
     return [
         *lines,
@@ -121,7 +126,10 @@ def _information(o: Optimum) -> str:
 
 def _masses(o: Optimum) -> str:
     shares = ", ".join(f"{mass:.1f}" for mass in o.masses)
-    empty = f"; expert {', '.join(map(str, o.empty))} has almost no mass" if o.empty else ""
+    unselected = [k for k in o.empty if o.jumps and o.masses[k - 1] == 0]
+    light = [k for k in o.empty if k not in unselected]
+    empty = f"; expert {', '.join(map(str, light))} has almost no mass" if light else ""
+    empty += f"; expert {', '.join(map(str, unselected))} is selected by no row" if unselected else ""
     few = "".join(f"; expert {k} rests on {rows} row{'s' if rows > 1 else ''}" for k, rows in o.few)
     return f"{shares} rows{empty}{few}"
 
@@ -138,7 +146,8 @@ def _starts(c: Certificate) -> str:
 def _confidence(c: Certificate) -> list[str]:
     """How sure the starts make it that nothing better was missed."""
     lines = []
-    all_finished = c.n_finished == c.n_starts > 1  # the most promising are no sample of all
+    # the most promising are no sample of all; where the likelihood jumps, only the best are looked around
+    all_finished = c.n_finished == c.n_starts > 1 and not c.optimum.jumps
     if all_finished and c.n_experts > 1 and c.status in MAXIMA and not c.higher:
         lines.append(f"    95 % sure: no better solution that more than {100 * c.unseen:.0f} % of such starts lead to")
     if c.gave_up:

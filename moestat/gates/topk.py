@@ -24,8 +24,9 @@ from scipy.linalg import null_space
 
 from moestat.component import Dilation, Dims, Gate
 from moestat.coordinates import Affine
-from moestat.data import Block
+from moestat.data import Block, Schema
 from moestat.errors import InputError
+from moestat.gates.discriminants import discriminants
 from moestat.gates.masked import Masked
 from moestat.gates.nested import SOFTMAX, check_inner, jacobian
 from moestat.kernels import jit
@@ -120,6 +121,16 @@ class TopK(Masked):
         if self.rank_on == "score":  # for the same reason, none with a constant
             relations = null_space(relations[:, :1].T).T @ relations
         return super().null_directions(layout, relations)
+
+    # ------------------------------------------------------------------------------- start
+    def start(self, layout: Layout, block: Block, resp: FloatArray, schema: Schema) -> Any:
+        """Linear discriminants where the inner gate has linear logits: it need not split the rows at its own start."""
+        record = self.inner.start(layout, block, resp, schema)
+        if not self.inner.known_features:
+            return record
+        theta = layout.pack(record)
+        theta[self.inner.columns(layout)] = discriminants(self.inner.features(block), resp)
+        return layout.unpack(theta)
 
     # ------------------------------------------------------------------------------- the mask
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:

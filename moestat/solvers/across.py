@@ -30,7 +30,7 @@ DRIFT = 0.01
 #: Steps of a random walk, fewer in proportion where there are more rows than this, and at least so many; in its second
 #: half it is cooled down to this temperature.
 WALK = 2000
-WALK_ROWS = 4000
+WALK_ROWS = 20_000
 SHORTEST_WALK = 100
 COLD = 0.02
 

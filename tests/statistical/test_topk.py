@@ -68,10 +68,10 @@ def test_fits_are_at_least_as_likely_as_the_truth(n_experts, n_active):
 
 @case
 def test_nearly_all_fits_end_certified(n_experts, n_active):
-    """At ties as a rule; with one active expert, at a surface between rows."""
+    """In at least 95 of 100 data sets: at ties; with one active expert, at a surface between rows."""
     ends = [fitted(n_experts, n_active, seed)[1] for seed in range(SETS)]
     expected = ms.Status.STRICT_MAXIMUM if n_active == 1 else ms.Status.AT_TIES
-    assert np.mean([end is expected for end in ends]) >= 0.9
+    assert np.mean([end is expected for end in ends]) >= 0.95
 
 
 @case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 
 import numpy as np
@@ -76,6 +77,28 @@ def test_the_closest_tie_has_the_margin_that_is_told(gate: Gate) -> None:
         assert on[row] < 0 or active[on[row]]
         assert off[row] < 0 or not active[off[row]]
         np.testing.assert_allclose(at.tie(at.theta, row, on[row], off[row])[0], margins[row], atol=1e-12)
+
+
+@each
+def test_the_closest_tie_is_among_all(gate: Gate) -> None:
+    at = At(gate)
+    margins, on, off = at.closest(at.theta)
+    for row in np.flatnonzero(np.isfinite(margins)):
+        within = margins[row] + 1e-9
+        pairs = at.gate.ties(at.theta[at.columns], at.block(slice(row, row + 1)), within)
+        assert (on[row], off[row]) in pairs
+        assert all(at.tie(at.theta, row, *pair)[0] <= within for pair in pairs)
+        assert at.gate.ties(at.theta[at.columns], at.block(slice(row, row + 1)), margins[row] - 1e-9) == []
+
+
+@pytest.mark.parametrize("name", ["topk", "topk(score)", "temperature(topk)", "adaptive_temperature(topk)"])
+def test_a_row_may_be_tied_by_several_pairs(name: str) -> None:
+    """Every active expert with every other: where three are equal, a row is held back in two directions."""
+    at = At(GATES[name])
+    for row in range(10):
+        active = at.on(at.theta, row)
+        pairs = at.gate.ties(at.theta[at.columns], at.block(slice(row, row + 1)), np.inf)
+        assert set(pairs) == set(itertools.product(np.flatnonzero(active), np.flatnonzero(~active)))
 
 
 @each

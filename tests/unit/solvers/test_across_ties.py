@@ -13,6 +13,8 @@ from scipy.optimize import LinearConstraint, minimize
 
 import moestat as ms
 from moestat.certificate import Status
+from moestat.errors import EmptyExpertWarning
+from moestat.representative import canonical
 from moestat.solvers import AcrossTies, Problem, solve
 from moestat.solvers.along import settle
 from moestat.solvers.loop import Stop
@@ -130,6 +132,20 @@ def test_what_is_settled_is_a_maximum_under_its_ties(case, settled) -> None:
         assert 0 <= tie.margin(problem, settled.theta) <= 1e-10
 
 
+@pytest.mark.parametrize("left", [1e-14, 1e-12])
+def test_a_margin_that_rounding_has_eaten_up_is_restored(case, settled, left) -> None:
+    """Else a row would change its experts where parameters are only written in another form."""
+    _, problem, _, _, _ = case
+    margins = normals(problem, settled.theta, settled.ties)
+    short = np.zeros(len(settled.ties))
+    short[0] = left - settled.ties[0].margin(problem, settled.theta)
+    again = settle(problem, settled.theta + np.linalg.pinv(margins) @ short)
+    assert len(again.ties) == len(settled.ties)
+    assert min(tie.margin(problem, again.theta) for tie in again.ties) > 5e-12
+    assert again.loglik == pytest.approx(settled.loglik, abs=1e-7)
+    assert problem.passes.loglik(canonical(problem, again.theta)) == pytest.approx(again.loglik, abs=1e-7)
+
+
 def test_it_is_the_maximum_of_the_region(case, settled) -> None:
     """Checked by another program: a smooth likelihood under linear constraints by which all rows keep their experts."""
     _, problem, _, _, _ = case
@@ -204,6 +220,34 @@ def test_ties_survive_storage(fitted, tmp_path) -> None:
     loaded = ms.load(tmp_path / "fit.npz")
     assert loaded.certificate == fitted.certificate
     np.testing.assert_allclose(loaded.bse, fitted.bse)
+
+
+@pytest.mark.parametrize("n_active", [1, 2])
+def test_an_expert_that_no_row_selects_is_reported(n_active) -> None:
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((200, 1))
+    y = np.where(X[:, 0] + 0.8 * rng.standard_normal(200) > 0, 2.0, -2.0) + X[:, 0] + 0.5 * rng.standard_normal(200)
+    model = ms.MixtureOfExperts(gate=f"topk(n_active={n_active})", n_experts=3)
+    start = model.params(
+        gate={"intercepts": [0.0, 0.0, -1e3], "slopes": [[1.0], [-1.0], [0.0]]},
+        expert={"intercepts": [2.0, -2.0, 0.0], "slopes": [[1.0], [1.0], [0.0]], "variances": 3 * [0.25]},
+    )
+    with pytest.warns(EmptyExpertWarning, match="Expert 3 is selected by no row"):
+        results = ms.fit(model, X, y, start=start)
+    assert results.certificate.optimum.empty == (3,)
+    assert "expert 3 is selected by no row" in str(results.certificate)
+    assert results.expert_load().loc[3, "load"] == 0
+
+
+def test_of_a_gate_with_one_active_expert_only_the_surface_is_said_to_be_known() -> None:
+    rng = np.random.default_rng(6)
+    X = rng.standard_normal((150, 2))
+    y = np.where(X[:, 0] > 0.2, 2.0, -2.0) + X[:, 1] + 0.5 * rng.standard_normal(150)
+    model = ms.MixtureOfExperts(gate="topk(n_active=1)", n_experts=2)
+    text = str(ms.fit(model, X, y, n_starts=3).certificate)
+    assert "switching surface  all that the rows know of the gate" in text
+    assert "a local statement" in text
+    assert "95 % sure" not in text  # not all ends were looked around
 
 
 def test_continuous_gates_have_no_ties(case) -> None:
