@@ -27,6 +27,7 @@ from moestat.coordinates import Affine, Coordinates
 from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.expressions import spoken
+from moestat.gates.tsallis import Tsallis
 from moestat.model import MixtureOfExperts
 from moestat.params import LOG_LARGEST, Layout
 from moestat.terms import Terms
@@ -248,7 +249,7 @@ def interactions(
         _identity(relation, points[0].names, written, not is_new, residual(relation, points[0].orders, elsewhere))
         for relation, written, is_new in zip(found[0].relations, known, new, strict=True)
     )
-    _check(identities, found[0], order)
+    _check(identities, found[0], order, by_pieces(model.gate))
     return Interactions(
         spoken(model.gate),
         spoken(model.expert),
@@ -261,15 +262,28 @@ def interactions(
     )
 
 
-def _check(identities: Iterable[Identity], found: Dependence, order: int) -> None:
+def by_pieces(gate: Gate) -> str:
+    """Why a gate has no one set of relations, where that is known of it."""
+    if not isinstance(gate, Tsallis):
+        return ""
+    return (
+        f"{gate.name} weights are algebraic in the scores, by another formula for every set of experts that are "
+        "switched on: relations among derivatives hold on the rows of one set and fail on those of another."
+    )
+
+
+def _check(identities: Iterable[Identity], found: Dependence, order: int, known: str) -> None:
     worst = max((identity.residual for identity in identities), default=0.0)
     if worst <= (VERIFIED if order < HIGHEST else VERIFIED_THIRD) and found.kept >= CLEAR * found.lost:
         return
     raise InputError(
         f"no clear answer: independent derivatives keep {found.kept:.0e} of their length, dependent ones "
-        f"{found.lost:.0e}, and a relation fails on fresh rows by {worst:.0e} of its size. The gate is nearly linear "
-        "on these rows, or has different relations on different rows; try another seed, other n_features, or a lower "
-        "order."
+        f"{found.lost:.0e}, and a relation fails on fresh rows by {worst:.0e} of its size. "
+        + (
+            known[:1].upper() + known[1:]
+            or "The gate is nearly linear on these rows, or has different relations on different rows; try another "
+            "seed, other n_features, or a lower order."
+        )
     )
 
 
@@ -314,6 +328,11 @@ class _Point:
         probe = _rows(model, terms, theta, schema, 40, rng)
         theta, masses = _without_mass(Atom(terms, probe, of_mean=of_mean), theta)
         kept = _moving(Atom(terms, probe, of_mean=of_mean), theta, masses | _siblings(layout, terms))
+        if not kept.size:
+            raise InputError(
+                f"an atom of the {model.gate.name} gate and {model.expert.name} expert has no parameters but its mass, "
+                "so there is nothing to differentiate by."
+            )
         size = sum(comb(len(kept) + n - 1, n) for n in range(order + 1))
         block = _rows(model, terms, theta, schema, size + MORE_ROWS, rng)
         atom = Atom(terms, block, of_mean=of_mean)

@@ -11,11 +11,14 @@ import numpy as np
 from moestat.component import Expert, Gate
 from moestat.errors import InputError
 from moestat.expressions import spoken
+from moestat.gates.hierarchical import Hierarchical
+from moestat.gates.topk import TopK
 from moestat.model import MixtureOfExperts
-from moestat.theory.identities import Interactions, interactions, paragraph
+from moestat.theory.identities import Interactions, by_pieces, interactions, paragraph
 from moestat.theory.rates import ROOT, Rate, rate_of
 from moestat.theory.rbar import is_conjecture, rbar
-from moestat.theory.theorems import ENTRIES, HERE, Entry, Source, Status
+from moestat.theory.ridges import Ridge, largest_cell, ridge_of, shares_out
+from moestat.theory.theorems import ENOUGH, ENTRIES, HERE, TOO_FEW, Entry, Source, Status
 
 SPECIFICATIONS = ("exact", "over")
 OBJECTIVES = ("likelihood", "least_squares")
@@ -110,7 +113,8 @@ def predicted_rate(
     cell : int, optional
         Fitted atoms that share a true one: by default as many as can, n_experts - n_true + 1, or 2.
     regime : str, optional
-        Which case of the theorem, where parameters of the truth decide; the usual one when left out.
+        Which case of the theorem, where parameters of the truth decide; the usual one when left out, and of top-K gates
+        the one that the numbers of experts tell.
     objective : {"likelihood", "least_squares"}
     variant : {"published", "sharp"}
         Published powers, or those believed to be sharp.
@@ -130,15 +134,17 @@ def predicted_rate(
     _check_choice("objective", objective, OBJECTIVES)
     _check_choice("variant", variant, VARIANTS)
     specification = _specification(specification, n_experts, n_true)
-    m = _cell(cell, specification, n_experts, n_true)
     model = MixtureOfExperts(
         gate=gate, expert=expert, n_experts=len(expert) if isinstance(expert, tuple) else n_experts or 4
     )
+    m = _cell(cell, specification, largest_cell(model.gate, n_experts, n_true))
     at = _Question(model, specification, n_experts, n_true, m, objective)
-    if specification == "over" and _on_ridge(model.gate, n_experts, n_true):
-        return _ridge(at)
+    if (ridge := ridge_of(model.gate, n_experts, n_true)) is not None:
+        return _on_ridge(at, ridge)
+    if unasked := _outside(at):
+        return _unanswered(at, unasked)
     fitting = [entry for entry in ENTRIES if _fits(entry, at)]
-    chosen = _chosen(fitting, regime, variant)
+    chosen = _chosen(fitting, _regime(at, fitting) if regime is None else regime, variant)
     return _unknown(at) if chosen is None else _answer(at, chosen, fitting)
 
 
@@ -169,6 +175,46 @@ def _fits(entry: Entry, at: _Question) -> bool:
     )
 
 
+def _outside(at: _Question) -> str:
+    """Why the theory has no such case, if it has none."""
+    gate = at.model.gate
+    if isinstance(gate, Hierarchical) and at.n_experts is not None and at.n_true is not None:
+        n_groups = len(gate.sizes(at.n_experts))
+        if at.n_true < n_groups:
+            return (
+                f"there are {n_groups} groups for {at.n_true} true experts, and theorems on hierarchical gates take "
+                "the number of groups for known"
+            )
+    return ""
+
+
+def _regime(at: _Question, fitting: Iterable[Entry]) -> str | None:
+    """The case that the numbers of experts tell."""
+    missing = _missing(at)
+    if missing is None or not any(entry.regime == TOO_FEW for entry in fitting):
+        return None
+    return TOO_FEW if missing > 0 else ENOUGH
+
+
+def _missing(at: _Question) -> int | None:
+    """How many active experts a top-K gate lacks at least to cover one true one, whatever the cells."""
+    if not isinstance(at.model.gate, TopK) or at.n_experts is None or at.n_true is None:
+        return None
+    return at.n_experts - at.n_true + 1 - at.model.gate.active(at.n_experts)
+
+
+def _of_numbers(at: _Question, entry: Entry) -> tuple[str, ...]:
+    """What the numbers of experts say about an entry."""
+    missing, notes = _missing(at), []
+    if missing is not None and entry.regime == ENOUGH and missing <= 0:
+        notes.append(f"Here they suffice for truths with at most {1 - missing} active.")
+    if missing is not None and entry.regime == TOO_FEW and missing > 0:
+        notes.append(f"Here at least {missing} more would be needed, for a truth with one active expert.")
+    if at.n_true == 1 and at.specification == "exact" and shares_out(at.model.gate):
+        notes.append("One expert has all the weight: the gate's parameters mean nothing, and have no rate.")
+    return tuple(notes)
+
+
 def _chosen(fitting: list[Entry], regime: str | None, variant: str) -> Entry | None:
     if not fitting:
         return None
@@ -184,14 +230,17 @@ def _answer(at: _Question, entry: Entry, fitting: Iterable[Entry]) -> Prediction
     m = at.cell
     others = [f"regime={e.regime!r}" for e in fitting if e.regime != entry.regime and e.regime]
     others += [f"variant={e.variant!r}" for e in fitting if e.variant != entry.variant and e.regime == entry.regime]
-    notes = entry.notes
+    notes = entry.notes + _of_numbers(at, entry)
+    rates = {name: rate_of(power, m) for name, power in entry.powers.items()} | dict(entry.rates)
+    if at.n_true == 1 and at.specification == "exact" and shares_out(at.model.gate):
+        rates = {name: rate for name, rate in rates.items() if not name.startswith("gate")}
     if is_conjecture(m) and any(power.system for power in entry.powers.values()):
         notes += (f"rbar({m}) = {rbar(m)} is a CONJECTURE; proved here is that it is at least 8, published 7.",)
     return Prediction(
         **at.asked,
         loss=entry.loss,
         density=entry.density,
-        rates={name: rate_of(power, m) for name, power in entry.powers.items()} | dict(entry.rates),
+        rates=rates,
         status=entry.status,
         theorem=entry.theorem,
         source=entry.source,
@@ -202,21 +251,23 @@ def _answer(at: _Question, entry: Entry, fitting: Iterable[Entry]) -> Prediction
     )
 
 
-def _ridge(at: _Question) -> Prediction:
+def _on_ridge(at: _Question, ridge: Ridge) -> Prediction:
     return Prediction(
         **at.asked,
         loss=NONE,
         density=ROOT,
         rates={},
         status=Status.DERIVED,
-        theorem="every true atom split into a pair with gate slopes b + d and b - d: the factor cosh(d'x) cancels",
+        theorem=ridge.how,
         source=HERE,
-        why=f"{at.n_experts} experts are at least twice {at.n_true}, so the density is constant along a ridge",
-        notes=(f"A rate needs fewer than {2 * (at.n_true or 0)} experts. See ms.theory.flat_directions.",),
+        why=ridge.why,
+        notes=(ridge.note,),
     )
 
 
 def _unknown(at: _Question) -> Prediction:
+    if why := by_pieces(at.model.gate):
+        return _unanswered(at, f"no theorem known, and the derivatives gave no answer: {why}")
     found: Interactions | None = None
     try:
         found = interactions(at.model.gate, at.model.expert, objective=at.objective)
@@ -224,6 +275,10 @@ def _unknown(at: _Question) -> Prediction:
         why = f"no theorem known, and the derivatives gave no answer: {error}"
     else:
         why = "no theorem known; interactions found are below"
+    return _unanswered(at, why, found)
+
+
+def _unanswered(at: _Question, why: str, found: Interactions | None = None) -> Prediction:
     return Prediction(
         **at.asked,
         loss=None,
@@ -235,14 +290,6 @@ def _unknown(at: _Question) -> Prediction:
         why=why,
         identities=found,
     )
-
-
-def _on_ridge(gate: Gate, n_experts: int | None, n_true: int | None) -> bool:
-    """Whether every true atom can be split, of a gate whose logits are linear in features with slopes of their own."""
-    if n_experts is None or n_true is None or n_experts < 2 * n_true:
-        return False
-    inner = getattr(gate, "inner", gate) if gate.name == "temperature" else gate
-    return inner.name != "constant" and bool(getattr(inner, "known_features", False))
 
 
 # --------------------------------------------------------------------------------------- arguments
@@ -276,12 +323,11 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
-def _cell(cell: int | None, specification: str, n_experts: int | None, n_true: int | None) -> int:
+def _cell(cell: int | None, specification: str, largest: int | None) -> int:
     if specification == "exact":
         if cell not in (None, 1):
             raise InputError(f"cell must be 1 in an exactly specified model; got {cell!r}.")
         return 1
-    largest = n_experts - n_true + 1 if n_experts is not None and n_true is not None else None
     if cell is None:
         return largest or 2
     if not _is_count(cell) or cell < 2 or (largest is not None and cell > largest):

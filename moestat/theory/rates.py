@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import exp, isfinite, log
+from math import log
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from moestat.errors import InputError
 from moestat.theory.powers import Power
+from moestat.typing import FloatArray, IntArray
 
 ZERO = Fraction(0)
 
@@ -30,9 +36,17 @@ class Rate:
     log_power: Fraction = ZERO
     words: str = ""
 
-    def at(self, n: float, constant: float = 1.0) -> float:
-        """constant * (log n)^{log_power} n^{-exponent}, for n > 1."""
-        return constant * exp(float(self.log_power) * log(log(_size("n", n))) - float(self._known()) * log(n))
+    @overload
+    def at(self, n: float, constant: float = 1.0) -> float: ...
+
+    @overload
+    def at(self, n: FloatArray | IntArray | Sequence[float], constant: float = 1.0) -> FloatArray: ...
+
+    def at(self, n: ArrayLike, constant: float = 1.0) -> float | FloatArray:
+        """constant * (log n)^{log_power} n^{-exponent}, for n > 1: one number, or an array of them in its shape."""
+        logs = np.log(_sizes("n", n))
+        values = constant * np.exp(float(self.log_power) * np.log(logs) - float(self._known()) * logs)
+        return values if np.ndim(n) else float(values)
 
     def effective_slope(self, low: float, high: float) -> float:
         """Slope of its logarithm on log n between two sizes, the factor of log n included.
@@ -77,6 +91,13 @@ def rate_of(power: Power, m: int) -> Rate:
 
 
 def _size(name: str, n: float) -> float:
-    if not (isinstance(n, int | float) and isfinite(n) and n > 1):
+    if np.ndim(n):
+        raise InputError(f"{name} must be one number of rows; got {n!r}.")
+    return float(_sizes(name, n))
+
+
+def _sizes(name: str, n: ArrayLike) -> FloatArray:
+    values = np.asarray(n)
+    if values.dtype.kind not in "iuf" or not (np.isfinite(values) & (values > 1)).all():
         raise InputError(f"{name} must be a finite number of rows larger than 1; got {n!r}.")
-    return float(n)
+    return values.astype(np.float64)

@@ -3,6 +3,7 @@
 How sure an entry is stands in its status:
 
     PROVED        a theorem, read in its paper or in one that quotes it
+    ABSTRACT      stated in a paper's abstract, which alone was read: its conditions are not known
     UPPER_BOUND   the same, where the bound is known or believed not to be sharp
     RECALLED      recalled from the paper, whose text was not at hand: not verified
     DERIVED       derived for this package, and tested numerically; in no paper that was read
@@ -20,6 +21,7 @@ from enum import Enum
 from fractions import Fraction
 from typing import Any
 
+from moestat.activations import ACTIVATIONS
 from moestat.component import Component
 from moestat.theory.powers import HALF, ONE, SQUARE, SYSTEM, Power
 from moestat.theory.rates import ROOT, SLOW, Rate
@@ -29,6 +31,7 @@ class Status(Enum):
     """How sure a fact is."""
 
     PROVED = "proved"
+    ABSTRACT = "stated in the abstract"
     UPPER_BOUND = "published upper bound"
     RECALLED = "recalled from the paper, UNVERIFIED"
     DERIVED = "DERIVED here, not published"
@@ -152,13 +155,29 @@ QUADRATIC_PAPER = Source("Akbarian, Nguyen, Han and Ho", 2024, "2410.11222")
 COSINE_PAPER = Source("Nguyen et al.", 2024, "2405.14131")
 SQUARES_PAPER = Source("Nguyen, Ho and Rinaldo", 2024, "2402.02952")
 NORGA_PAPER = Source("Le et al.", 2024, "2405.14124")
+LASSO_PAPER = Source("Nguyen, Nguyen, Chamroukhi and McLachlan", 2024, "2009.10622")
+SIGMOID_MULTINOMIAL_PAPER = Source("authors not read", 2026, "2602.01466")
+BAYES_PAPER = Source("authors not read", 2026, "2604.20551")
 HERE = Source("this package", 0, "")
+
+
+#: Cases of a top-K gate.
+ENOUGH, TOO_FEW = "enough active experts", "too few active experts"
 
 
 # --------------------------------------------------------------------------------------- kinds
 def _unbent(activation: Any) -> bool:
     """Whether an activation is homogeneous, so that a temperature cannot be told from a scale."""
-    return activation in ("identity", "relu")
+    return activation in ACTIVATIONS and ACTIVATIONS[activation].homogeneous
+
+
+def _of_covariates(transform: Any) -> bool:
+    return transform in (None, "identity")
+
+
+def _bounded(transform: Any) -> bool:
+    """Whether a transform is known to be bounded: of a user's own function it is not."""
+    return isinstance(transform, str) and ACTIVATIONS[transform].bounded
 
 
 def _bent(activation: Any) -> bool:
@@ -185,8 +204,8 @@ def _given(weights: Any) -> bool:
     return weights is not None
 
 
-SOFTMAX = Kind("softmax", "softmax", {"transform": None})
-MODIFIED = Kind("softmax", "softmax of a bounded transform", {"transform": lambda transform: transform is not None})
+SOFTMAX = Kind("softmax", "softmax", {"transform": _of_covariates})
+MODIFIED = Kind("softmax", "softmax of a bounded transform", {"transform": _bounded})
 LAPLACE = Kind("laplace", "Laplace")
 CONSTANT = Kind("constant", "constant (covariate-free)", {"weights": None})
 SEVERAL_OF = Kind("topk", "top-K, K > 1", {"inner": SOFTMAX, "n_active": _several})
@@ -202,6 +221,7 @@ PERTURBED = Kind("cosine", "cosine, perturbed norms", {"perturbation": _perturbe
 SIGMOID = Kind("sigmoid", "normalised sigmoid")
 UNNORMALISED = Kind("unnormalised_sigmoid", "sigmoid, not normalised")
 NORGA = Kind("norga", "NoRGa, bent residual", {"activation": _bent, "alpha": lambda alpha: alpha != 0})
+NORGA_UNBENT = Kind("norga", "NoRGa, residual without a bend", {"activation": "identity"})
 SS = Kind("hierarchical", "hierarchical softmax-softmax", {"outer": SOFTMAX, "inner": SOFTMAX})
 SL = Kind("hierarchical", "hierarchical softmax-Laplace", {"outer": SOFTMAX, "inner": LAPLACE})
 LL = Kind("hierarchical", "hierarchical Laplace-Laplace", {"outer": LAPLACE, "inner": LAPLACE})
@@ -213,6 +233,12 @@ SHARED = Kind(
 
 LINEAR = Kind("gaussian", "Gaussian, linear mean", {"form": "linear", "variance": "own"})
 STRONG = Kind("gaussian", "Gaussian, strongly identifiable mean", {"form": _strong, "variance": "own"})
+WEAK = Kind(
+    "gaussian",
+    "Gaussian, linear or polynomial mean",
+    {"form": ("linear", "polynomial").__contains__, "variance": "own"},
+)
+INPUT_FREE = Kind("constant", "constant mean")
 MULTINOMIAL = Kind("multinomial", "multinomial logit")
 BESIDE_KNOWN = Kind(
     "mixed",
@@ -236,6 +262,16 @@ HEAT = "A Gaussian's second derivative in its location is twice the first in its
 CLEAN = "First derivatives of the density in the parameters are linearly independent once translations are set aside"
 RIDGE = "Holds for fewer than twice as many fitted experts as true ones; from there on the density has flat ridges."
 SPLIT = f"{HEAT}, and that in slope of a softmax gate and intercept is the first in the expert's slope"
+
+AMPLITUDES = "gate (directions, length / ((length + t) temperature))"
+FREE_TEMPERATURE = (
+    "The paper's temperature is given; here it is estimated, and makes up for all lengths of slopes at once: slopes "
+    "and temperature have no rate of their own."
+)
+SIMULATED = (
+    "Simulations speak for gate slopes at n^{-1/4} where masses are held away from zero, and one design at n = 1e6 "
+    "speaks against it: undecided. See variant='sharp', a conjecture."
+)
 
 # --------------------------------------------------------------------------------------- the entries
 ENTRIES: tuple[Entry, ...] = (
@@ -261,7 +297,7 @@ ENTRIES: tuple[Entry, ...] = (
         source=SOFTMAX_PAPER,
         why=SPLIT,
         powers={GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
-        notes=(RIDGE, "Simulations speak for faster gate slopes, n^{-1/4}: see variant='sharp'."),
+        notes=(RIDGE, SIMULATED),
     ),
     Entry(
         key="softmax-gaussian-over-sharp",
@@ -274,20 +310,51 @@ ENTRIES: tuple[Entry, ...] = (
         why=f"{HEAT}; the interaction of the gate alone would leave squares of all deviations determined",
         powers={GATE: SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         variant="sharp",
-        notes=(RIDGE,),
+        notes=(RIDGE, SIMULATED),
     ),
     Entry(
         key="softmax-gaussian-merged",
         gate=SOFTMAX,
         expert=LINEAR,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="refined loss with first-order moments of merged atoms",
         source=DENDROGRAM_PAPER,
         why="Merging the atoms of a cell averages their deviations, and first-order moments are regular",
         regime="merged atoms",
         rates={name: Rate(Fraction(1, 2), Fraction(1, 2)) for name in (GATE, SLOPES, INTERCEPTS, VARIANCES)},
         notes=(RIDGE,),
+    ),
+    Entry(
+        key="softmax-gaussian-lasso",
+        gate=SOFTMAX,
+        expert=LINEAR,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="Kullback-Leibler oracle inequality of the l1-penalised fit, not asymptotic; constants UNVERIFIED",
+        source=LASSO_PAPER,
+        why="Parameters need be bounded only, once the penalty is large enough",
+        regime="l1 penalty",
+        loss=Rate(None, words="not stated: the density alone"),
+        density=Rate(None, words="penalty + O(K / n^{1/2})"),
+        notes=("The scale of the penalty is K (log n)^2 (log p)^{1/2} / n^{1/2}; it says nothing on parameters.",),
+    ),
+    Entry(
+        key="softmax-gaussian-bayes",
+        gate=SOFTMAX,
+        expert=LINEAR,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="posterior contraction of the density, and of parameters in Voronoi losses; formulas not read",
+        source=BAYES_PAPER,
+        why="The reason was not read",
+        regime="posterior",
+        loss=Rate(None, words="in Voronoi losses, rate not read"),
+        density=Rate(None, words="rate not read"),
+        notes=(
+            "Known and random numbers of experts, and two ways to choose theirs.",
+            RIDGE,
+        ),
     ),
     Entry(
         key="softmax-strong-exact",
@@ -299,6 +366,18 @@ ENTRIES: tuple[Entry, ...] = (
         source=HERE,
         why=CLEAN,
         powers=_all(GATE, "expert parameters"),
+    ),
+    Entry(
+        key="softmax-strong-over",
+        gate=SOFTMAX,
+        expert=STRONG,
+        specification="over",
+        status=Status.PROVED,
+        theorem="loss D1, powers 1 and 2: its part for routed experts",
+        source=SHARED_PAPER,
+        why="Derivatives of a strongly identifiable mean are independent up to second order, also times covariates",
+        powers=_all(GATE, "expert parameters", power=SQUARE),
+        notes=(RIDGE, "Proved beside shared experts; without any it is a part of that proof."),
     ),
     Entry(
         key="constant-gaussian-exact",
@@ -327,7 +406,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SEVERAL_OF,
         expert=LINEAR,
         specification="exact",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="largest Voronoi loss over sets of K experts; rates from the abstract, loss UNVERIFIED",
         source=TOPK_PAPER,
         why=f"{CLEAN}, on every region with the same active experts",
@@ -343,10 +422,10 @@ ENTRIES: tuple[Entry, ...] = (
         source=TOPK_PAPER,
         why=SPLIT,
         powers={GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
-        regime="enough active experts",
+        regime=ENOUGH,
         notes=(
             "Needs at least as many active experts as fitted ones fall to any K true ones: k - k* + K suffice.",
-            RIDGE,
+            "The flat ridge of a softmax gate moves the active sets, so it is none here.",
         ),
     ),
     Entry(
@@ -354,11 +433,12 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SEVERAL_OF,
         expert=LINEAR,
         specification="over",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="condition on the number of active experts, from the abstract",
         source=TOPK_PAPER,
-        why="With too few active experts no fitted density comes near the true one",
-        regime="too few active experts",
+        why="With too few active experts no measure near the true one has a density near the true one",
+        regime=TOO_FEW,
+        notes=("A fit far from the true measure may still do: one that leaves some experts without active rows, say.",),
         loss=Rate(Fraction(0), words="does not fall to zero"),
         density=Rate(Fraction(0), words="does not fall to zero"),
     ),
@@ -384,8 +464,8 @@ ENTRIES: tuple[Entry, ...] = (
         gate=TEMPERED,
         expert=LINEAR,
         specification="exact",
-        status=Status.PROVED,
-        theorem="minimax lower bound for the loss of every power r; from the abstract, its form is UNVERIFIED",
+        status=Status.ABSTRACT,
+        theorem="slower than any power; from the abstract. A minimax bound for the loss of every power r is UNVERIFIED",
         source=TEMPERATURE_PAPER,
         why="The derivative in the temperature is a combination of those in the gate's slopes",
         rates=_slow(GATE, TAU),
@@ -397,8 +477,8 @@ ENTRIES: tuple[Entry, ...] = (
         gate=TEMPERED,
         expert=LINEAR,
         specification="over",
-        status=Status.PROVED,
-        theorem="minimax lower bound for the loss of every power r; from the abstract, its form is UNVERIFIED",
+        status=Status.ABSTRACT,
+        theorem="slower than any power; from the abstract. A minimax bound for the loss of every power r is UNVERIFIED",
         source=TEMPERATURE_PAPER,
         why="The derivative in the temperature is a combination of those in the gate's slopes",
         rates=_slow(GATE, TAU),
@@ -410,7 +490,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=ACTIVATED,
         expert=LINEAR,
         specification="exact",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="first-order independence of the activation; rates from the abstract",
         source=TEMPERATURE_PAPER,
         why="A bent activation tells the temperature from a scale of the slopes",
@@ -444,7 +524,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SOFTMAX,
         expert=MULTINOMIAL,
         specification="exact",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="regime 1; rates from the abstract, the loss is UNVERIFIED",
         source=MULTINOMIAL_PAPER,
         why=CLEAN,
@@ -456,20 +536,23 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SOFTMAX,
         expert=MULTINOMIAL,
         specification="exact",
-        status=Status.PROVED,
-        theorem="regime 2; from the abstract",
-        source=MULTINOMIAL_PAPER,
-        why="Where an expert's slopes vanish, a mixed derivative in gate and intercept is the derivative in its slope",
-        rates=_slow(GATE, SLOPES, INTERCEPTS),
-        loss=SLOW,
+        status=Status.DERIVED,
+        theorem="first-order independence, see interactions()",
+        source=HERE,
+        why="First derivatives stay independent where an expert's slopes vanish: only higher ones are lost",
+        powers=_all(GATE, SLOPES, INTERCEPTS),
         regime="some expert's slopes vanish",
+        notes=(
+            "The abstract of arXiv 2310.14188 has rates slower than any power where part of the expert parameters "
+            "vanish, and does not say whether of exactly specified models too.",
+        ),
     ),
     Entry(
         key="softmax-multinomial-over",
         gate=SOFTMAX,
         expert=MULTINOMIAL,
         specification="over",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="regime 1; rates from the abstract, the loss is UNVERIFIED",
         source=MULTINOMIAL_PAPER,
         why="Second derivatives in single parameters are independent of all others",
@@ -482,7 +565,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SOFTMAX,
         expert=MULTINOMIAL,
         specification="over",
-        status=Status.PROVED,
+        status=Status.ABSTRACT,
         theorem="regime 2; from the abstract",
         source=MULTINOMIAL_PAPER,
         why="Where an expert's slopes vanish, a mixed derivative in gate and intercept is the derivative in its slope",
@@ -513,6 +596,18 @@ ENTRIES: tuple[Entry, ...] = (
         why="A bounded transform that is no polynomial makes no derivative in an expert's slope",
         powers=_all(GATE, SLOPES, INTERCEPTS, power=SQUARE),
         notes=("A constant expert split in two is exactly non-identified under every gate.", RIDGE),
+    ),
+    Entry(
+        key="sigmoid-multinomial-exact",
+        gate=SIGMOID,
+        expert=MULTINOMIAL,
+        specification="exact",
+        status=Status.ABSTRACT,
+        theorem="fewer rows than a softmax gate needs, also for a modified gate; from the abstract, rates not read",
+        source=SIGMOID_MULTINOMIAL_PAPER,
+        why="The reason was not read",
+        loss=Rate(None, words="a power of n, not read"),
+        notes=("With a temperature in it the number of rows needed is exponential; Euclidean scores undo that.",),
     ),
     Entry(
         key="laplace-gaussian-exact",
@@ -573,6 +668,17 @@ ENTRIES: tuple[Entry, ...] = (
         regime="some centre is zero",
     ),
     Entry(
+        key="hierarchical-ss-exact",
+        gate=SS,
+        expert=LINEAR,
+        specification="exact",
+        status=Status.RECALLED,
+        theorem="the loss of over-specified models, with one atom in every cell",
+        source=HIERARCHY_PAPER,
+        why=CLEAN,
+        powers=_all("gate.outer.slopes", "gate.group.slopes", SLOPES, INTERCEPTS, VARIANCES),
+    ),
+    Entry(
         key="hierarchical-ss-over",
         gate=SS,
         expert=LINEAR,
@@ -581,8 +687,25 @@ ENTRIES: tuple[Entry, ...] = (
         theorem="loss L_(r/2, r, r/2), number of groups known",
         source=HIERARCHY_PAPER,
         why=f"{SPLIT}, already by the gate over the groups",
-        powers={"gate.group.slopes": SQUARE, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
+        powers={
+            "gate.outer.slopes": ONE,
+            "gate.group.slopes": SQUARE,
+            SLOPES: HALF,
+            INTERCEPTS: SYSTEM,
+            VARIANCES: HALF,
+        },
         notes=("With twice as many experts in a group as needed, the density has a flat ridge within that group.",),
+    ),
+    Entry(
+        key="hierarchical-sl-exact",
+        gate=SL,
+        expert=LINEAR,
+        specification="exact",
+        status=Status.RECALLED,
+        theorem="the loss of over-specified models, with one atom in every cell",
+        source=HIERARCHY_PAPER,
+        why=CLEAN,
+        powers=_all("gate.outer.slopes", "gate.group.centres", SLOPES, INTERCEPTS, VARIANCES),
     ),
     Entry(
         key="hierarchical-sl-over",
@@ -593,7 +716,24 @@ ENTRIES: tuple[Entry, ...] = (
         theorem="loss L_(r/2, r, r/2), number of groups known",
         source=HIERARCHY_PAPER,
         why=f"{SPLIT}, by the gate over the groups: Laplace gates within do not suffice",
-        powers={"gate.group.centres": SQUARE, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
+        powers={
+            "gate.outer.slopes": ONE,
+            "gate.group.centres": SQUARE,
+            SLOPES: HALF,
+            INTERCEPTS: SYSTEM,
+            VARIANCES: HALF,
+        },
+    ),
+    Entry(
+        key="hierarchical-ll-exact",
+        gate=LL,
+        expert=LINEAR,
+        specification="exact",
+        status=Status.RECALLED,
+        theorem="the loss of over-specified models, with one atom in every cell",
+        source=HIERARCHY_PAPER,
+        why=CLEAN,
+        powers=_all("gate.outer.centres", "gate.group.centres", SLOPES, INTERCEPTS, VARIANCES),
     ),
     Entry(
         key="hierarchical-ll-over",
@@ -604,7 +744,13 @@ ENTRIES: tuple[Entry, ...] = (
         theorem="loss L_(2, r, r/2), number of groups known",
         source=HIERARCHY_PAPER,
         why=f"{HEAT}; distances to centres add no interaction",
-        powers={"gate.group.centres": SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
+        powers={
+            "gate.outer.centres": ONE,
+            "gate.group.centres": SQUARE,
+            SLOPES: SQUARE,
+            INTERCEPTS: SYSTEM,
+            VARIANCES: HALF,
+        },
     ),
     Entry(
         key="shared-routed-exact",
@@ -622,7 +768,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SHARED,
         expert=LINEAR,
         specification="over",
-        status=Status.PROVED,
+        status=Status.UPPER_BOUND,
         theorem="loss D2, linear experts",
         source=SHARED_PAPER,
         why=f"{SPLIT}; shared experts have the first of these only",
@@ -635,6 +781,50 @@ ENTRIES: tuple[Entry, ...] = (
             "routed expert.intercepts": SYSTEM,
             "routed expert.variances": HALF,
         },
+        notes=(RIDGE, "Powers of routed gate slopes and slopes are not believed to be sharp: see variant='sharp'."),
+    ),
+    Entry(
+        key="shared-routed-over-sharp",
+        gate=SHARED,
+        expert=LINEAR,
+        specification="over",
+        status=Status.CONJECTURE,
+        theorem="the polynomial system of routed experts forces gate slopes, then expert slopes, to vanish",
+        source=HERE,
+        why=f"{HEAT}; the interaction of the gate alone would leave squares of all deviations determined",
+        powers={
+            "shared expert.slopes": SQUARE,
+            "shared expert.intercepts": SYSTEM,
+            "shared expert.variances": HALF,
+            "gate.group.slopes": SQUARE,
+            "routed expert.slopes": SQUARE,
+            "routed expert.intercepts": SYSTEM,
+            "routed expert.variances": HALF,
+        },
+        variant="sharp",
+        notes=(RIDGE, "The same argument as for the softmax gate, of which alone there are simulations."),
+    ),
+    Entry(
+        key="shared-routed-strong-exact",
+        gate=SHARED,
+        expert=STRONG,
+        specification="exact",
+        status=Status.PROVED,
+        theorem="loss D1",
+        source=SHARED_PAPER,
+        why=CLEAN,
+        powers=_all("gate.group.slopes", "expert parameters"),
+    ),
+    Entry(
+        key="shared-routed-strong-over",
+        gate=SHARED,
+        expert=STRONG,
+        specification="over",
+        status=Status.PROVED,
+        theorem="loss D1, powers 1 and 2",
+        source=SHARED_PAPER,
+        why="Derivatives of strongly identifiable means are independent up to second order",
+        powers=_all("gate.group.slopes", "expert parameters", power=SQUARE),
         notes=(RIDGE,),
     ),
     Entry(
@@ -642,12 +832,16 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SIGMOID,
         expert=LINEAR,
         specification="over",
-        status=Status.PROVED,
+        status=Status.UPPER_BOUND,
         theorem="sparse regime (the slopes of over-specified atoms vanish in truth), routed experts",
         source=SHARED_PAPER,
         why="Where a gate's slope vanishes, its sigmoid acts like an exponential",
         powers={GATE: SYSTEM, SLOPES: HALF, INTERCEPTS: SYSTEM, VARIANCES: HALF},
         regime="sparse",
+        notes=(
+            "The powers are those of the softmax gate, not believed to be sharp there; a sharp form for this gate has "
+            "not been derived.",
+        ),
     ),
     Entry(
         key="sigmoid-gaussian-over-dense",
@@ -703,11 +897,49 @@ ENTRIES: tuple[Entry, ...] = (
         powers=_all("gate.quadratic", SLOPES, INTERCEPTS, VARIANCES),
     ),
     Entry(
+        key="quadratic-monomial-over",
+        gate=MONOMIAL,
+        expert=LINEAR,
+        specification="over",
+        status=Status.RECALLED,
+        theorem="monomial gate, n^{-1/4} for two atoms; formulas UNVERIFIED",
+        source=QUADRATIC_PAPER,
+        why=f"{HEAT}; without a linear term the gate adds no first derivative",
+        powers={"gate.quadratic": SQUARE, SLOPES: SQUARE, INTERCEPTS: SYSTEM, VARIANCES: HALF},
+        notes=(
+            RIDGE,
+            "Of Gaussian experts the powers of intercepts and variances are those of the heat equation, put in here.",
+        ),
+    ),
+    Entry(
+        key="quadratic-polynomial-exact",
+        gate=POLYNOMIAL,
+        expert=LINEAR,
+        specification="exact",
+        status=Status.DERIVED,
+        theorem="first-order independence, see interactions()",
+        source=HERE,
+        why=CLEAN,
+        powers=_all(GATE, "gate.quadratic", SLOPES, INTERCEPTS, VARIANCES),
+    ),
+    Entry(
+        key="quadratic-polynomial-over",
+        gate=POLYNOMIAL,
+        expert=LINEAR,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="the linear term brings the interaction of the softmax gate back; from the abstract, no rates read",
+        source=QUADRATIC_PAPER,
+        why=SPLIT,
+        rates={name: Rate(None, words="slower than n^{-1/4}") for name in (GATE, SLOPES, INTERCEPTS)},
+        notes=(RIDGE,),
+    ),
+    Entry(
         key="softmax-squares-linear",
         gate=SOFTMAX,
         expert=LINEAR,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="linear experts, least squares; from the abstract",
         source=SQUARES_PAPER,
         why="The mixed derivative of the mean in gate slope and intercept is that in the expert's slope, and no "
@@ -721,7 +953,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SOFTMAX,
         expert=STRONG,
         specification="exact",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="strongly identifiable experts, least squares; from the abstract",
         source=SQUARES_PAPER,
         why="Derivatives of the mean up to second order are independent",
@@ -733,7 +965,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=SOFTMAX,
         expert=STRONG,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="strongly identifiable experts, least squares; from the abstract",
         source=SQUARES_PAPER,
         why="Derivatives of the mean up to second order are independent",
@@ -745,7 +977,7 @@ ENTRIES: tuple[Entry, ...] = (
         gate=UNNORMALISED,
         expert=STRONG,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="regime 1 (over-specified slopes vanish in truth), least squares; from the abstract",
         source=SIGMOID_PAPER,
         why="Experts do not compete, so a gate's slope does not act on other experts",
@@ -758,13 +990,56 @@ ENTRIES: tuple[Entry, ...] = (
         gate=UNNORMALISED,
         expert=STRONG,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="regime 2, least squares; from the abstract",
         source=SIGMOID_PAPER,
         why="The fit converges to a projection of the truth, under weak identifiability",
         powers=_all(GATE, "expert parameters"),
         objective="least_squares",
         regime="regime 2",
+    ),
+    Entry(
+        key="sigmoid-squares-polynomial-over",
+        gate=UNNORMALISED,
+        expert=WEAK,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="regime 1, linear and polynomial experts, least squares; from the abstract, which says slow",
+        source=SIGMOID_PAPER,
+        why="Which interaction makes them slow is not in the abstract",
+        rates=_slow(GATE, "expert parameters"),
+        loss=SLOW,
+        objective="least_squares",
+        regime="regime 1",
+        notes=("That slow means slower than any power of n, as under a softmax gate, is recalled: UNVERIFIED.",),
+    ),
+    Entry(
+        key="sigmoid-squares-polynomial-over-projection",
+        gate=UNNORMALISED,
+        expert=WEAK,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="regime 2, linear and polynomial experts, least squares; from the abstract",
+        source=SIGMOID_PAPER,
+        why="The fit converges to a projection of the truth, under weak identifiability",
+        powers=_all(GATE, "expert parameters"),
+        objective="least_squares",
+        regime="regime 2",
+    ),
+    Entry(
+        key="sigmoid-squares-constant-over-projection",
+        gate=UNNORMALISED,
+        expert=INPUT_FREE,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="regime 2, experts without covariates, least squares; from the abstract, which says slow",
+        source=SIGMOID_PAPER,
+        why="Which interaction makes them slow is not in the abstract",
+        rates=_slow(GATE, "expert parameters"),
+        loss=SLOW,
+        objective="least_squares",
+        regime="regime 2",
+        notes=("That slow means slower than any power of n is recalled: UNVERIFIED.",),
     ),
     Entry(
         key="cosine-squares-over",
@@ -788,19 +1063,46 @@ ENTRIES: tuple[Entry, ...] = (
         theorem="perturbed norms; from the abstract",
         source=COSINE_PAPER,
         why="Perturbed norms give the length of the slopes a meaning",
-        powers=_all(GATE, "expert parameters", power=SQUARE),
+        powers=_all(AMPLITUDES, "expert parameters", power=SQUARE),
         objective="least_squares",
+        notes=(FREE_TEMPERATURE,),
+    ),
+    Entry(
+        key="perturbed-cosine-squares-exact",
+        gate=PERTURBED,
+        expert=STRONG,
+        specification="exact",
+        status=Status.RECALLED,
+        theorem="perturbed norms; from the abstract",
+        source=COSINE_PAPER,
+        why="Perturbed norms give the length of the slopes a meaning",
+        powers=_all(AMPLITUDES, "expert parameters"),
+        objective="least_squares",
+        notes=(FREE_TEMPERATURE,),
     ),
     Entry(
         key="norga-squares-over",
         gate=NORGA,
         expert=LINEAR,
         specification="over",
-        status=Status.RECALLED,
+        status=Status.ABSTRACT,
         theorem="bent residual, frozen experts with prompts; from the abstract",
         source=NORGA_PAPER,
         why="A bent residual breaks the identity of the softmax gate",
         powers=_all(GATE, SLOPES, INTERCEPTS, power=SQUARE),
+        objective="least_squares",
+    ),
+    Entry(
+        key="norga-unbent-squares-over",
+        gate=NORGA_UNBENT,
+        expert=LINEAR,
+        specification="over",
+        status=Status.ABSTRACT,
+        theorem="residual without a bend: as slow as a power of 1 / log n; from the abstract",
+        source=NORGA_PAPER,
+        why="Scores stay linear: a mixed derivative in gate slope and intercept is that in the expert's slope",
+        rates=_slow(GATE, SLOPES, INTERCEPTS),
+        loss=SLOW,
         objective="least_squares",
     ),
 )

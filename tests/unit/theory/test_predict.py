@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import log
 
+import numpy as np
 import pytest
 
 import moestat as ms
@@ -58,6 +59,135 @@ def test_the_number_of_experts_decides():
     assert predicted_rate("softmax", "gaussian", n_experts=5, n_true=3).cell == 3
 
 
+def density(gate, slopes, intercepts, x, y):
+    """Of four experts, two and two alike."""
+    model = ms.MixtureOfExperts(gate=gate, expert="gaussian", n_experts=4)
+    expert = {"intercepts": [0, 1] * 2, "slopes": [[1.5], [-1.5]] * 2, "variances": [0.15, 0.3] * 2}
+    params = model.params(gate={"slopes": np.reshape(slopes, (4, 1)), "intercepts": intercepts}, expert=expert)
+    return np.exp(model.log_density(params, x, y))
+
+
+@pytest.mark.parametrize(
+    ("gate", "stays", "words"),
+    [
+        ("softmax", True, "cosh(d'x) cancels"),
+        ("softmax(transform='tanh')", True, "cosh(d'M(x)) cancels"),
+        ("topk(n_active=4)", True, "cosh(d'x) cancels"),
+        ("topk(n_active=1)", True, "the same expert is the first on every row"),
+        ("topk(n_active=2)", False, "number of active experts"),
+        ("threshold", False, ""),
+    ],
+)
+def test_a_ridge_is_claimed_where_the_density_stays(gate, stays, words):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-2, 2, (400, 1)), rng.normal(size=400)
+    at = [density(gate, [2.0 + d, d, 2.0 - d, -d], [0, 0.3] * 2, x, y) for d in (0.0, 1.5)]
+    assert bool(np.abs(at[1] - at[0]).max() < 1e-13) is stays
+    prediction = predicted_rate(gate, "gaussian", n_experts=4, n_true=2)
+    assert ("ridge" in prediction.why) is stays
+    assert words in prediction.theorem
+
+
+@pytest.mark.parametrize("gate", ["quadratic", "gaussian", "quadratic(linear=False)"])
+def test_quadratic_logits_are_split_as_such(gate):
+    assert "logits q(x) + d(x)" in predicted_rate(gate, "gaussian", n_experts=4, n_true=2).theorem
+
+
+def test_numbers_of_experts_tell_the_case_of_topk():
+    few = predicted_rate("topk(n_active=2)", "gaussian", n_experts=4, n_true=2)
+    assert few.regime == "too few active experts"
+    assert few.density.exponent == 0
+    enough = predicted_rate("topk(n_active=3)", "gaussian", n_experts=4, n_true=2)
+    assert enough.regime == "enough active experts"
+    assert "at most 1 active" in str(enough)
+
+
+def test_hierarchies_are_counted_group_by_group():
+    lost = predicted_rate("hierarchical", "gaussian", n_experts=4, n_true=2)
+    assert lost.cell == 2
+    assert "within that group" in lost.why
+    fine = predicted_rate("hierarchical", "gaussian", n_experts=5, n_true=4)
+    assert (fine.cell, fine.loss) == (2, ROOT)
+    assert predicted_rate("hierarchical(softmax, laplace)", "gaussian", n_experts=4, n_true=2).loss == ROOT
+    assert not predicted_rate("hierarchical(groups=(2, 2, 2))", "gaussian", n_experts=6, n_true=2).known
+
+
+def test_one_true_expert_leaves_the_gate_nothing_to_say():
+    one = predicted_rate("softmax", "gaussian", n_experts=1, n_true=1)
+    assert set(one.rates) == {"expert.slopes", "expert.intercepts", "expert.variances"}
+    assert "no say" in predicted_rate("laplace", "gaussian", n_experts=2, n_true=1).why
+    joint = predicted_rate("gaussian(likelihood='joint')", "gaussian", n_experts=1, n_true=1)
+    assert "gate.centres" in joint.rates
+
+
+@pytest.mark.parametrize(
+    ("transform", "known"), [("'tanh'", True), ("'identity'", True), ("'relu'", False), ("'gelu'", False)]
+)
+def test_bounded_transforms_are_told_from_others(transform, known):
+    found = predicted_rate(f"softmax(transform={transform})", "multinomial")
+    assert found.known is known
+    assert ("modified" in found.theorem) is (transform == "'tanh'")
+
+
+def test_a_users_transform_is_not_known_to_be_bounded():
+    assert not predicted_rate(ms.gates.Softmax(transform=np.tanh), "multinomial").known
+
+
+def test_vanishing_slopes_leave_an_exact_model_regular():
+    """By first derivatives of one atom, and by the density of a whole model with a constant expert."""
+    rate = predicted_rate("softmax", "multinomial", regime="some expert's slopes vanish")
+    assert (rate.status, set(exponents(rate).values())) == (Status.DERIVED, {Fraction(1, 2)})
+    model = ms.MixtureOfExperts(gate="softmax", expert="multinomial", n_experts=2)
+    expert = {"intercepts": [[0.2, 0.1], [1.0, -0.5]], "slopes": [[[1.0], [0.5]], [[0.0], [0.0]]]}
+    params = model.params(gate={"slopes": [[1.0], [0.2]], "intercepts": [0.0, 0.3]}, expert=expert)
+    assert all("a common shift" in flat.words for flat in ms.theory.flat_directions(model, params))
+
+
+def test_what_was_read_in_abstracts_is_not_called_proved():
+    for entry in ENTRIES:
+        if "abstract" in entry.theorem:
+            assert entry.status in (Status.ABSTRACT, Status.RECALLED)
+
+
+def test_equal_powers_have_equal_status():
+    """The softmax powers, not believed to be sharp for one gate, are not believed to be for others."""
+    alike = {"softmax-gaussian-over", "shared-routed-over", "sigmoid-gaussian-over-sparse"}
+    assert {entry.status for entry in ENTRIES if entry.key in alike} == {Status.UPPER_BOUND}
+
+
+def test_a_free_temperature_makes_up_for_lengths():
+    found = predicted_rate(
+        "cosine(perturbation=0.5)", "gaussian(form='sigmoid')", specification="over", objective="least_squares"
+    )
+    assert not {"gate.slopes", "gate.temperature"} & set(found.rates)
+    assert "makes up for all lengths" in str(found)
+
+
+@pytest.mark.parametrize("expert", ["known", "zero"])
+def test_experts_without_parameters_are_said_to_be(expert):
+    assert "nothing to differentiate by" in str(predicted_rate("constant", expert))
+
+
+@pytest.mark.parametrize("gate", ["sparsemax", "entmax"])
+def test_gates_by_pieces_are_said_to_be(gate):
+    assert "another formula for every set" in str(predicted_rate(gate, "gaussian"))
+
+
+@pytest.mark.parametrize(
+    ("gate", "expert", "options", "exponent"),
+    [
+        ("quadratic(linear=False)", "gaussian", {"specification": "over"}, Fraction(1, 4)),
+        ("softmax", "gaussian(form='sigmoid')", {"specification": "over"}, Fraction(1, 4)),
+        ("norga(activation='identity')", "gaussian", {"specification": "over", "objective": "least_squares"}, None),
+        ("unnormalised_sigmoid", "gaussian", {"specification": "over", "objective": "least_squares"}, None),
+    ],
+)
+def test_further_rows(gate, expert, options, exponent):
+    found = predicted_rate(gate, expert, **options)
+    assert found.known
+    assert next(iter(found.rates.values())).exponent == exponent
+
+
 @pytest.mark.parametrize("gate", ["softmax", "temperature", "quadratic", "softmax(transform='tanh')"])
 def test_twice_as_many_experts_have_no_rate(gate):
     """Linear logits: splitting every atom by one factor leaves the density alone; distances do not allow it."""
@@ -97,7 +227,7 @@ def test_regimes_are_asked_for():
     [
         (ms.gates.Softmax(), ms.experts.Gaussian(), "softmax-gaussian-exact"),
         ("topk(n_active=1)", "gaussian", "top1-gaussian-exact"),
-        ("hierarchical(softmax, laplace)", "gaussian", None),
+        ("hierarchical(softmax, laplace)", "gaussian", "hierarchical-sl-exact"),
         ("activation(activation='identity')", "gaussian", "activation-homogeneous-exact"),
         ("softmax", ("known", "gaussian"), "contaminated-exact"),
         ("hierarchical(constant(weights=(0.5, 0.5)), inner=(constant, softmax))", "gaussian", "shared-routed-exact"),
@@ -173,6 +303,13 @@ def test_effective_slopes_have_the_logarithm():
     assert ROOT.slopes(1e3, 1e5) == pytest.approx((-0.5, -0.4445), abs=1e-4)
     slope = log(ROOT.at(1e5) / ROOT.at(1e3)) / log(100)
     assert slope == pytest.approx(ROOT.effective_slope(1e3, 1e5), rel=1e-13)
+
+
+def test_rates_take_numbers_of_numpy_and_arrays():
+    sizes = np.array([1000, 10_000])
+    np.testing.assert_allclose(ROOT.at(sizes), [ROOT.at(1e3), ROOT.at(np.int64(10_000))], rtol=1e-15)
+    assert isinstance(ROOT.at(np.int64(1000)), float)
+    assert ROOT.slopes(np.int64(1000), np.float64(1e5)) == ROOT.slopes(1e3, 1e5)
 
 
 @pytest.mark.parametrize(
