@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from moestat.data import Block
 from moestat.terms import Terms
@@ -43,7 +44,16 @@ class Rows:
     def at(cls, terms: Terms, theta: FloatArray, block: Block) -> Rows:
         """Evaluate them; ``shares`` are responsibilities and ``gap`` what multiplies the gate's derivatives."""
         tile = next(terms.tiles(theta, [block]))
-        return cls(tile.PI.copy(), tile.E.copy(), tile.row.copy(), tile.R.copy(), tile.D.copy())
+        weights = tile.PI.copy() if terms.gate.normalised else _conditional(terms, theta, block)
+        return cls(weights, tile.E.copy(), tile.row.copy(), tile.R.copy(), tile.D.copy())
+
+
+def _conditional(terms: Terms, theta: FloatArray, block: Block) -> FloatArray:
+    """Weights (K, B) given the covariates, of a gate whose values are logs of joint densities."""
+    local = theta[terms.gate_columns]
+    value = np.empty((len(local), block.weight.size))
+    terms.gate.value(local, block, value)
+    return np.asarray(softmax(value, axis=0))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from moestat.errors import InputError
 from moestat.model import MixtureOfExperts, MoEParams
 from moestat.terms import Terms
 from moestat.theory.flat import BETWEEN, SAME, Curve, Derivatives, Rows, beyond, difference, follow, null_space, within
+from moestat.theory.switches import beside_switches
 from moestat.typing import BoolArray, FloatArray, IntArray
 
 #: Change of a weight or of a log density below which it is none: what coincides parts by the root of a rounding error.
@@ -100,7 +101,8 @@ def flat_directions(
     model : MixtureOfExperts
     params : MoEParams
     X, Z : array-like (n, d), optional
-        Covariates on which densities are compared: random ones when left out, so that the answer is about all of them.
+        Covariates on which densities are compared. When left out random ones, so that the answer is about all of them,
+        and of gates that switch experts off others close to both sides of their switches, which random ones step over.
     length : float
         How far each is followed in the estimation space, where variances and temperatures are logarithms.
     n_rows : int
@@ -111,6 +113,11 @@ def flat_directions(
     -------
     tuple of FlatDirection
         Empty where the parameters are locally identified.
+
+    Notes
+    -----
+    Of gates whose weights jump, as those of top-1 gates, first derivatives do not see the switches. Common shifts and
+    scales of their parameters are found; curves that keep several switches in place and are neither may be missed.
 
     Examples
     --------
@@ -133,15 +140,28 @@ def flat_directions(
     schema = model.schema_of(params)
     layout = model.layout(schema)
     P = layout.size
+    drawn = X is None and Z is None
     if X is None:
         X = SPREAD * rng.standard_normal((max(n_rows, 4 * P), len(schema.features)))
     if Z is None and schema.gate_features != schema.features:
         Z = SPREAD * rng.standard_normal((len(np.asarray(X)), len(schema.gate_features)))
+    if drawn:
+        X, Z = _with_switches(model, params, X, Z, rng)
     y = model.sample(params, X, rng, Z)
     terms, theta, names = model.terms(schema), layout.pack(params), model.names(schema)
     block = _block(np.asarray(X, dtype=np.float64), None if Z is None else np.asarray(Z, dtype=np.float64), y)
     search = _Search(terms, theta, block, names, length, rng)
     return tuple(_flat_direction(terms, theta, v, curve, block, names) for v, curve in search.curves())
+
+
+def _with_switches(
+    model: MixtureOfExperts, params: MoEParams, X: FloatArray, Z: FloatArray | None, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray | None]:
+    """The rows, and more of them beside the gate's switches."""
+    more = beside_switches(model, params, X if Z is None else Z, rng)
+    if Z is None:
+        return np.vstack([X, more]), None
+    return np.vstack([X, X[rng.integers(len(X), size=len(more))]]), np.vstack([Z, more])
 
 
 def _block(X: FloatArray, Z: FloatArray | None, y: FloatArray) -> Block:
@@ -205,7 +225,7 @@ class _Search:
     def curves(self) -> list[tuple[FloatArray, Curve]]:
         """All that were found: first directions and where they lead."""
         space = null_space(self._derivatives.scores, self._theta.size)
-        found = self._massless(space)
+        found = self._massless(space) + self._shifts()
         for path, _, start in self._terms.layout.leaves():
             field = self._terms.layout.index(path)
             elsewhere = np.delete(np.eye(self._theta.size), np.arange(start, start + field.size), axis=0)
@@ -225,6 +245,22 @@ class _Search:
             if (curve := self._follow(v, None)) is not None:
                 found.append((v, curve))
                 self._known = np.vstack([self._known, units])
+        return found
+
+    def _shifts(self) -> list[tuple[FloatArray, Curve]]:
+        """Common shifts of all experts' entries in a hard gate, whose scores do not see a switch move."""
+        layout, found = self._terms.layout, []
+        if (Rows.at(self._terms, self._theta, self._block).weights > 0.0).all():
+            return []
+        for path, slot, start in layout.leaves():
+            if start >= self._terms.n_gate or slot.axes[:1] != ("expert",):
+                continue
+            for entries in layout.index(path).reshape(slot.shape[0], -1).T:
+                v = np.zeros(self._theta.size)
+                v[entries] = 1.0 / sqrt(entries.size)
+                if (curve := self._follow(v, None)) is not None:
+                    found.append((v, curve))
+                    self._known = np.vstack([self._known, v])
         return found
 
     def _scales(self) -> list[tuple[FloatArray, Curve]]:
@@ -377,10 +413,19 @@ def _shared_out(
     said = " and ".join(_experts(g) for g in touched)
     if len(touched) == 1:
         return f"experts {said} coincide: mass moves freely between them", "coincide"
+    if all(_proportional(rows.weights[list(g)]) for g in touched for rows in (one, two)):
+        return f"experts {said} coincide: mass moves freely within each group", "coincide"
     return (
         f"experts {said} coincide: weights within each group change by one factor of the covariates, which cancels",
         "ridge",
     )
+
+
+def _proportional(weights: FloatArray) -> bool:
+    """Whether experts (g, B) share their weight in the same way on all rows: the gate does not tell them apart."""
+    total = weights.sum(axis=0)
+    shares = weights[:, total > NO_MASS] / total[total > NO_MASS]
+    return bool(np.ptp(shares, axis=1).max(initial=0.0) < STILL)
 
 
 def _constant(block: Block, one: Rows, two: Rows, moved: IntArray) -> tuple[str, str] | None:

@@ -127,6 +127,36 @@ def test_laplace_gates_have_no_ridge():
     assert kinds(found("laplace", 4, parameters, PAIRS)) == {"gate": 1, "coincide": 2}
 
 
+def test_mass_that_moves_between_equal_atoms_is_no_ridge():
+    """Both pairs at once: it is not by a factor of the covariates."""
+    parameters = {"centres": [[1.0], [0.2], [1.0], [0.2]], "intercepts": [0.0, 0.3, 0.2, -0.1]}
+    flat = found("laplace", 4, parameters, PAIRS)
+    assert kinds(flat) == {"gate": 1, "coincide": 2}
+    assert all("mass moves freely" in f.words for f in flat if f.kind == "coincide")
+
+
+@pytest.mark.parametrize(("gate", "K", "n"), [("topk(n_active=1)", 2, 3), ("threshold", 2, 2)])
+def test_switches_of_hard_gates_are_seen(gate, K, n):
+    """What moves a switch between two random rows is not flat, though it passes none of them."""
+    flat = found(gate, K, linear([2.5, 0.0], [-0.8, 0.0]))
+    X = np.linspace(0.3, 0.34, 2000)[:, None]  # no row on the switch itself
+    model, params = gaussian(gate, K, linear([2.5, 0.0], [-0.8, 0.0]))
+    for f in flat:
+        ends = [np.exp(model.log_density(p, X, np.zeros(len(X)))) for p in (params, f.params)]
+        assert np.abs(ends[1] - ends[0]).max() < 1e-13
+    assert texts(flat)[:2] == [
+        "a common shift of gate.intercepts leaves the gate's weights as they are",
+        "a common shift of gate.slopes leaves the gate's weights as they are",
+    ]
+    assert len(flat) == n
+
+
+def test_joint_gaussian_gates_shift_their_log_weights():
+    gate = {"log_weights": [0.1, -0.3], "centres": [[0.5], [-1.0]], "covariances": [[[1.0]], [[0.5]]]}
+    (flat,) = found("gaussian(likelihood='joint')", 2, gate)
+    assert flat.words == "a common shift of gate.log_weights leaves the gate's weights as they are"
+
+
 def test_three_experts_for_two_have_no_ridge():
     expert = {name: np.append(values, values[-1:], axis=0) for name, values in TWO.items()}
     flat = found("softmax", 3, linear([1.0, 0.2, 0.2], [0.0, 0.3, 0.3]), expert)
