@@ -86,6 +86,8 @@ class Identity:
         Whether it is a consequence of the identities before it.
     residual : float
         Its largest failure on fresh rows, as a share of its largest term.
+    recognised : bool
+        Whether its coefficients are known as expressions in the parameters; its text has their values otherwise.
     """
 
     text: str
@@ -93,6 +95,7 @@ class Identity:
     terms: Mapping[tuple[str, ...], float]
     follows: bool
     residual: float
+    recognised: bool = True
 
     @property
     def order(self) -> int:
@@ -164,8 +167,17 @@ class Interactions:
 
     @property
     def of_gate(self) -> tuple[Identity, ...]:
-        """Those that the gate takes part in, but for harmless ones."""
-        return tuple(i for i in self.essential if "gate" in i.parts and not i.harmless)
+        """Those that the gate takes part in, but for harmless and bounded ones."""
+        return tuple(i for i in self.essential if "gate" in i.parts and not i.harmless and i not in self.bounded)
+
+    @property
+    def bounded(self) -> tuple[Identity, ...]:
+        """Those of one parameter's second derivative and mixed ones, of parameters whose own second ones are free.
+
+        What determines the squares of the latter bounds their products, and with these the square of the former.
+        """
+        bound = {name for i in self.essential for name in i.squares}
+        return tuple(i for i in self.essential if _one_square(i) and not bound & (i.parameters - i.squares))
 
     @property
     def first_order(self) -> tuple[Identity, ...]:
@@ -179,9 +191,12 @@ class Interactions:
 
     def __str__(self) -> str:
         lines = [f"Interactions of {self.gate} and {self.expert}, derivatives up to order {self.order}:"]
-        lines += [f"  {identity.text}" for identity in self.essential[:LISTED]] or ["  none"]
-        if more := len(self.essential[LISTED:]):
+        listed = [identity.text for identity in self.essential if identity.recognised]
+        lines += [f"  {text}" for text in listed[:LISTED]] or (["  none"] if not self.essential else [])
+        if more := len(listed[LISTED:]):
             lines.append(f"  and {more} more")
+        if numbers := len(self.essential) - len(listed):
+            lines.append(f"  ({numbers} left out, whose coefficients are no simple expressions: see .essential)")
         if consequences := len(self.identities) - len(self.essential):
             lines.append(f"  ({consequences} consequence{'s' if consequences > 1 else ''} left out)")
         kept, lost = self.gap
@@ -214,7 +229,8 @@ def interactions(
     n_experts : int
         Number of experts of the model; it matters for gates that couple them.
     at : mapping, optional
-        Fields held at values, such as ``{"gate.centres": 0.0}``, to look at special points; the others are random.
+        Fields held at values, such as ``{"gate.centres": 0.0}``, or parameters of the atom by the names that are
+        printed, such as ``"gate.x1.centre"``, to look at special points; the others are random.
     objective : {"likelihood", "least_squares"}
         Whether the atom has the expert's density, or its mean.
     seed : int
@@ -322,7 +338,7 @@ class _Point:
         rng = np.random.default_rng(seed)
         schema = _schema(model, d)
         layout = model.layout(schema)
-        theta = _parameters(layout, at, rng)
+        theta = _parameters(layout, at, _short(model.names(schema)), rng)
         coordinates = Coordinates(Affine.identity(d), Affine.identity(d), Affine.identity(len(schema.responses)))
         terms = model.terms(schema, coordinates)
         probe = _rows(model, terms, theta, schema, 40, rng)
@@ -347,15 +363,25 @@ def _schema(model: MixtureOfExperts, d: int) -> Schema:
     return Schema(names, names, ("y",), classes)
 
 
-def _parameters(layout: Layout, at: Mapping[str, Any], rng: np.random.Generator) -> FloatArray:
+def _parameters(layout: Layout, at: Mapping[str, Any], names: list[str], rng: np.random.Generator) -> FloatArray:
     """Random parameters of moderate size, some fields held."""
     theta = rng.uniform(0.35, 1.1, layout.size)
     signs = np.where(layout.positive, 1.0, rng.choice([-1.0, 1.0], layout.size))
     natural = layout.natural(theta * signs)
     for path, value in at.items():
-        index = layout.index(path)
-        natural[index] = value
+        natural[_position(layout, path, names)] = value
     return from_natural(layout, natural)
+
+
+def _position(layout: Layout, path: str, names: list[str]) -> IntArray:
+    """Positions of a field, or of a parameter by its printed name."""
+    if path in names:
+        return np.array([names.index(path)])
+    try:
+        return layout.index(path)
+    except InputError as error:
+        printed = [name for name in names if "[" not in name]
+        raise InputError(f"at: {error} Parameters of the atom have names too: {', '.join(printed)}.") from None
 
 
 def _rows(
@@ -440,6 +466,7 @@ def _identity(relation: Relation, names: list[str], known: Symbolic | None, foll
         {tuple(names[i] for i in order): c for order, c in relation.terms.items()},
         follows,
         failure,
+        known is not None,
     )
 
 
@@ -491,11 +518,18 @@ def _implications(found: Interactions) -> list[str]:
             "Identities of mixed derivatives alone are harmless: squares of deviations bound their products "
             "(derived here)."
         )
-    slow = [i for i in found.essential if i.squares]
+    if found.bounded:
+        lines.append(
+            "Identities of one square and products of parameters whose own squares are free are harmless where two "
+            "fitted atoms share a true one: what bounds squares bounds products (derived here; of more not known)."
+        )
+    slow = [i for i in found.essential if i.squares and i not in found.bounded]
     if not slow:
         return [
             *lines,
-            "No identity has the second derivative in one parameter: where several fitted atoms share a true one, all "
+            "No "
+            + ("other " if found.bounded else "")
+            + "identity has the second derivative in one parameter: where several fitted atoms share a true one, all "
             "parameters have n^{-1/4} (derived here).",
         ]
     names = _listed(i.parameters for i in slow)
@@ -505,6 +539,14 @@ def _implications(found: Interactions) -> list[str]:
         + (" (a Gaussian's location n^{-1/(2 rbar(m))}, its variance n^{-1/rbar(m)})." if _heat(slow) else ".")
     )
     return lines
+
+
+def _one_square(identity: Identity) -> bool:
+    """Whether it has second derivatives only, one of them in a single parameter, and that in no other of its terms."""
+    second = all(len(d) == 2 for d in identity.derivatives)
+    mixed = [d for d in identity.derivatives if d[0] != d[-1]]
+    (alone,) = identity.squares if len(identity.squares) == 1 else ("",)
+    return second and bool(alone and mixed) and not any(alone in d for d in mixed)
 
 
 def _heat(slow: list[Identity]) -> bool:

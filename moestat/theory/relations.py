@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations_with_replacement, product
-from math import prod
+from math import comb, prod
 
 import numpy as np
 
@@ -34,6 +34,9 @@ RECOGNISED = 1e-8
 
 #: Numbers that coefficients are multiples of.
 FACTORS = tuple(Fraction(n, d) for n, d in ((1, 1), (2, 1), (1, 2), (3, 1), (4, 1), (3, 2), (1, 3), (6, 1)))
+
+#: By how many orders derivatives that combine to a relation may exceed it, and how many of them may be looked at.
+HIGHER, MOST_MONOMIALS = (1, 2), 300
 
 #: Powers of a parameter in a coefficient.
 POWERS = (-2, -1, 1, 2)
@@ -202,10 +205,16 @@ def essential(found: Sequence[Relation], symbolic: Sequence[Symbolic | None], na
 
 
 def _follows(relation: Relation, generators: Sequence[Symbolic], symbols: Sequence[int], natural: FloatArray) -> bool:
-    """Whether a relation is a combination of the generators and of their derivatives, up to one order more than its."""
-    if not generators:
-        return False
-    highest = max(map(len, relation.vector)) + 1
+    """Whether a relation is a combination of the generators and of their derivatives, of higher order than its own."""
+    own = max(map(len, relation.vector))
+    few = [n for n in HIGHER if comb(len(symbols) + own + n, own + n) <= MOST_MONOMIALS or n == HIGHER[0]]
+    return bool(generators) and any(_spanned(relation, generators, symbols, natural, own + n) for n in few)
+
+
+def _spanned(
+    relation: Relation, generators: Sequence[Symbolic], symbols: Sequence[int], natural: FloatArray, highest: int
+) -> bool:
+    """Whether a relation is a combination of derivatives of the generators up to an order."""
     rows = [
         _evaluated(_derived(g, by), natural)
         for g in generators

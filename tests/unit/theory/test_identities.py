@@ -91,6 +91,41 @@ def test_a_joint_gaussian_gate():
     assert special.terms == pytest.approx({("expert.x1",): 1 / two.parameters["gate.x1.variance"]}, rel=1e-12)
 
 
+def test_consequences_of_higher_order_are_left_out():
+    """For a joint Gaussian gate d2/da2 follows from the three others by fourth derivatives."""
+    found = interactions("gaussian(likelihood='joint')", "gaussian", n_features=1)
+    assert len(found.essential) == 3
+    assert all(i.recognised for i in found.essential)
+    assert not any("expert.x1" in i.squares for i in found.essential)
+
+
+def test_a_monomial_gate_cures():
+    """What is left bounds squares by products whose factors' squares are free."""
+    found = interactions("quadratic(linear=False)", "gaussian", n_features=1)
+    (bounded,) = found.bounded
+    assert bounded.text == "∂²u/∂expert.x1² = 2 ∂²u/∂gate.x1^2 ∂expert.variance"
+    assert "The gate adds no interaction" in str(found)
+    assert "where m fitted atoms share a true one,\n  expert.const, expert.variance may be slower" in str(found)
+    assert not found.of_gate
+    assert interactions("quadratic", "gaussian", n_features=1).of_gate
+
+
+def test_reports_leave_numbers_out():
+    found = interactions("cosine", "gaussian")
+    assert not all(i.recognised for i in found.essential)
+    assert "whose coefficients are no simple expressions" in str(found)
+    assert "0." not in str(found)
+
+
+def test_parameters_are_held_by_their_printed_names():
+    gate = "gaussian(likelihood='joint')"
+    for name in ("gate.centres", "gate.x1.centre"):
+        found = interactions(gate, "gaussian", n_features=1, order=1, at={name: 0.25})
+        assert found.parameters["gate.x1.centre"] == 0.25
+    with pytest.raises(InputError, match=r"Parameters of the atom have names too: gate\.log weight, gate\.x1\.centre"):
+        interactions(gate, "gaussian", n_features=1, at={"gate.x1": 0.0})
+
+
 def test_multinomial_experts():
     found = interactions("softmax", "multinomial")
     for c in (1, 2):
