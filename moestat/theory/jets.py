@@ -19,7 +19,7 @@ import numpy as np
 
 from moestat.component import Component
 from moestat.data import Block
-from moestat.params import Layout
+from moestat.params import REAL, Layout
 from moestat.terms import Terms
 from moestat.theory.flat import chosen
 from moestat.typing import FloatArray, IntArray
@@ -158,10 +158,16 @@ def chart_at(layout: Layout, theta: FloatArray) -> tuple[FloatArray, FloatArray]
     """First (P, P) and second (P, P, P) derivatives of the unconstrained parameters in the user's."""
     slope = np.asarray(np.linalg.inv(layout.jacobian(theta)), dtype=np.float64)
     bend = np.zeros((theta.size,) * 3)
-    for a in range(theta.size):
+    for a in _curved(layout):
         unit = np.arange(theta.size) == a
         bend[:, :, a] = derivative(lambda t, unit=unit: layout.jacobian(theta + t * unit), REACH)  # type: ignore[misc]
     return slope, -np.einsum("ak,kbc,bi,cj->aij", slope, bend, slope, slope, optimize=True)
+
+
+def _curved(layout: Layout) -> list[int]:
+    """Positions of the parameters that are not used as they are: the chart is straight in all others."""
+    slots = [(slot, start) for _, slot, start in layout.leaves() if slot.support.name != REAL.name]
+    return [start + i for slot, start in slots for i in range(slot.size)]
 
 
 def derivative(function: Callable[[float], FloatArray], width: float) -> FloatArray:
