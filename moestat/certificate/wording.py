@@ -61,6 +61,8 @@ def _headline(c: Certificate) -> str:
     o, measure = c.optimum, c.measure
     if o.towards:
         return f"no finite {measure.optimum}: {measure.endless} as {o.towards}."
+    if o.jumps and o.status is Status.STRICT_MAXIMUM:
+        return f"a strict local {measure.optimum}, of the region where every row keeps its experts."
     if o.kinks and o.status is Status.NOT_CONVERGED:
         return "not converged: the gradient is not zero, and would not be at a kink."
     return measure.headlines[o.status]
