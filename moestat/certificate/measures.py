@@ -41,6 +41,8 @@ class Measure:
         What happens from step to step.
     has_floors : bool
         Whether variances have floors.
+    jumps : str
+        What jumps where rows change their experts.
     stops : mapping
         Why a solver stopped, where that is said in other words.
     """
@@ -57,6 +59,7 @@ class Measure:
     endless: str
     progress: str
     has_floors: bool
+    jumps: str
     stops: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -92,6 +95,7 @@ LIKELIHOOD = Measure(
     endless="the likelihood rises for ever",
     progress="log-likelihood rose",
     has_floors=True,
+    jumps="likelihood",
 )
 
 SQUARES = Measure(
@@ -117,6 +121,7 @@ SQUARES = Measure(
     endless="the sum of squares falls for ever",
     progress="sum of squares fell",
     has_floors=False,
+    jumps="sum of squares",
     stops={
         "the log-likelihood cannot be raised in double precision": "the sum of squares cannot be lowered in double "
         "precision",

@@ -45,7 +45,7 @@ def verdict(c: Certificate) -> list[str]:
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:
         lines.append(f"  bounds             active: {', '.join(o.bounds)}")
-    lines += _jumps(o)
+    lines += _jumps(c)
     if measure.has_floors:
         floors = ", ".join(o.floors) if o.floors else "none active"
         lines.append(f"  variance floor     {floors}")
@@ -89,8 +89,9 @@ def _limit(c: Certificate) -> list[str]:
     return lines
 
 
-def _jumps(o: Optimum) -> list[str]:
+def _jumps(c: Certificate) -> list[str]:
     """What a verdict means where the likelihood jumps."""
+    o = c.optimum
     if not o.jumps:
         return []
     rest = len(o.ties) - LISTED
@@ -99,7 +100,7 @@ def _jumps(o: Optimum) -> list[str]:
     lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
     return [
         *lines,
-        "  region             where every row keeps its experts; the likelihood jumps beyond: a local statement",
+        f"  region             where every row keeps its experts; the {c.measure.jumps} jumps beyond: a local statement",
     ]
 
 
