@@ -144,7 +144,7 @@ class Results:
         gate, expert = self.model.gate.name, self.model.expert.name
         return (
             f"{type(self).__name__}({gate} gate, {self.model.n_experts} x {expert}, "
-            f"{self._level}, {self.certificate.status.value})"
+            f"{self._level}, {self.certificate.measure.kind(self.certificate.status)})"
         )
 
     @property
