@@ -96,6 +96,8 @@ def _advance(
     roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
     steepness = problem.gradient_norm(here.theta, here.score, model.unit)
     for _ in range(SHRINKINGS):
+        if radius < RADII[0]:
+            break
         step = model.step(radius)
         promised = model.gain(step) * problem.total_weight
         there = along(step, 1.0)
@@ -115,8 +117,6 @@ def _advance(
             better = problem.gradient_norm(there, sums.score, model.unit) < 0.5 * steepness
             return _Advance(there, radius) if better else None
         radius = 0.25 * min(radius, model.length(step))
-        if radius < RADII[0]:
-            break
     return None
 
 
