@@ -60,7 +60,7 @@ class MeanTerms(Terms):
         scratch = buffers.get("total_scratch", 4, block.weight.size)
         self.gate.value(local_gate, block, H)
         y, to_one = block.Y[0], self.gate.sums_to_one
-        return squares.combine(H, E, y, block.weight, to_one, PI, R, D, scratch[0], scratch[1], scratch[2:])
+        return float(squares.combine(H, E, y, block.weight, to_one, PI, R, D, scratch[0], scratch[1], scratch[2:]))
 
 
 # --------------------------------------------------------------------------------------- records

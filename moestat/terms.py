@@ -170,7 +170,8 @@ class Terms:
         H, PI, R, D = buffers.get("total_rows", 4, *E.shape)
         scratch = buffers.get("total_scratch", 4, block.weight.size)
         self.gate.value(local_gate, block, H)
-        return rows.combine(H, E, block.weight, self.gate.normalised, PI, R, D, scratch[3], scratch[:3])
+        weight, normalised = block.weight, self.gate.normalised
+        return float(rows.combine(H, E, weight, normalised, PI, R, D, scratch[3], scratch[:3]))
 
     def gate_weights(self, theta: FloatArray, block: Block) -> FloatArray:
         """Gate weights pi (K, B) without a look at the response."""

@@ -101,10 +101,8 @@ def _jumps(c: Certificate) -> list[str]:
     lines = [f"  switching surface  {SURFACE_ONLY}"] if SURFACE in o.declared else []
     lines += [f"  switching ties     {words}" for words in o.ties[:LISTED]]
     lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
-    return [
-        *lines,
-        f"  region             where every row keeps its experts; the {c.measure.jumps} jumps beyond: a local statement",
-    ]
+    beyond = f"the {c.measure.jumps} jumps beyond: a local statement"
+    return [*lines, f"  region             where every row keeps its experts; {beyond}"]
 
 
 def _directions(kind: str, words: tuple[str, ...]) -> list[str]:

@@ -102,20 +102,20 @@ class Threshold(Masked):
         return self.margin == 0 or (self.margin is None and self._mass * n_experts <= 1.0)
 
     @property
-    def _leader(self) -> TopK:
+    def leader(self) -> TopK:
         """The gate that it is there."""
         return TopK(self.inner, n_active=1)
 
     def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
-        return self._leader.relaxations(n_experts) if self.leaves_one(n_experts) else super().relaxations(n_experts)
+        return self.leader.relaxations(n_experts) if self.leaves_one(n_experts) else super().relaxations(n_experts)
 
     def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
         one = self.leaves_one(len(self.inner.columns(layout)))
-        return self._leader.canonical(layout, theta) if one else super().canonical(layout, theta)
+        return self.leader.canonical(layout, theta) if one else super().canonical(layout, theta)
 
     def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
         one = self.leaves_one(len(self.inner.columns(layout)))
-        return self._leader.invariances(layout, theta) if one else super().invariances(layout, theta)
+        return self.leader.invariances(layout, theta) if one else super().invariances(layout, theta)
 
     # ------------------------------------------------------------------------------- the mask
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
@@ -127,7 +127,7 @@ class Threshold(Masked):
     # ------------------------------------------------------------------------------- ties
     def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
         if self.leaves_one(len(local)):
-            return self._leader.closest(local, block)
+            return self.leader.closest(local, block)
         U = np.empty((len(local), block.weight.size))
         self.inner.value(local, block, U)
         order = np.argsort(-U, axis=0, kind="stable")
@@ -173,7 +173,7 @@ class Threshold(Masked):
         Constant scores would rank the experts alike in all rows, and leave the last ones without any.
         """
         if self.leaves_one(len(resp)):
-            return self._leader.start(layout, block, resp, schema)
+            return self.leader.start(layout, block, resp, schema)
         start = self.inner.start(layout, block, resp, schema)
         if self._is_dense:
             return start

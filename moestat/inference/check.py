@@ -110,7 +110,9 @@ def check(
     found, trusted = _slopes(passes, near, every * unit)
     error = np.abs(found - expected)[trusted].max(initial=0.0)
     normals = row_space(np.where(movable, np.zeros((0, theta.size)) if held is None else held, 0.0) * unit)
-    along, here = _slopes(passes, theta, complement(normals, movable).T * unit if len(normals) else every[movable] * unit)
+    along, here = _slopes(
+        passes, theta, complement(normals, movable).T * unit if len(normals) else every[movable] * unit
+    )
     gradient = np.abs(along[here]).max(initial=0.0)
     fall = max((a.climbed - b.climbed for a, b in pairwise(trace) if a.climbs == b.climbs), default=0.0)
     unchecked = int((~trusted).sum()), int((~here).sum())

@@ -79,9 +79,9 @@ def _nearest(terms: Terms, theta: FloatArray, source: BlockSource) -> tuple[Floa
 def _planes(terms: Terms, gate: Any) -> FloatArray | None:
     """What is ranked (K, 1 + d), intercepts first, where it is linear in the user's covariates."""
     own = terms.gate
-    ranks = isinstance(own, TopK) or (isinstance(own, Threshold) and own.leaves_one(terms.n_experts))
-    if not (ranks and isinstance(own.inner, Softmax) and own.inner.transform is None):
+    if isinstance(own, Threshold) and own.leaves_one(terms.n_experts):
+        own = own.leader
+    if not (isinstance(own, TopK) and isinstance(own.inner, Softmax) and own.inner.transform is None):
         return None
-    by_score = isinstance(own, TopK) and own.rank_on == "score"
-    level = np.zeros(terms.n_experts) if by_score else np.asarray(gate.intercepts)
+    level = np.zeros(terms.n_experts) if own.rank_on == "score" else np.asarray(gate.intercepts)
     return np.column_stack([level, gate.slopes])

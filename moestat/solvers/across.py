@@ -63,7 +63,7 @@ Move = Callable[[Problem, Settled, np.random.Generator], Settled]
 
 @dataclass(frozen=True)
 class AcrossTies:
-    """Ascent for gates whose weights jump: EM where there is one, then tries across ties in turns with Newton steps along them.
+    """Ascent for gates whose weights jump: EM, then tries across ties in turns with Newton steps along them.
 
     Parameters
     ----------

@@ -96,19 +96,16 @@ def _advance(
     roundoff = ROUNDOFF * max(problem.total_weight, abs(here.loglik))
     steepness = problem.gradient_norm(here.theta, here.score, model.unit)
     for _ in range(SHRINKINGS):
-        if radius < RADII[0]:
-            break
         step = model.step(radius)
         promised = model.gain(step) * problem.total_weight
         there = along(step, 1.0)
         sums = problem.passes.score(there)
         gained = sums.loglik - here.loglik
         if not np.isfinite(gained):  # so far that logits overflow
-            radius = 0.25 * min(radius, model.length(step))
-            continue
-        if gained >= ENOUGH * promised and gained > roundoff:
+            pass
+        elif gained >= ENOUGH * promised and gained > roundoff:
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
-        if switched(problem, here.theta, there).count:
+        elif switched(problem, here.theta, there).count:
             met = _to_first_tie(problem, here, partial(along, step), roundoff)
             if met is not None and not any(met.met == tie for tie in ties):  # those are only met by rounding
                 return replace(met, radius=radius)
@@ -117,6 +114,8 @@ def _advance(
             better = problem.gradient_norm(there, sums.score, model.unit) < 0.5 * steepness
             return _Advance(there, radius) if better else None
         radius = 0.25 * min(radius, model.length(step))
+        if radius < RADII[0]:
+            break
     return None
 
 

@@ -35,7 +35,7 @@ class HeldExperts:
         self._kept.append((tile.block, tile.E.copy()))
 
     def loglik(self, theta: FloatArray) -> float:
-        """Log-likelihood, or what stands for it, at theta, whose experts are those that are held; in working units of the response."""
+        """Log-likelihood, or what stands for it, at theta, whose experts are those that are held; in working units."""
         if not self._fits:
             return self._passes.loglik(theta)
         terms, buffers = self._passes.terms, self._passes.buffers

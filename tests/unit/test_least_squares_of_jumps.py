@@ -70,7 +70,8 @@ def test_the_solver_by_itself_never_raises_the_sum_of_squares():
     problem = Problem.of(model, model.prepare(ms.Data(X, y)))
     run = solve(problem, AcrossTies(walks=1), 0.5 * normal(problem.free.size, seed=8))
     levels = [row.loglik for row in run.trace]
-    assert levels == sorted(levels) and levels[-1] > levels[0]
+    assert levels == sorted(levels)
+    assert levels[-1] > levels[0]
 
 
 def test_starts_that_went_lower_are_not_kept_quiet():
