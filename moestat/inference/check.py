@@ -108,7 +108,7 @@ def check(
     near = theta + 1e-2 * unit * np.cos(np.arange(theta.size))
     expected = unit * passes.score(near).score / rows
     found, trusted = _slopes(passes, near, every * unit)
-    error = np.abs(found - expected)[trusted].max(initial=0.0)
+    error = np.abs(found - expected)[trusted].max(initial=0.0) if trusted.any() else np.nan  # nothing seen
     normals = row_space(np.where(movable, np.zeros((0, theta.size)) if held is None else held, 0.0) * unit)
     along, here = _slopes(
         passes, theta, complement(normals, movable).T * unit if len(normals) else every[movable] * unit
