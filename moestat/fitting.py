@@ -316,16 +316,24 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
     if c.status.trusted:
         best = max(c.higher, key=lambda rival: rival.loglik)
         reached, own = (float(c.reading(level)) for level in (best.loglik, c.loglik))
+        name, measure = c.measure.kind(c.status), c.measure
         kind = SeparationWarning if best.status is Status.RUNAWAY else NotIdentifiedWarning
         if best.status in SPIKES:
             return SpikeWarning, (
-                f"The fit ended at a {c.status.value}, but {sum(r.n_starts for r in c.higher)} of {c.n_starts} starts "
+                f"The fit ended at a {name}, but {sum(r.n_starts for r in c.higher)} of {c.n_starts} starts "
                 f"ended in spikes, up to {best.loglik - c.loglik:+.4g} higher: a few rows stand out from all others. "
                 "Look at them, or bound the variances, which lets an expert describe them."
             )
+        ended = f"The fit ended at a {name}, but"
+        if best.status is Status.NOT_CONVERGED:
+            return ConvergenceWarning, (
+                f"{ended} {sum(r.n_starts for r in c.higher)} of {c.n_starts} starts were {measure.better} when they "
+                f"stopped short of convergence, to {reached:.6g} ({reached - own:+.4g}): it is not the least. Where "
+                "they drift without end, bound the parameters, or try fewer experts or another form."
+            )
         return kind, (
-            f"The fit ended at a {c.status.value}, but {best.n_starts} starts reached {reached:.6g} "
-            f"({reached - own:+.4g}): {best.status.value}. Fewer covariates or experts remove such suprema."
+            f"{ended} {best.n_starts} starts reached {reached:.6g} ({reached - own:+.4g}): "
+            f"{measure.kind(best.status)}. Fewer covariates or experts remove such {measure.limits}."
         )
     kind, advice = _ADVICE[c.status]
     if c.status is Status.FLAT_MAXIMUM and c.optimum.empty:
@@ -349,7 +357,7 @@ def _complaint(c: Certificate, terms: Terms) -> tuple[type[ConvergenceWarning], 
             "The joint likelihood is one of the gate's covariates too, and related ones, or a constant, have no "
             "density: leave out what is superfluous, or use the gate's conditional form."
         )
-    return kind, f"The fit ended at: {c.status.value}. {advice}"
+    return kind, f"The fit ended at: {c.measure.kind(c.status)}. {advice}"
 
 
 def _emptiness(c: Certificate) -> str:

@@ -79,6 +79,19 @@ class Passes:
         return 0.0
 
     @property
+    def has_em(self) -> bool:
+        """Whether there is an EM that climbs the same."""
+        return True
+
+    def level(self, total: float) -> float:
+        """What is maximised, from the sum over rows of what `Terms.total` gives of blocks."""
+        return total
+
+    def told(self, theta: FloatArray) -> float:
+        """What is maximised, as a reader knows it: here as it is, up to a constant."""
+        return self.loglik(theta)
+
+    @property
     def hardened(self) -> Passes:
         """The same passes with hard assignments."""
         return replace(self, hard=True)

@@ -144,7 +144,7 @@ class Results:
         gate, expert = self.model.gate.name, self.model.expert.name
         return (
             f"{type(self).__name__}({gate} gate, {self.model.n_experts} x {expert}, "
-            f"{self._level}, {self.certificate.status.value})"
+            f"{self._level}, {self.certificate.measure.kind(self.certificate.status)})"
         )
 
     @property
@@ -497,7 +497,8 @@ class Results:
             raise InputError("check() needs the rows, which a loaded model does not hold; fit again.")
         movable = self.certificate.optimum.movable
         unit = fine_units(self._hessian, self.nobs)
-        report = check(self.model.passes(self.source), self.theta, movable, unit, self._trace)
+        held = self.certificate.optimum.held
+        report = check(self.model.passes(self.source), self.theta, movable, unit, self._trace, held)
         return replace(report, progress=self.certificate.measure.progress)
 
     def switching_surfaces(self) -> pd.DataFrame:

@@ -319,14 +319,25 @@ class Search:
 
 
 class SquaresSearch(Search):
-    """The same for least squares, where Newton's method does all the work and no expert owns rows it could lose."""
+    """The same for least squares, where Newton's method does all the work and no expert owns rows it could lose.
+
+    Where the gate's weights jump, tries and walks across ties belong to the work.
+    """
 
     @property
     def _finisher(self) -> Solver:
-        return LeastSquaresNewton()
+        return LeastSquaresNewton() if self.problem.passes.terms.gate.continuous else super()._finisher
 
     def _short_run(self, number: int, start: Start) -> Outcome:
-        return Outcome(start, solve(self.problem, SHORT_NEWTON, start.theta))
+        """Newton for a few steps; where experts are switched off, by denser gates or directly, as leads lower."""
+        direct = solve(self.problem, SHORT_NEWTON, start.theta)
+        if not (denser := relaxed(self.problem)):
+            return Outcome(start, direct)
+        theta = start.theta
+        for problem in denser:
+            theta = solve(problem, SHORT_NEWTON, theta).theta
+        through = solve(self.problem, SHORT_NEWTON, theta)
+        return Outcome(start, max(direct, through, key=lambda run: run.loglik))
 
 
 class _Twins:

@@ -54,6 +54,14 @@ class MeanTerms(Terms):
             total = squares.combine(H, M, block.Y[0], block.weight, to_one, PI, R, D, row, residual, scratch)
             yield Tile(block, H, M, PI, R, D, row, total, buffers, residual=residual)
 
+    def total(self, local_gate: FloatArray, block: Block, E: FloatArray, buffers: Buffers) -> float:
+        """-RSS / 2 of one block, whose experts' means (K, B) are known."""
+        H, PI, R, D = buffers.get("total_rows", 4, *E.shape)
+        scratch = buffers.get("total_scratch", 4, block.weight.size)
+        self.gate.value(local_gate, block, H)
+        y, to_one = block.Y[0], self.gate.sums_to_one
+        return float(squares.combine(H, E, y, block.weight, to_one, PI, R, D, scratch[0], scratch[1], scratch[2:]))
+
 
 # --------------------------------------------------------------------------------------- records
 class SquaresScore(ScoreSums):
@@ -173,10 +181,17 @@ def _pulls(tile: Tile) -> FloatArray:
 
 # --------------------------------------------------------------------------------------- what is maximised
 @dataclass(frozen=True)
+class Sum:
+    """-RSS / 2 alone."""
+
+    loglik: float
+
+
+@dataclass(frozen=True)
 class Profile:
     """-n/2 log(RSS / n + floor) and its derivatives, from those of -RSS / 2."""
 
-    sums: LoglikSums | SquaresScore | SquaresHessian
+    sums: Sum | LoglikSums | SquaresScore | SquaresHessian
     rows: float
     floor: float
 
@@ -192,7 +207,7 @@ class Profile:
     @property
     def score(self) -> FloatArray:
         """Derivative (P,)."""
-        assert not isinstance(self.sums, LoglikSums)
+        assert not isinstance(self.sums, Sum | LoglikSums)
         return self.sums.score / self.mean_square
 
     @property
@@ -218,17 +233,28 @@ class SquaresPasses(Passes):
     def floor(self) -> float:
         return ROUNDING_FLOOR * float(self.source.moments.y.scale[0]) ** 2
 
-    def _profile(self, sums: LoglikSums | SquaresScore | SquaresHessian) -> Profile:
+    def _profile(self, sums: Sum | LoglikSums | SquaresScore | SquaresHessian) -> Profile:
         unit = float(self.source.coordinates.y.scale[0])
         return Profile(sums, self.source.total_weight, self.floor / unit**2)
 
+    @property
+    def has_em(self) -> bool:
+        return False
+
+    def level(self, total: float) -> float:
+        return self._profile(Sum(total)).loglik
+
     def loglik(self, theta: FloatArray) -> float:
         """-n/2 log(RSS / n)."""
-        return self._profile(self.reduce(LoglikSums(), theta)).loglik
+        return self.level(self.reduce(LoglikSums(), theta).loglik)
 
     def rss(self, theta: FloatArray) -> float:
         """Sum of weighted squared residuals, in working units."""
         return -2.0 * self.reduce(LoglikSums(), theta).loglik
+
+    def told(self, theta: FloatArray) -> float:
+        """Sum of weighted squared residuals, in the user's units."""
+        return float(self.source.coordinates.y.scale[0]) ** 2 * self.rss(theta)
 
     def score(self, theta: FloatArray) -> Profile:
         """The same and its derivative."""

@@ -165,6 +165,14 @@ class Terms:
             classification = rows.harden(PI, block.weight, row, R, D) if hard else None
             yield Tile(block, H, E, PI, R, D, row, loglik, buffers, classification)
 
+    def total(self, local_gate: FloatArray, block: Block, E: FloatArray, buffers: Buffers) -> float:
+        """Log-likelihood of one block, whose experts' log densities (K, B) are known."""
+        H, PI, R, D = buffers.get("total_rows", 4, *E.shape)
+        scratch = buffers.get("total_scratch", 4, block.weight.size)
+        self.gate.value(local_gate, block, H)
+        weight, normalised = block.weight, self.gate.normalised
+        return float(rows.combine(H, E, weight, normalised, PI, R, D, scratch[3], scratch[:3]))
+
     def gate_weights(self, theta: FloatArray, block: Block) -> FloatArray:
         """Gate weights pi (K, B) without a look at the response."""
         K, B = self.n_experts, block.weight.size

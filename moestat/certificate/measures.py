@@ -31,6 +31,8 @@ class Measure:
         In which direction better solutions lie.
     limit : str
         What is approached along a ray to infinity.
+    limits : str
+        The same, several of them.
     approach : str
         What the figure does on the way there.
     optimum : str
@@ -41,6 +43,10 @@ class Measure:
         What happens from step to step.
     has_floors : bool
         Whether variances have floors.
+    jumps : str
+        What jumps where rows change their experts.
+    kinds : mapping
+        The kinds of end points, where these are said in other words.
     stops : mapping
         Why a solver stopped, where that is said in other words.
     """
@@ -52,12 +58,19 @@ class Measure:
     sign: int
     better: str
     limit: str
+    limits: str
     approach: str
     optimum: str
     endless: str
     progress: str
     has_floors: bool
+    jumps: str
+    kinds: Mapping[Status, str] = field(default_factory=dict)
     stops: Mapping[str, str] = field(default_factory=dict)
+
+    def kind(self, status: Status) -> str:
+        """A kind of end point in words."""
+        return self.kinds.get(status, status.value)
 
 
 def _as_it_is(level: Any, rows: float, floor: float) -> Any:
@@ -87,11 +100,13 @@ LIKELIHOOD = Measure(
     sign=1,
     better="higher",
     limit="supremum",
+    limits="suprema",
     approach="rising",
     optimum="maximum",
     endless="the likelihood rises for ever",
     progress="log-likelihood rose",
     has_floors=True,
+    jumps="likelihood",
 )
 
 SQUARES = Measure(
@@ -112,11 +127,17 @@ SQUARES = Measure(
     sign=-1,
     better="lower",
     limit="infimum",
+    limits="infima",
     approach="falling",
     optimum="minimum",
     endless="the sum of squares falls for ever",
     progress="sum of squares fell",
     has_floors=False,
+    jumps="sum of squares",
+    kinds={
+        status: status.value.replace("maximum", "minimum").replace("supremum", "infimum").replace("variance ", "")
+        for status in Status
+    },
     stops={
         "the log-likelihood cannot be raised in double precision": "the sum of squares cannot be lowered in double "
         "precision",

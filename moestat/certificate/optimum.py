@@ -244,14 +244,16 @@ class Certificate:
     def higher(self) -> tuple[Rival, ...]:
         """Rivals of higher log-likelihood that the reported solution should not hide.
 
-        Flat maxima and suprema at infinity; and spikes where more starts ended in them than at the solution and they
+        Flat maxima and suprema at infinity; of least squares also ends short of convergence, as they are no spikes: a
+        sum of squares has a bound. And spikes where more starts ended in them than at the solution and they
         are higher by more than the BIC penalty of the whole model, as where a few rows stand out from all others.
         """
         least = self.loglik + DISTINCT_LOGLIK * (self.n_rows + abs(self.loglik))
         penalty = 0.5 * np.log(max(self.n_rows, 1.0)) * self.optimum.n_identified
         spikes = [r for r in self.rivals if r.status in SPIKES and r.loglik > least + penalty]
         crowded_out = sum(r.n_starts for r in spikes) > self.n_reached
-        open_ended = (r for r in self.rivals if r.status in OPEN_ENDED and r.loglik > least)
+        kinds = OPEN_ENDED if self.measure.has_floors else (*OPEN_ENDED, Status.NOT_CONVERGED)
+        open_ended = (r for r in self.rivals if r.status in kinds and r.loglik > least)
         return (*open_ended, *(spikes if crowded_out else ()))
 
     @property

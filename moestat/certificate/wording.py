@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from moestat.certificate.status import GRADIENT_TOLERANCE, Status
@@ -28,7 +29,9 @@ def verdict(c: Certificate) -> list[str]:
     if c.higher:
         count = sum(rival.n_starts for rival in c.higher)
         starts = f"{count} start{'s' if count > 1 else ''}"
-        lines.append(f"  But {starts} went {measure.better}, to no finite {measure.optimum}; see below.")
+        unfinished = all(rival.status is Status.NOT_CONVERGED for rival in c.higher)
+        where = "short of convergence" if unfinished else f"to no finite {measure.optimum}"
+        lines.append(f"  But {starts} went {measure.better}, {where}; see below.")
     of = ", joint: of covariates and response together" if c.joint else ""
     lines.append(f"  {measure.name:18s} {c.reading(o.loglik):.10g} over {c.n_rows:g} rows{of}")
     if o.status is Status.RUNAWAY:
@@ -45,7 +48,7 @@ def verdict(c: Certificate) -> list[str]:
     lines += [f"  rank deficient     {words}" for words in c.deficient]
     if o.bounds:
         lines.append(f"  bounds             active: {', '.join(o.bounds)}")
-    lines += _jumps(o)
+    lines += _jumps(c)
     if measure.has_floors:
         floors = ", ".join(o.floors) if o.floors else "none active"
         lines.append(f"  variance floor     {floors}")
@@ -61,6 +64,8 @@ def _headline(c: Certificate) -> str:
     o, measure = c.optimum, c.measure
     if o.towards:
         return f"no finite {measure.optimum}: {measure.endless} as {o.towards}."
+    if o.jumps and o.status is Status.STRICT_MAXIMUM:
+        return f"a strict local {measure.optimum}, of the region where every row keeps its experts."
     if o.kinks and o.status is Status.NOT_CONVERGED:
         return "not converged: the gradient is not zero, and would not be at a kink."
     return measure.headlines[o.status]
@@ -89,18 +94,17 @@ def _limit(c: Certificate) -> list[str]:
     return lines
 
 
-def _jumps(o: Optimum) -> list[str]:
+def _jumps(c: Certificate) -> list[str]:
     """What a verdict means where the likelihood jumps."""
+    o = c.optimum
     if not o.jumps:
         return []
     rest = len(o.ties) - LISTED
     lines = [f"  switching surface  {SURFACE_ONLY}"] if SURFACE in o.declared else []
     lines += [f"  switching ties     {words}" for words in o.ties[:LISTED]]
     lines += [f"  switching ties     and {rest} more"] if rest > 0 else []
-    return [
-        *lines,
-        "  region             where every row keeps its experts; the likelihood jumps beyond: a local statement",
-    ]
+    beyond = f"the {c.measure.jumps} jumps beyond: a local statement"
+    return [*lines, f"  region             where every row keeps its experts; {beyond}"]
 
 
 def _directions(kind: str, words: tuple[str, ...]) -> list[str]:
@@ -161,17 +165,26 @@ def _rivals(c: Certificate) -> list[str]:
     """What the other starts reached, kind by kind."""
     lines = []
     for status in Status:
-        rivals = [r for r in c.rivals if r.status is status]
+        rivals = _as_read(c, [r for r in c.rivals if r.status is status])
         lines += [_rival(c, rival) for rival in rivals[:LISTED]]
         if rest := rivals[LISTED:]:
             worst = c.reading(min(r.loglik for r in rest))
             way = "down" if c.measure.sign > 0 else "up"
-            lines.append(f"{sum(r.n_starts for r in rest)} more {way} to {worst:.6g}: {status.value}")
+            lines.append(f"{sum(r.n_starts for r in rest)} more {way} to {worst:.6g}: {c.measure.kind(status)}")
     return lines
+
+
+def _as_read(c: Certificate, rivals: list[Rival]) -> list[Rival]:
+    """Rivals of one kind, those of one printed level as one."""
+    levels: dict[str, list[Rival]] = {}
+    for rival in rivals:
+        levels.setdefault(f"{c.reading(rival.loglik):.6g}", []).append(rival)
+    return [replace(same[0], n_starts=sum(r.n_starts for r in same)) for same in levels.values()]
 
 
 def _rival(c: Certificate, rival: Rival) -> str:
     level = c.reading(rival.loglik)
     gap = level - c.reading(c.loglik)
-    kind = f"another {rival.status.value}" if rival.status is c.status else rival.status.value
+    kind = c.measure.kind(rival.status)
+    kind = f"another {kind}" if rival.status is c.status else kind
     return f"{rival.n_starts} ended at {level:.6g} ({gap:+.4g}): {kind}"

@@ -100,7 +100,8 @@ def command(
         else:
             found.to_csv(sys.stdout, index=False)
         if not results.certificate.trusted and not quiet:
-            tell(f"Warning: the fit of this model ended at: {results.certificate.status.value}.")
+            certificate = results.certificate
+            tell(f"Warning: the fit of this model ended at: {certificate.measure.kind(certificate.status)}.")
     if not results.certificate.trusted:
         raise typer.Exit(ExitCode.UNTRUSTED)
 

@@ -62,6 +62,11 @@ class Averaged(Wrapper):
         return True
 
     @property
+    def tells_ties(self) -> bool:
+        # where the inner logits jump, the average does too, but at its own ties none is known
+        return self.continuous
+
+    @property
     def exchangeable(self) -> bool:  # type: ignore[override]
         # each expert has draws of its own: with other labels averages differ by their error
         return not self.averages and self.inner.exchangeable

@@ -24,6 +24,7 @@ from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.gates.masked import Masked
 from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, is_number, jacobian, pulled
+from moestat.gates.topk import TopK
 from moestat.kernels import jit
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
@@ -95,6 +96,27 @@ class Threshold(Masked):
     def dilation(self, layout: Layout) -> Dilation | None:
         return self.inner.dilation(layout) if self._is_dense else None
 
+    # ------------------------------------------------------------------------------- one expert alone
+    def leaves_one(self, n_experts: int) -> bool:
+        """Whether the leading expert alone has each row, but for equals: its weight among all is at least 1/K."""
+        return self.margin == 0 or (self.margin is None and self._mass * n_experts <= 1.0)
+
+    @property
+    def leader(self) -> TopK:
+        """The gate that it is there."""
+        return TopK(self.inner, n_active=1)
+
+    def relaxations(self, n_experts: int) -> tuple[Gate, ...]:
+        return self.leader.relaxations(n_experts) if self.leaves_one(n_experts) else super().relaxations(n_experts)
+
+    def canonical(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        one = self.leaves_one(len(self.inner.columns(layout)))
+        return self.leader.canonical(layout, theta) if one else super().canonical(layout, theta)
+
+    def invariances(self, layout: Layout, theta: FloatArray) -> tuple[FloatArray, tuple[str, ...]]:
+        one = self.leaves_one(len(self.inner.columns(layout)))
+        return self.leader.invariances(layout, theta) if one else super().invariances(layout, theta)
+
     # ------------------------------------------------------------------------------- the mask
     def mask(self, local: FloatArray, block: Block, value: FloatArray) -> None:
         if self.margin is not None:
@@ -104,6 +126,8 @@ class Threshold(Masked):
 
     # ------------------------------------------------------------------------------- ties
     def closest(self, local: FloatArray, block: Block) -> tuple[FloatArray, IntArray, IntArray]:
+        if self.leaves_one(len(local)):
+            return self.leader.closest(local, block)
         U = np.empty((len(local), block.weight.size))
         self.inner.value(local, block, U)
         order = np.argsort(-U, axis=0, kind="stable")
@@ -148,6 +172,8 @@ class Threshold(Masked):
 
         Constant scores would rank the experts alike in all rows, and leave the last ones without any.
         """
+        if self.leaves_one(len(resp)):
+            return self.leader.start(layout, block, resp, schema)
         start = self.inner.start(layout, block, resp, schema)
         if self._is_dense:
             return start

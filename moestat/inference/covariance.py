@@ -307,14 +307,14 @@ class Information:
         return affected
 
     def _refuse(self, lost: FloatArray, kind: str | None, related: bool) -> None:
-        optimum = self.certificate.optimum
+        optimum, measure = self.certificate.optimum, self.certificate.measure
         reasons = []
         if related:
             found = deficiencies(self.schema, self.coordinates)
             more = f"; and {len(found) - LISTED} more" if len(found) > LISTED else ""
             reasons.append(f"linearly related covariates: {'; '.join(map(str, found[:LISTED]))}{more}")
         if len(lost) > len(self._lost) and optimum.status in (Status.SADDLE, Status.NOT_CONVERGED):
-            reasons.append(f"the fit did not end at a maximum: {optimum.status.value}")
+            reasons.append(f"the fit did not end at a {measure.optimum}: {measure.kind(optimum.status)}")
         if optimum.floors:
             reasons.append(f"on the variance floor: {', '.join(optimum.floors)}")
         if optimum.bounds:

@@ -9,7 +9,7 @@ import numpy as np
 
 from moestat.data import BlockSource
 from moestat.errors import InputError
-from moestat.gates import Softmax, TopK
+from moestat.gates import Softmax, Threshold, TopK
 from moestat.terms import Terms
 from moestat.typing import FloatArray, IntArray
 
@@ -79,6 +79,8 @@ def _nearest(terms: Terms, theta: FloatArray, source: BlockSource) -> tuple[Floa
 def _planes(terms: Terms, gate: Any) -> FloatArray | None:
     """What is ranked (K, 1 + d), intercepts first, where it is linear in the user's covariates."""
     own = terms.gate
+    if isinstance(own, Threshold) and own.leaves_one(terms.n_experts):
+        own = own.leader
     if not (isinstance(own, TopK) and isinstance(own.inner, Softmax) and own.inner.transform is None):
         return None
     level = np.zeros(terms.n_experts) if own.rank_on == "score" else np.asarray(gate.intercepts)

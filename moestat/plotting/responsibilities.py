@@ -116,6 +116,6 @@ def _entropy(resp: FloatArray, weight: FloatArray) -> str:
     if K == 1:
         return "one expert has all rows"
     logs = np.log(np.where(resp > 0, resp, 1.0))
-    entropy = float(-(weight[:, None] * resp * logs).sum())
+    entropy = max(0.0, float(-(weight[:, None] * resp * logs).sum()))  # a sum of nothing but zeros is minus zero
     share = entropy / (weight.sum() * np.log(K))
     return f"entropy {entropy if entropy >= 1e-6 else 0:.3g} nats, {share:.0%} of the largest"

@@ -47,13 +47,14 @@ def plot_starts(results: Results, *, ax: Axes | None = None) -> Axes:
         families = list(dict.fromkeys(table["family"]))
         rows = np.array([families.index(family) for family in table["family"]])
         spread = np.random.default_rng(SEED).uniform(-0.22, 0.22, len(table))
-        kinds = [status.value for status in Status if status.value in set(table["status"])]
-        looks = [*zip(kinds, colours(len(kinds)), MARKERS, strict=False), ("not finished", "0.6", "x")]
-        for kind, colour, shape in looks:
+        kinds = [status for status in Status if status.value in set(table["status"])]
+        named = [(status.value, measure.kind(status)) for status in kinds]
+        looks = [*zip(named, colours(len(kinds)), MARKERS, strict=False), (("not finished",) * 2, "0.6", "x")]
+        for (kind, label), colour, shape in looks:
             mine = (table["status"] == kind).to_numpy()
             if mine.any():
                 at = shown[mine], rows[mine] + spread[mine]
-                ax.scatter(*at, s=28, marker=shape, color=colour, alpha=0.8, label=kind, zorder=2)
+                ax.scatter(*at, s=28, marker=shape, color=colour, alpha=0.8, label=label, zorder=2)
         ax.axvline(level, color="0.4", lw=1, zorder=1)
         _make_room(ax, shown, level)
         ax.set_yticks(range(len(families)), [family.replace("_", " ") for family in families])

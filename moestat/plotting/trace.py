@@ -94,9 +94,13 @@ def _mark_methods(ax: Axes, methods: list[str]) -> None:
 
 
 def _counted(methods: list[str]) -> str:
-    """The methods in order with their numbers of iterations."""
-    words = []
-    for i, (method, _, count) in enumerate(_stretches(methods)):
-        steps = count - (i == 0)
-        words.append(f"{METHODS.get(method, method)}: {steps} step{'s' if steps != 1 else ''}")
-    return ", then ".join(words)
+    """The methods in order with their numbers of iterations; of those that take turns, all of them together."""
+    stretches = _stretches(methods)
+    steps: dict[str, int] = {}
+    for i, (method, _, count) in enumerate(stretches):
+        steps[method] = steps.get(method, 0) + count - (i == 0)
+    if len(stretches) > len(steps):
+        return f"in turns {', '.join(f'{METHODS.get(method, method)} {n}' for method, n in steps.items())} steps"
+    return ", then ".join(
+        f"{METHODS.get(method, method)}: {n} step{'s' if n != 1 else ''}" for method, n in steps.items()
+    )

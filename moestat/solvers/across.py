@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moestat.directions import complement, supported_directions
-from moestat.solvers.along import Settled, settle
+from moestat.solvers.along import NEWTON, Settled, settle
 from moestat.solvers.em import EM, EMState
 from moestat.solvers.held_experts import HeldExperts
 from moestat.solvers.loop import State, Stop
@@ -68,8 +68,8 @@ class AcrossTies:
     Parameters
     ----------
     em : EM
-        What runs first. Its steps are halved until the observed log-likelihood does not fall, also where they would
-        switch rows.
+        What runs first; sums of squares have none. Its steps are halved until the observed log-likelihood does not
+        fall, also where they would switch rows.
     patience : int
         Number of rounds of tries in a row without a gain that end them.
     walks : int
@@ -97,15 +97,15 @@ class AcrossTies:
     max_iter: int = 150
     seed: int = 0
 
-    def init(self, problem: Problem, theta: FloatArray) -> EMState:
-        """EM's first state."""
-        return self.em.init(problem, theta)
+    def init(self, problem: Problem, theta: FloatArray) -> State:
+        """EM's first state; where there is no EM, Newton's."""
+        return self.em.init(problem, theta) if problem.passes.has_em else NEWTON.init(problem, theta)
 
     def step(self, problem: Problem, state: Any) -> Any:
         """A step of EM, a round of tries, a random walk, or the crossing of all ties."""
-        if isinstance(state, EMState):
-            if self.em.finished(state) is None:
-                return self.em.step(problem, state)
+        if isinstance(state, EMState) and self.em.finished(state) is None:
+            return self.em.step(problem, state)
+        if not isinstance(state, TieState):
             return _after(problem, state, settle(problem, state.theta), idle=0)
         rng = np.random.default_rng((self.seed, state.iteration))
         found = self._moves[state.idle](problem, state.settled, rng)

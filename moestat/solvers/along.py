@@ -102,11 +102,10 @@ def _advance(
         sums = problem.passes.score(there)
         gained = sums.loglik - here.loglik
         if not np.isfinite(gained):  # so far that logits overflow
-            radius = 0.25 * min(radius, model.length(step))
-            continue
-        if gained >= ENOUGH * promised and gained > roundoff:
+            pass
+        elif gained >= ENOUGH * promised and gained > roundoff:
             return _Advance(there, min(2.5 * max(radius, model.length(step)), RADII[1]))
-        if switched(problem, here.theta, there).count:
+        elif switched(problem, here.theta, there).count:
             met = _to_first_tie(problem, here, partial(along, step), roundoff)
             if met is not None and not any(met.met == tie for tie in ties):  # those are only met by rounding
                 return replace(met, radius=radius)

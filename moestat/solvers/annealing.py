@@ -22,11 +22,14 @@ import numpy as np
 from moestat.component import Gate
 from moestat.errors import InputError
 from moestat.gates import NoisyTopK, Temperature, TopK
+from moestat.solvers.across import AcrossTies, TieState
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM, EMState
 from moestat.solvers.loop import Solver, State, Stop
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
+
+EM_NEWTON, ACROSS_TIES = EMThenNewton(), AcrossTies()
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,9 @@ class Annealing:
         becomes a noisy one.
     em : EM
         What runs at each temperature; its rules end the stage.
-    then : Solver
-        What finishes at temperature one, or without noise.
+    then : Solver, optional
+        What finishes at temperature one, or without noise. When left out, `EMThenNewton`, or `AcrossTies` where the
+        gate's weights jump.
 
     Notes
     -----
@@ -71,7 +75,7 @@ class Annealing:
     temperatures: tuple[float, ...] = (8.0, 4.0, 2.0)
     noise: tuple[float, ...] | None = field(default=None, kw_only=True)
     em: EM = field(default_factory=lambda: EM(max_iter=10, rtol=1e-5))
-    then: Solver = field(default_factory=EMThenNewton)
+    then: Solver | None = None
 
     def __post_init__(self) -> None:
         _check_schedule(
@@ -79,14 +83,14 @@ class Annealing:
             self.temperatures,
             1,
             "(8.0, 4.0, 2.0)",
-            "The last stage, at temperature one, comes by itself.",
+            "at temperature one",
         )
         if self.noise is not None:
-            _check_schedule("noise", self.noise, 0, "(1.0, 0.5)", "The last stage, without noise, comes by itself.")
+            _check_schedule("noise", self.noise, 0, "(1.0, 0.5)", "without noise")
         if not isinstance(self.em, EM):
             raise InputError(f"em must be a solver EM(...), which runs at each temperature; got {self.em!r}.")
-        if isinstance(self.then, type) or not isinstance(self.then, Solver):
-            raise InputError(f"then must be a solver, such as EMThenNewton(); got {self.then!r}.")
+        if self.then is not None and (isinstance(self.then, type) or not isinstance(self.then, Solver)):
+            raise InputError(f"then must be a solver, such as EMThenNewton(), or None; got {self.then!r}.")
 
     def init(self, problem: Problem, theta: FloatArray) -> Any:
         """First state of the first stage."""
@@ -101,7 +105,7 @@ class Annealing:
     def step(self, problem: Problem, state: Any) -> Any:
         """A step of the stage, or the first state of the next one."""
         if not isinstance(state, StageState):
-            return self.then.step(problem, state)
+            return self._last(problem).step(problem, state)
         if self.em.finished(state.inner) is not None:
             return self._enter(problem, state.theta, state.stage + 1, state.iteration + 1)
         inner = self.em.step(self._blurred(problem, state.stage), state.inner)
@@ -109,11 +113,18 @@ class Annealing:
 
     def finished(self, state: Any) -> Stop | None:
         """The last solver decides."""
-        return None if isinstance(state, StageState) else self.then.finished(state)
+        if isinstance(state, StageState):
+            return None
+        last = self.then or (ACROSS_TIES if isinstance(state, TieState) else EM_NEWTON)
+        return last.finished(state)
+
+    def _last(self, problem: Problem) -> Solver:
+        """The solver of the last stage."""
+        return self.then or (EM_NEWTON if problem.passes.terms.gate.continuous else ACROSS_TIES)
 
     def _enter(self, problem: Problem, theta: FloatArray, stage: int, iteration: int) -> Any:
         if stage == len(self._stages):
-            return self.then.init(problem, theta)
+            return self._last(problem).init(problem, theta)
         return self._state(problem, self.em.init(self._blurred(problem, stage), theta), stage, iteration)
 
     @property
@@ -157,9 +168,9 @@ def _check_schedule(name: str, given: Any, least: int, example: str, last: str) 
     numbers = isinstance(given, tuple | list) and all(
         isinstance(t, int | float | np.integer | np.floating) and not isinstance(t, bool) for t in given
     )
-    if not numbers or not all(np.isfinite(t) and t > least for t in given):
+    if not numbers or not given or not all(np.isfinite(t) and t > least for t in given):
         raise InputError(
-            f"{name} must be numbers larger than {('zero', 'one')[least]}, as {example}; got {given!r}. "
+            f"{name} must be one or more numbers larger than {('zero', 'one')[least]}, as {example}; got {given!r}. "
             f"The last stage, {last}, comes by itself."
         )
     if not all(a > b for a, b in pairwise(given)):

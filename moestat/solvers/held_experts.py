@@ -1,11 +1,10 @@
-"""The log-likelihood as a function of the gate alone, the experts' densities computed once."""
+"""What is maximised as a function of the gate alone, the experts' densities, or means, computed once."""
 
 from __future__ import annotations
 
 from math import fsum
 
 from moestat.data import Block
-from moestat.kernels import rows
 from moestat.solvers.problem import Problem
 from moestat.terms import Tile
 from moestat.typing import FloatArray
@@ -36,15 +35,9 @@ class HeldExperts:
         self._kept.append((tile.block, tile.E.copy()))
 
     def loglik(self, theta: FloatArray) -> float:
-        """Log-likelihood at theta, whose experts are those that are held; in working units of the response."""
+        """Log-likelihood, or what stands for it, at theta, whose experts are those that are held; in working units."""
         if not self._fits:
             return self._passes.loglik(theta)
         terms, buffers = self._passes.terms, self._passes.buffers
-        local, parts = theta[terms.gate_columns], []
-        for block, E in self._kept:
-            H, PI, R, D = buffers.get("held_experts", 4, *E.shape)
-            scratch = buffers.get("held_scratch", 4, block.weight.size)
-            terms.gate.value(local, block, H)
-            part = rows.combine(H, E, block.weight, terms.gate.normalised, PI, R, D, scratch[3], scratch[:3])
-            parts.append(part)
-        return fsum(parts)
+        local = theta[terms.gate_columns]
+        return self._passes.level(fsum(terms.total(local, block, E, buffers) for block, E in self._kept))

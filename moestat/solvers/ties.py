@@ -142,8 +142,8 @@ def past(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -> Fl
 
 
 def crossing(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -> float:
-    """What the log-likelihood gains just behind one of the ties."""
-    return problem.passes.loglik(past(problem, theta, ties, which)) - problem.passes.loglik(theta)
+    """By how much the log-likelihood, or the sum of squares, changes just behind one of the ties."""
+    return problem.passes.told(past(problem, theta, ties, which)) - problem.passes.told(theta)
 
 
 def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched:

@@ -169,9 +169,17 @@ EACH_GATE = [(gate, "gaussian") for gate in ALL_GATES]
 EACH_EXPERT = [("softmax", expert) for expert in ALL_EXPERTS]
 
 
+#: Families that gates in other settings meet in every run; the others wait for the slow one.
+USUAL = ("gaussian", "multinomial", "mixed")
+
+
 def over(pairs: list[tuple[str, ...]]) -> pytest.MarkDecorator:
     """Run a test on the problem of each (gate, expert)."""
-    return pytest.mark.parametrize("problem", pairs, ids="-".join, indirect=True)
+    cases = [
+        pytest.param(pair, marks=pytest.mark.slow) if pair[0] in SETTINGS and pair[1] not in USUAL else pair
+        for pair in pairs
+    ]
+    return pytest.mark.parametrize("problem", cases, ids="-".join, indirect=True)
 
 
 def gates_where(accept: Callable[[Gate], bool]) -> list[tuple[str, str]]:

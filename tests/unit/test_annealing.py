@@ -87,3 +87,26 @@ def test_noise_falls_and_leaves() -> None:
 def test_noise_falls_towards_zero(noise: object) -> None:
     with pytest.raises(InputError, match="noise must"):
         Annealing(noise=noise)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("settings", [{}, {"noise": (1.0, 0.5, 0.25)}], ids=["temperatures", "noise"])
+def test_gates_that_jump_end_at_ties(settings: dict[str, object]) -> None:
+    rng = np.random.default_rng(2)
+    model = ms.MixtureOfExperts(gate="topk(n_active=2)", n_experts=3)
+    truth = model.params(
+        gate={"intercepts": [0.3, -0.2, 0.0], "slopes": [[2.0], [-2.0], [0.0]]},
+        expert={"intercepts": [2.0, 0.0, -2.0], "slopes": [[2.0], [0.0], [-2.0]], "variances": 3 * [0.3]},
+    )
+    X = rng.standard_normal((200, 1))
+    y = model.sample(truth, X, rng)
+    results = ms.fit(model, X, y, n_starts=2, solver=Annealing(**settings))  # type: ignore[arg-type]
+    assert results.certificate.trusted
+    assert results.trace.method.iloc[-1] == "ties"
+
+
+def test_what_is_wrong_with_a_schedule_is_said_once() -> None:
+    with pytest.raises(InputError, match=r"noise must be one or more numbers larger than zero") as refused:
+        Annealing(noise=(-1.0,))
+    assert str(refused.value).count("The last stage") == 1
+    with pytest.raises(InputError, match="noise must be one or more numbers"):
+        Annealing(noise=())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
+import moestat as ms
 from moestat.experts import Gaussian, Multinomial
 from moestat.gates import Softmax
 from moestat.inference.check import CheckReport, numerical_score
 from moestat.passes import Passes
 from moestat.solvers import TraceRow
+from tests.unit.draws import normal
 from tests.unit.fitted import CASES, fitted
 
 
@@ -119,3 +123,44 @@ def test_a_fault_is_marked_in_its_line(fault, line):
     lines = str(CheckReport(**good | {fault: 1.0})).splitlines()
     assert lines[0] == "Checks FAILED"
     assert [text.split()[0] for text in lines[1:]] == ["FAIL" if i == line else "ok" for i in (1, 2, 3)]
+
+
+# ------------------------------------------------------------------------------------ jumps and kinks
+JUMPS = ["topk", "threshold(mass=0.8)", "topk(n_active=1)", "sparsemax", "entmax(alpha=1.5)"]
+
+
+@cache
+def of_gate(gate):
+    X = normal(200, 2, seed=1)
+    y = np.abs(X[:, 0]) + np.maximum(X[:, 1], 0.0) + 0.5 * normal(200, seed=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ms.MoestatWarning)
+        return ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=3 if gate == "topk" else 2), X, y, n_starts=4)
+
+
+@pytest.mark.parametrize("gate", JUMPS)
+def test_differences_do_not_step_over_jumps_and_kinks(gate):
+    results = of_gate(gate)
+    report = results.check()
+    assert report.passed == (results.certificate.status is not ms.Status.NOT_CONVERGED)
+    assert report.score_agrees
+    assert report.unchecked == (0, 0)
+    assert report.ties == len(results.certificate.optimum.ties)
+
+
+def test_ends_at_ties_pass_along_them():
+    results = of_gate("topk")
+    assert results.certificate.status is ms.Status.AT_TIES
+    assert "along the switching ties" in str(results.check())
+
+
+def test_a_wrong_derivative_is_seen_inside_a_region_too(monkeypatch):
+    right = Softmax.pull
+
+    def wrong(self, local, block, value, weights, out):
+        right(self, local, block, value, weights, out)
+        out[0, 0] *= 1.01
+
+    results = of_gate("topk")
+    monkeypatch.setattr(Softmax, "pull", wrong)
+    assert not results.check().score_agrees

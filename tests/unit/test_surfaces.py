@@ -46,3 +46,18 @@ def test_gates_that_do_not_jump_have_none() -> None:
     results = ms.fit(ms.MixtureOfExperts(n_experts=2), X, np.abs(X[:, 0]) + 0.1 * rng.standard_normal(100), n_starts=2)
     with pytest.raises(InputError, match="no switching surfaces"):
         results.switching_surfaces()
+
+
+@pytest.mark.parametrize("gate", ["threshold(margin=0)", "threshold(mass=0.3)"])
+def test_thresholds_that_leave_one_expert_know_the_gate_by_its_surface_alone(gate) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2, 2, 150)
+    mean = np.select([x > 0.5, x < -0.6], [2.0 - x, x], 1.0 + 2.0 * x)
+    y = mean + 0.3 * rng.standard_normal(150)
+    results = ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=3), x[:, None], y, n_starts=5)
+    assert results.certificate.status is ms.Status.STRICT_MAXIMUM
+    assert "switching surface" in str(results.certificate)
+    top = ms.fit(ms.MixtureOfExperts(gate="topk(n_active=1)", n_experts=3), x[:, None], y, n_starts=5)
+    assert results.llf == pytest.approx(top.llf, rel=1e-9)
+    assert list(results.switching_surfaces().columns) == ["const", "x1", "nearest_first", "nearest_second"]
+    assert np.isnan(results.standard_errors(allow_singular=True)[results.names[0]])

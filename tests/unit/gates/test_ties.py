@@ -183,3 +183,31 @@ def test_fits_end_where_nothing_smooth_is_left_to_gain(gate: Gate, n_experts: in
         assert optimum.status in (Status.AT_TIES, Status.STRICT_MAXIMUM, Status.FLAT_MAXIMUM, Status.RUNAWAY)
         gains = [float(words.split(": ")[1].split()[0]) for words in optimum.ties]
         assert max(gains, default=0.0) <= 1e-6
+
+
+@pytest.mark.parametrize(
+    "gate",
+    ["gumbel(threshold)", "noisy_topk(threshold, n_active=1, scale=1.0)", "hierarchical(gumbel(topk(n_active=1)))"],
+)
+def test_random_gates_round_gates_that_jump_make_do_with_tries(gate: str) -> None:
+    """The average over draws jumps where the inner gate does, at ties that it does not tell."""
+    X, y = rows_of_two_groups()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ms.errors.MoestatWarning)
+        results = ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=4), X[:60], y[:60], n_starts=1)
+    optimum = results.certificate.optimum
+    assert optimum.jumps
+    assert not optimum.ties
+    climbed = results.trace["loglik"]
+    assert np.isfinite(results.llf)
+    assert climbed.iloc[-1] > climbed.iloc[0]
+
+
+def test_a_trust_region_that_shrinks_to_nothing_ends_the_ascent() -> None:
+    """Averages of noisy logits under a mask: steps of length zero were divided by."""
+    X, y = rows_of_two_groups()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ms.errors.MoestatWarning)
+        model = ms.MixtureOfExperts(gate="topk(noisy_topk(scale=1.0))", n_experts=3)
+        results = ms.fit(model, X[:60], y[:60], n_starts=1)
+    assert np.isfinite(results.llf)

@@ -67,3 +67,10 @@ def test_a_loaded_fit_needs_rows(tmp_path):
     with pytest.raises(ms.InputError, match="plot_responsibilities needs rows: pass X and y"):
         plot_responsibilities(results)
     assert len(plot_responsibilities(results, planes()).collections) == 3
+
+
+def test_rows_of_one_expert_have_no_entropy_and_no_sign():
+    x = np.linspace(-1.0, 1.0, 30)[:, None]
+    y = np.where(x[:, 0] > 0, 3.0, -3.0) + 0.1 * np.sin(40.0 * x[:, 0])
+    results = ms.fit(ms.MixtureOfExperts(gate="topk(n_active=1)", n_experts=2), x, y, n_starts=2)
+    assert title(plot_responsibilities(results)).endswith("entropy 0 nats, 0% of the largest")

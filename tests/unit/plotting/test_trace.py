@@ -59,3 +59,9 @@ def test_a_way_of_one_step_is_drawn():
 def test_a_loaded_fit_still_knows_its_way(tmp_path):
     before, after = (curves(plot_trace(r))[0].get_data() for r in (bare(), reloaded(bare(), tmp_path)))
     np.testing.assert_array_equal(before, after)
+
+
+def test_methods_that_take_turns_are_counted_together():
+    turns = [(method, -9.0 + 0.1 * i, 1.0) for i, method in enumerate(["em", "em", "ties"] * 4)]
+    ax = plot_trace(told(*turns))
+    assert title(ax) == "The way to the maximum\nin turns EM 7, ties 4 steps"
