@@ -1,4 +1,4 @@
-"""Voronoi losses of many fits at once, from measures in the user's units; ``make bench ARGS="-k losses"`` prints what was measured."""
+"""Voronoi losses of many fits at once, as users give them; ``make bench ARGS="-k losses"`` prints what was measured."""
 
 from __future__ import annotations
 

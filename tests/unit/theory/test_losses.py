@@ -112,7 +112,7 @@ def test_no_translation_in_space_is_better(d):
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_the_infimum_in_space_is_a_value_of_the_formula(d):
-    """At the translation that is reported, or beside it: lines along borders keep no atom in a cell that it has left."""
+    """At the translation that is reported, or beside it: no atom is kept in a cell that it has left."""
     rng = np.random.default_rng(50)
     for _ in range(100):
         truth = random_arrays(rng, rng.integers(1, 4), d)
@@ -350,9 +350,9 @@ def test_many_fits_under_other_gates(gate):
     def measure(arrays, **options):
         b0, b1, a, b, nu = arrays
         model = ms.MixtureOfExperts(gate=gate, n_experts=len(b0))
-        own = {"intercepts": b0, field: b1}
-        own = {"inner": own} if gate.startswith("temperature") else own
-        params = model.params(gate=own, expert={"slopes": a, "intercepts": b, "variances": nu})
+        params = model.params(
+            gate={"intercepts": b0, field: b1}, expert={"slopes": a, "intercepts": b, "variances": nu}
+        )
         return mixing_measure(model, params, **options)
 
     truth = random_arrays(rng, 2)
@@ -392,7 +392,7 @@ def test_a_held_temperature_is_brought_into_the_slopes(gate):
     b0, b1, a, b, nu = random_arrays(np.random.default_rng(62), 3)
     model = ms.MixtureOfExperts(gate=gate, n_experts=3)
     params = model.params(
-        gate={"inner": {"intercepts": 2 * b0, "slopes": 2 * b1}},
+        gate={"intercepts": 2 * b0, "slopes": 2 * b1},
         expert={"slopes": a, "intercepts": b, "variances": nu},
     )
     G = mixing_measure(model, params, moments=ms.theory.Moments(1.0, 2.0))
