@@ -50,14 +50,14 @@ def voronoi_cells(fitted: MixingMeasure, truth: MixingMeasure, **options: Any) -
     ----------
     fitted, truth : MixingMeasure
     **options
-        Those of `voronoi_loss`: cells, cell_metric, coordinates and the others.
+        Those of `voronoi_loss` but ``parts``: cells, cell_metric, coordinates and the others.
 
     Returns
     -------
     Cells
         An atom that is equally near to several is given to the first.
     """
-    solved = _solved(fitted, truth, Options(**options))
+    solved = _solved(fitted, truth, Options.of(options))
     sizes = np.bincount(solved.cells, minlength=truth.size)
     return Cells(solved.cells, sizes.astype(np.int64), _log(solved.factor), solved.t)
 
@@ -79,7 +79,7 @@ def align(fitted: MixingMeasure, truth: MixingMeasure, *, by: str = "cells", **o
     MixingMeasure
         In the units of the comparison, with the true total mass. It has no parameters behind it any more.
     """
-    chosen = Options(**options)
+    chosen = Options.of(options)
     if by not in ("cells", "assignment"):
         raise InputError(f"by must be 'cells' or 'assignment'; got {by!r}.")
     if by == "assignment" and fitted.size != truth.size:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from moestat.activations import ACTIVATIONS
 from moestat.errors import InputError
 from moestat.experts import Expert
 from moestat.gates import Activation, Gate, TopK
@@ -99,12 +100,8 @@ class ExpertLoss:
 
 # --------------------------------------------------------------------------------------- gates
 def _softmax(gate: Any) -> GateLoss:
-    if gate.transform is not None:
-        return GateLoss(
-            {"slopes": SQUARE},
-            shifts=("slopes",),
-            source="modified gate of arXiv 2310.14188; its loss is recalled, not verified",
-        )
+    if gate.transform not in (None, "identity"):
+        return _transformed(gate)
     return GateLoss(
         {"slopes": SYSTEM},
         sharp={"slopes": SQUARE},
@@ -113,6 +110,18 @@ def _softmax(gate: Any) -> GateLoss:
         slopes="slopes",
         source="arXiv 2305.03288; exponents by its public program and arXiv 2505.10860, eq. 6",
     )
+
+
+def _transformed(gate: Any) -> GateLoss:
+    """Slopes on M(x) do not interact with experts' slopes on x, where M is nowhere linear."""
+    activation = None if callable(gate.transform) else ACTIVATIONS[gate.transform]
+    if activation is None or activation.homogeneous:
+        shown = "a function" if activation is None else repr(gate.transform)
+        raise _unknown("gate", f"softmax(transform={shown}), which may be linear where the covariates are")
+    source = "modified gate of arXiv 2310.14188; its loss is recalled, not verified"
+    if not activation.bounded:
+        source = "derived: no interaction, as under the modified gate of arXiv 2310.14188, whose transform is bounded"
+    return GateLoss({"slopes": SQUARE}, shifts=("slopes",), source=source)
 
 
 def _laplace(gate: Any) -> GateLoss:

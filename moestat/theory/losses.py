@@ -24,14 +24,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 from moestat.errors import InputError
 from moestat.theory import search
+from moestat.theory.kinds import are_alike
 from moestat.theory.measure import MixingMeasure
 from moestat.theory.options import Options
-from moestat.theory.pairs import Pair, numbers_of, scaled
-from moestat.theory.units import in_common_units
+from moestat.theory.pairs import Pair, masses_of, numbers_of, scaled
+from moestat.theory.units import all_in_common_units, in_common_units
 from moestat.typing import FloatArray
 
 
@@ -125,15 +125,16 @@ def _many(fitted: list[MixingMeasure], truth: MixingMeasure, options: Options) -
     if not fitted:
         return np.zeros(0)
     reference = truth.standardised() if options.coordinates == "standardised" and truth.units is None else truth
-    pairs = [in_common_units(one, reference, options.coordinates)[0] for one in fitted]
+    pairs = all_in_common_units(fitted, reference, options.coordinates)
     first = Pair.of(pairs[0], reference, options)
-    alike = all(one.size == first.fitted.size and one.coordinates == reference.coordinates for one in pairs)
-    if options.mass == "raw" or reference.inner or not alike or np.isnan(reference.atoms).any():
+    alike = all(one.size == first.fitted.size and are_alike(one, reference) for one in pairs)
+    if reference.inner or not alike or np.isnan(reference.atoms).any():
         return np.array([Pair.of(one, reference, options).solve().loss for one in pairs])
-    logs = np.stack([one.log_masses for one in pairs])
-    masses = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+    masses, true_masses, units = masses_of(
+        np.stack([one.log_masses for one in pairs]), reference.log_masses, options.mass
+    )
     atoms = np.stack([one.atoms for one in pairs])
     if options.scale == "sd":
         atoms = np.stack([numbers_of(one, reference, options.scale)[0] for one in pairs])
-    values = search.infima(first.rules, atoms, masses, first.sides.truth, first.sides.true_masses)
-    return scaled(values, first.unit)
+    values = search.infima(first.rules, atoms, masses, first.sides.truth, true_masses)
+    return scaled(values, units)

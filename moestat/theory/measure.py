@@ -4,8 +4,9 @@
 
 with one atom theta_k per expert, all its parameters but the intercept of the gate, which is the logarithm of its mass.
 Parameters that experts share, such as a temperature, are part of every atom; masses of a gate with a temperature tau
-are exp(beta_0k / tau). The masses are defined up to a factor, and under a softmax gate the slopes up to a common
-vector, as neither changes a weight. A Gaussian gate of (x, y) has weights that sum to one.
+are exp(beta_0k / tau). A temperature that is held is no coordinate: where logits are homogeneous in their parameters,
+as those of a softmax, it divides them all. The masses are defined up to a factor, and under a softmax gate the slopes
+up to a common vector, as neither changes a weight. A Gaussian gate of (x, y) has weights that sum to one.
 
 Under a hierarchy the atoms are groups, and each has a measure of its own: that of its experts given the group.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
+from moestat.component import Dims
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Schema
 from moestat.errors import InputError
@@ -199,7 +201,7 @@ def _level(
         )
     K = len(next(iter(experts.values()))) if experts else len(gate.columns(layout))
     fields = _fields(layout, theta, K)
-    return _assembled(gate, expert, _log_masses(gate, fields, K), fields, experts)
+    return _assembled(_without_held(gate), expert, _log_masses(gate, fields, K), _divided(gate, fields), experts)
 
 
 def _tree(
@@ -213,7 +215,8 @@ def _tree(
         for one in groups
     )
     fields = _fields(outer.layout, theta[outer.place], len(groups))
-    top = _assembled(outer.gate, None, _log_masses(outer.gate, fields, len(groups)), fields, {})
+    logs = _log_masses(outer.gate, fields, len(groups))
+    top = _assembled(_without_held(outer.gate), None, logs, _divided(outer.gate, fields), {})
     return replace(top, inner=inner)
 
 
@@ -282,6 +285,31 @@ def _log_masses(gate: Gate, fields: dict[str, FloatArray], n: int) -> FloatArray
         if isinstance(one, Temperature | Activation):
             logs = logs / (fields["temperature"][:, 0] if one.tau is None else one.tau)
     return np.asarray(logs)
+
+
+def _is_division(gate: Gate) -> bool:
+    """Whether this level of a gate does nothing but divide parameters: a held temperature of homogeneous logits."""
+    if not isinstance(gate, Temperature) or gate.tau is None or not isinstance(gate.inner, Gate):
+        return False
+    dilation = gate.inner.dilation(gate.inner.layout(Dims(2, 1)))
+    return dilation is not None and bool(dilation.scaled.all())
+
+
+def _divided(gate: Gate, fields: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Fields of a gate in logits, once held temperatures have divided these."""
+    held = [one.tau for one in _chain(gate) if _is_division(one)]
+    return {name: rows / float(np.prod(held)) for name, rows in fields.items()} if held else dict(fields)
+
+
+def _without_held(gate: Any) -> Any:
+    """The same gate of parameters that held temperatures have divided already."""
+    inner = getattr(gate, "inner", None)
+    if not isinstance(inner, Gate):
+        return gate
+    own = _without_held(inner)
+    if _is_division(gate):
+        return own
+    return gate if own is inner else replace(gate, inner=own)
 
 
 def _short(values: FloatArray) -> str:

@@ -41,6 +41,10 @@ class Moments:
     response_sd: ArrayLike = 1.0
 
     def __post_init__(self) -> None:
+        for name in ("mean", "gate_mean", "response_mean"):
+            value = getattr(self, name)
+            if value is not None and not np.isfinite(value).all():
+                raise InputError(f"{name} must be finite; got {value!r}. Give moments of the population, not of gaps.")
         for name in ("sd", "gate_sd", "response_sd"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value).all() and (np.asarray(value) > 0).all()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -34,6 +35,15 @@ class Options:
     scale: str = "variance"
     coordinates: str = "standardised"
     r: float = 1.0
+
+    @staticmethod
+    def of(given: Mapping[str, Any]) -> Options:
+        """From keywords, which must be options."""
+        names = [one.name for one in fields(Options)]
+        for name in given:
+            if name not in names:
+                raise InputError(f"{name!r} is no option of losses and cells; these are {names}.")
+        return Options(**given)
 
     def __post_init__(self) -> None:
         for one in fields(self):

@@ -12,6 +12,7 @@ from scipy.special import logsumexp
 from moestat.errors import InputError
 from moestat.theory import search
 from moestat.theory.entries import GateLoss, gate_loss
+from moestat.theory.kinds import are_alike, check_alike
 from moestat.theory.measure import VARIANCES, MixingMeasure
 from moestat.theory.options import Options
 from moestat.theory.rbar import PROVED_UP_TO
@@ -54,7 +55,7 @@ class Pair:
     @staticmethod
     def of(fitted: MixingMeasure, truth: MixingMeasure, options: Options, above: tuple[GateLoss, ...] = ()) -> Pair:
         """Of two measures under these gates of groups."""
-        _check_alike(fitted, truth)
+        check_alike(fitted, truth)
         entry = gate_loss(truth.gate)
         terms = terms_of(truth, fitted.size, entry, options, above)
         rules = rules_of(truth, terms, entry, options)
@@ -67,7 +68,7 @@ class Pair:
         if truth.inner:
             apart = apart + _unlike_groups(fitted, truth, inner, extra)
         return Pair(
-            fitted, truth, terms, rules, Sides(atoms, true_atoms, masses, true_masses, extra, apart), unit, inner
+            fitted, truth, terms, rules, Sides(atoms, true_atoms, masses, true_masses, extra, apart), float(unit), inner
         )
 
     def solve(self) -> Solved:
@@ -131,26 +132,15 @@ class Pair:
         return [Summand("merged atoms", True, scaled(moved * total, self.unit))]
 
 
-def _check_alike(fitted: MixingMeasure, truth: MixingMeasure) -> None:
-    if fitted.coordinates == truth.coordinates and bool(fitted.inner) == bool(truth.inner):
-        return
-    raise InputError(
-        "fitted and truth must have atoms with the same coordinates; got "
-        f"{_described(fitted)} and {_described(truth)}. Fit a model with the gate and the expert of the truth."
-    )
-
-
-def _described(measure: MixingMeasure) -> list[str]:
-    return [f"{c.name}({c.columns.stop - c.columns.start})" for c in measure.coordinates]
-
-
-def masses_of(logs: FloatArray, truth: FloatArray, mass: str) -> tuple[FloatArray, FloatArray, float]:
-    """Masses without overflow, and the logarithm of their unit."""
+def masses_of(logs: FloatArray, truth: FloatArray, mass: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Masses (..., K) and the truth's beside them (..., J) without overflow, and the logarithm of their unit (...,)."""
     if mass == "matched":
-        unit = float(logsumexp(truth))
-        return np.exp(logs - logsumexp(logs)), np.exp(truth - unit), unit
-    unit = float(max(logs.max(), truth.max()))
-    return np.exp(logs - unit), np.exp(truth - unit), unit
+        unit = np.full(logs.shape[:-1], logsumexp(truth))
+        masses = np.exp(logs - logsumexp(logs, axis=-1, keepdims=True))
+    else:
+        unit = np.maximum(logs.max(axis=-1), truth.max())
+        masses = np.exp(logs - unit[..., None])
+    return masses, np.exp(truth - unit[..., None]), unit
 
 
 def numbers_of(fitted: MixingMeasure, truth: MixingMeasure, scale: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -169,7 +159,7 @@ def numbers_of(fitted: MixingMeasure, truth: MixingMeasure, scale: str) -> tuple
     return np.nan_to_num(pair[0]), np.nan_to_num(pair[1]), np.where(unlike, np.inf, 0.0)
 
 
-def scaled(values: Any, unit: float) -> FloatArray:
+def scaled(values: Any, unit: Any) -> FloatArray:
     """Values times exp(unit): infinite where that overflows, but of nothing."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(np.where(values == 0, 0.0, values * np.exp(unit)))
@@ -184,7 +174,7 @@ def _inner(
         (i, j): Pair.of(own, true, options, above).solve()
         for i, own in enumerate(fitted.inner)
         for j, true in enumerate(truth.inner)
-        if own.coordinates == true.coordinates
+        if are_alike(own, true)
     }
 
 

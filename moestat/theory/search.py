@@ -6,9 +6,14 @@ For a translation t of the gate's coordinates, fitted atoms i = 1, ..., K and tr
 
 where each term is the norm of some coordinates, and powers depend on the size of the cell. Cells change with t and L
 jumps where they do, so it has many minima. But along a line cells change at finitely many points that are known, and
-between them L is convex: `_along` finds its infimum there, up to rounding. In one dimension that is all. In several,
-lines are followed from every t that puts a fitted atom on a true one, along the axes, along the borders of cells, and
-along the last move, until no line lowers L. Infima at a border are those of the side where they are.
+between them L is convex: `_along` finds its infimum there, up to rounding. In one dimension that is all.
+
+In several it is a search, which may miss the infimum. Translations are counted from the one that lays the centre of
+mass of the fit on that of the truth, so that it is the same search wherever the fit is. Many starts are looked at: all
+that put a fitted atom on a true one, points half-way, medians, and points at random, always the same ones. From the
+best of every division into cells that was seen, lines are followed along the axes, the borders of cells, the last
+move, towards pairs of atoms and at random, until none lowers L. Divisions whose losses cannot be as small as one that
+was found are left out. Infima at a border are those of the side where they are.
 
 All of it is in one file, as compiled code is kept by file: a change of what it calls elsewhere would go unseen.
 
@@ -34,8 +39,19 @@ GOLDEN = 0.6180339887498949
 #: Rounds of line searches from one starting point, and the relative gain below which they end.
 ROUNDS, GAIN = 200, 1e-13
 
+#: In several dimensions: starts at random that are looked at for every pair of atoms, the most divisions into cells
+#: whose best start is followed, lines at random in a round for every dimension, and rounds without a gain before the
+#: descent from the best ends.
+LOOKED_AT, FOLLOWED, AT_RANDOM, PATIENCE = 60, 64, 4, 4
+
+#: Modulus and multiplier of Park and Miller's generator: a few numbers, the same at every call.
+MODULUS, MULTIPLIER = 2147483647, 48271
+
 #: Relative difference of distances below which two true atoms are equally near.
 TIE = 1e-11
+
+#: Sine below which a line follows a border. Where rounding lets it cross one, far out, all true atoms are equally near.
+PARALLEL = 1e-8
 
 
 class Rules(NamedTuple):
@@ -92,16 +108,7 @@ def infimum(rules: Rules, sides: Sides) -> tuple[float, FloatArray, IntArray, fl
         value, s, cells, c = _along(rules, sides, rest, base, delta, nowhere if rules.aligned else cells, t, np.ones(1))
         t[0] = s
         return value, t, cells, c
-    lines = _lines(rules, sides)
-    best, c = _valued(rules, sides, rest, delta, cells, t)
-    fixed = cells
-    found = t
-    K, J = base.shape
-    for start in range(K * J + 1):
-        begin = t if start == K * J else delta[start // J, start % J].copy()
-        value, end, own, factor = _descend(rules, sides, rest, base, delta, fixed, begin, lines)
-        if value < best:
-            best, found, cells, c = value, end, own, factor
+    best, found, cells, c = _in_space(rules, sides, cells)
     return best, found, cells, c
 
 
@@ -109,12 +116,127 @@ def infimum(rules: Rules, sides: Sides) -> tuple[float, FloatArray, IntArray, fl
 def infima(
     rules: Rules, atoms: FloatArray, masses: FloatArray, truth: FloatArray, true_masses: FloatArray
 ) -> FloatArray:
-    """Infima (R,) of many fitted measures, with atoms (R, K, D) and masses (R, K)."""
+    """Infima (R,) of many fits, with atoms (R, K, D) and masses (R, K), and the truth's masses (R, J) beside each."""
     out = np.empty(len(atoms))
     nothing = np.zeros((atoms.shape[1], len(truth)))
     for r in range(len(atoms)):
-        out[r] = infimum(rules, Sides(atoms[r], truth, masses[r], true_masses, nothing, nothing))[0]
+        out[r] = infimum(rules, Sides(atoms[r], truth, masses[r], true_masses[r], nothing, nothing))[0]
     return out
+
+
+# --------------------------------------------------------------------------------------- several dimensions
+@jit
+def _in_space(rules: Rules, sides: Sides, fixed: IntArray) -> tuple[float, FloatArray, IntArray, float]:
+    """The smallest loss that is found in several dimensions; ``fixed`` are the cells where none are built."""
+    origin = _origin(rules, sides)
+    atoms = sides.atoms.copy()
+    for u in range(origin.size):
+        atoms[:, rules.shift[u]] -= origin[u]
+    near = Sides(atoms, sides.truth, sides.masses, sides.true_masses, sides.extra, sides.apart)
+    rest, base, delta = _distances(rules, near)
+    lines = _lines(rules, near)
+    starts = _starts(delta)
+    found = np.zeros(origin.size)
+    best, cells, c = np.inf, fixed, 1.0
+    order = _chosen(rules, near, rest, base, delta, fixed, starts)
+    nowhere = np.full(len(base), -1, dtype=np.int64)
+    for k in range(order.size):
+        begin = starts[order[k]]
+        own = _nearest(rules, base, delta, begin, nowhere) if rules.aligned else fixed
+        if _least(rules, near, rest, delta, own, begin) < best:
+            value, end, own, factor = _descend(rules, near, rest, base, delta, fixed, begin, lines, k + 1, 2)
+            if value < best:
+                best, found, cells, c = value, end, own, factor
+    value, end, own, factor = _descend(rules, near, rest, base, delta, cells, found, lines, MODULUS - 1, PATIENCE)
+    if value < best:
+        best, found, cells, c = value, end, own, factor
+    return best, found + origin, cells, c
+
+
+@jit
+def _least(rules: Rules, sides: Sides, rest: FloatArray, delta: FloatArray, cells: IntArray, t: FloatArray) -> float:
+    """What no loss with these cells is below: that of coordinates which are not moved."""
+    if len(rules.merged_still):
+        return 0.0
+    value, _ = _valued(rules, sides, rest, np.zeros_like(delta), cells, np.zeros_like(t))
+    return float(value)
+
+
+@jit
+def _origin(rules: Rules, sides: Sides) -> FloatArray:
+    """The translation (p,) that lays the centre of mass of the fit on that of the truth."""
+    out = np.empty(rules.shift.size)
+    for u in range(out.size):
+        column = rules.shift[u]
+        fitted = (sides.masses * sides.atoms[:, column]).sum() / sides.masses.sum()
+        out[u] = fitted - (sides.true_masses * sides.truth[:, column]).sum() / sides.true_masses.sum()
+    return out
+
+
+@jit
+def _drawn(state: int) -> tuple[int, float]:
+    """The next state, from 1 to the modulus, and a number from -1 to 1."""
+    state = state * MULTIPLIER % MODULUS
+    return state, 2.0 * state / MODULUS - 1.0
+
+
+@jit
+def _starts(delta: FloatArray) -> FloatArray:
+    """Translations (n, p): those of pairs of atoms first, then none, their median, points half-way, and at random."""
+    p = delta.shape[2]
+    pairs = delta.reshape(-1, p)
+    n = len(pairs)
+    out = np.zeros((n + 2 + n * (n - 1) // 2 + LOOKED_AT * n, p))
+    out[:n] = pairs
+    at = n + 2
+    for a in range(n):
+        for b in range(a):
+            out[at] = 0.5 * (pairs[a] + pairs[b])
+            at += 1
+    state = 1
+    spread = np.empty(p)
+    for u in range(p):
+        out[n + 1, u] = np.median(pairs[:, u])
+        spread[u] = pairs[:, u].max() - pairs[:, u].min()
+    for k in range(LOOKED_AT * n):
+        width = 2.0 ** -(k // n % 6)
+        for u in range(p):
+            state, x = _drawn(state)
+            out[at, u] = pairs[k % n, u] + width * spread[u] * x
+        at += 1
+    return out
+
+
+@jit
+def _chosen(
+    rules: Rules,
+    sides: Sides,
+    rest: FloatArray,
+    base: FloatArray,
+    delta: FloatArray,
+    fixed: IntArray,
+    starts: FloatArray,
+) -> IntArray:
+    """Places of the starts to follow, best first: the best of every division into cells."""
+    K, J = base.shape
+    n = len(starts)
+    values, codes = np.empty(n), np.zeros(n, dtype=np.int64)
+    nowhere = np.full(K, -1, dtype=np.int64)
+    for k in range(n):
+        cells = _nearest(rules, base, delta, starts[k], nowhere) if rules.aligned else fixed
+        values[k], _ = _valued(rules, sides, rest, delta, cells, starts[k])
+        for i in range(K):
+            codes[k] = codes[k] * J + cells[i]  # of very many atoms codes may meet, which costs a start
+    out = np.empty(FOLLOWED, dtype=np.int64)
+    at = 0
+    for k in np.argsort(values):
+        taken = False
+        for one in out[:at]:
+            taken = taken or codes[one] == codes[k]
+        if not taken and at < FOLLOWED:
+            out[at] = k
+            at += 1
+    return out[:at]
 
 
 # --------------------------------------------------------------------------------------- geometry
@@ -393,15 +515,15 @@ def _borders(rules: Rules, base: FloatArray, delta: FloatArray, t: FloatArray, v
                 if rules.absolute:
                     n = _absolute_borders(rules, base[i, j] - base[i, l], delta[i, j] - t, delta[i, l] - t, v, found, n)
                 else:
-                    gap, slope = base[i, j] - base[i, l], 0.0
+                    gap, slope, size = base[i, j] - base[i, l], 0.0, 0.0
                     for u in range(p):
                         if rules.cell_moving[u]:
                             x, y = delta[i, j, u] - t[u], delta[i, l, u] - t[u]
                             gap += (x - y) * (x + y)
                             slope += 2.0 * v[u] * (x - y)
-                    s = gap / slope
-                    if np.isfinite(s):
-                        found[n] = s
+                            size += (x - y) * (x - y)
+                    if np.isfinite(gap) and abs(slope) > PARALLEL * np.sqrt(size):
+                        found[n] = gap / slope
                         n += 1
     out = found[:n]
     out.sort()
@@ -417,7 +539,7 @@ def _absolute_borders(
     kinks = np.empty(2 * p)
     k = 0
     for u in range(p):
-        if rules.cell_moving[u] and v[u] != 0.0:
+        if rules.cell_moving[u] and abs(v[u]) > PARALLEL:
             kinks[k] = x[u] / v[u]
             kinks[k + 1] = y[u] / v[u]
             k += 2
@@ -623,21 +745,37 @@ def _descend(
     fixed: IntArray,
     begin: FloatArray,
     lines: FloatArray,
+    state: int,
+    patience: int,
 ) -> tuple[float, FloatArray, IntArray, float]:
     """Line searches from one point until none gains."""
+    p = begin.size
+    pairs = delta.reshape(-1, p)
     t = begin.copy()
     cells = _nearest(rules, base, delta, t, np.full(len(base), -1, dtype=np.int64)) if rules.aligned else fixed
     best, c = _valued(rules, sides, rest, delta, cells, t)
+    v = np.empty(p)
+    idle = 0
     for _ in range(ROUNDS):
         old, before = best, t.copy()
-        for line in range(len(lines) + 1):
-            v = t - before if line == len(lines) else lines[line]
+        towards = len(lines) + len(pairs)
+        for line in range(towards + 1 + AT_RANDOM * p):
+            if line < len(lines):
+                v = lines[line].copy()
+            elif line < towards:
+                v = pairs[line - len(lines)] - t
+            elif line == towards:
+                v = t - before
+            else:
+                for u in range(p):
+                    state, v[u] = _drawn(state)
             length = np.sqrt((v * v).sum())
             if length > 0.0:
                 value, s, own, factor = _along(rules, sides, rest, base, delta, cells, t, v / length)
                 if value < best:
                     best, cells, c = value, own, factor
                     t = t + s * v / length
-        if not best < old - GAIN * abs(old):
+        idle = 0 if best < old - GAIN * abs(old) else idle + 1
+        if idle == patience:
             break
     return best, t, cells, c

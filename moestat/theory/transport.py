@@ -15,6 +15,7 @@ from scipy.optimize import linprog
 
 from moestat.errors import InputError
 from moestat.theory.invariances import translated_columns
+from moestat.theory.kinds import are_alike, check_alike
 from moestat.theory.measure import MixingMeasure
 from moestat.theory.units import in_common_units
 from moestat.typing import FloatArray
@@ -33,35 +34,32 @@ def measure_distance(first: MixingMeasure, second: MixingMeasure, *, coordinates
     first, second : MixingMeasure
         With the same coordinates, any numbers of atoms.
     coordinates : {"raw", "standardised"}
-        The user's units, or those of the moments that ``second`` carries.
+        The user's units, or those of the moments that ``second`` carries. Of two measures neither is the truth here,
+        so that moments are asked for only where they are wanted; `voronoi_loss` standardises by those of the truth.
 
     Returns
     -------
     float
-        In the units of the atoms. The infimum over translations is sought from every one that lays an atom on another.
+        In the units of the atoms. The infimum over translations is sought from every one that lays an atom on another,
+        and from the one that lays one centre of mass on the other.
 
     Raises
     ------
     InputError
-        When the atoms have different coordinates, or families.
+        When the atoms have different coordinates, gates or families.
     """
     if coordinates not in ("raw", "standardised"):
         raise InputError(f"coordinates must be 'raw' or 'standardised'; got {coordinates!r}.")
     pair = in_common_units(first, second, coordinates)
-    if not _alike(*pair):
-        raise InputError("two measures must have atoms with the same coordinates to be compared.")
+    check_alike(*pair)
     if any(np.isnan(one.atoms).any() for one in pair):
         raise InputError("atoms of different families have no distance; compare models with experts of one family.")
     return _distance(*pair)
 
 
-def _alike(first: MixingMeasure, second: MixingMeasure) -> bool:
-    return first.coordinates == second.coordinates and bool(first.inner) == bool(second.inner)
-
-
 def _distance(first: MixingMeasure, second: MixingMeasure) -> float:
     """The distance; infinite between groups of another structure."""
-    if not _alike(first, second):
+    if not are_alike(first, second):
         return np.inf
     moving = translated_columns(second)
     apart = first.atoms[:, None] - second.atoms[None]
@@ -73,7 +71,8 @@ def _distance(first: MixingMeasure, second: MixingMeasure) -> float:
         return np.asarray(np.sqrt(still + ((delta - t) ** 2).sum(axis=2)) + within)
 
     kinks = delta.reshape(first.size * second.size, moving.size)
-    starts = np.unique(np.vstack([kinks, np.zeros((1, moving.size))]), axis=0) if moving.size else kinks[:1]
+    means = first.masses @ first.atoms[:, moving] - second.masses @ second.atoms[:, moving]
+    starts = np.unique(np.vstack([kinks, means]), axis=0) if moving.size else kinks[:1]
     return min(_descended(first.masses, second.masses, cost, still, delta, t) for t in starts)
 
 

@@ -37,45 +37,50 @@ def random_pair(rng, d=1):
     return fit, truth
 
 
-R = {1: 1, 2: 4, 3: 6, 4: 8}
+R = np.array([0, 1, 4, 6, 8])
 
 
-def plain_cells(fit, truth, t, absolute=False):
-    """Nearest true atoms (n, K) at translations t (n, d)."""
-    _, b1, a, b, nu = fit
-    _, b1s, as_, bs, nus = truth
-    power = 1 if absolute else 2
-    still = (np.abs(a[:, None] - as_) ** power).sum(-1) + np.abs(b[:, None] - bs) ** power
-    still = still + np.abs(nu[:, None] - nus) ** power
-    moving = (np.abs(b1[None, :, None] - b1s[None, None] - t[:, None, None]) ** power).sum(-1)
-    return (still + moving).argmin(axis=2)
+def plain_loss(fit, truth, t, c=None, sharp=False, active=None):
+    """The published loss with joint norms at translations t (n, d), smallest over the factor c, or at c (n,).
+
+    With ``active``, which needs c, the sum of so many largest cells.
+    """
+    b0, b1, a, b, nu = map(np.asarray, fit)
+    b0s, b1s, as_, bs, nus = map(np.asarray, truth)
+    true = np.exp(b0s)
+    m = true.sum() * np.exp(b0) / np.exp(b0).sum()
+    slope = ((b1[:, None] - b1s - t[:, None, None]) ** 2).sum(-1)  # (n, K, J), squares as all of these
+    own, level, spread = ((a[:, None] - as_) ** 2).sum(-1), (b[:, None] - bs) ** 2, (nu[:, None] - nus) ** 2
+    cells = (slope + own + level + spread).argmin(axis=2)
+    inside = cells[:, :, None] == np.arange(len(true))
+    size = np.take_along_axis(inside.sum(axis=1), cells, axis=1)
+    i = np.arange(len(m))
+    slope = np.take_along_axis(slope, cells[:, :, None], axis=2)[:, :, 0]
+    own, level, spread, r = own[i, cells], level[i, cells], spread[i, cells], R[size]
+    shared = (slope + level) ** (r / 2) + (own + spread) ** (r / 4)
+    if sharp:
+        shared = slope + own + level ** (r / 2) + spread ** (r / 4)
+    term = m * np.where(size == 1, np.sqrt(slope + own + level + spread), shared)
+    by_cell, masses = (term[:, :, None] * inside).sum(axis=1), (m[:, None] * inside).sum(axis=1)
+    factors = np.column_stack([masses / true, np.zeros(len(t))]) if c is None else np.reshape(c, (-1, 1))
+    values = by_cell[:, None] + np.abs(masses[:, None] - factors[:, :, None] * true)  # (n, factors, J)
+    return np.sort(values, axis=2)[:, :, -(active or len(true)) :].sum(axis=2).min(axis=1)
 
 
-def plain_loss(fit, truth, t, c=None, sharp=False):
-    """The published loss with joint norms at translations t (n, d), smallest over the factor c, or at c (n,)."""
-    b0, b1, a, b, nu = fit
-    b0s, b1s, as_, bs, nus = truth
-    total = np.exp(b0s).sum()
-    m, ms_ = total * np.exp(b0) / np.exp(b0).sum(), np.exp(b0s)
-    out = []
-    for n, (shift, cells) in enumerate(zip(t, plain_cells(fit, truth, t), strict=True)):
-        value, masses = 0.0, np.zeros(len(ms_))
-        for i, j in enumerate(cells):
-            size = int((cells == j).sum())
-            masses[j] += m[i]
-            slope, own = np.linalg.norm(b1[i] - b1s[j] - shift), np.linalg.norm(a[i] - as_[j])
-            level, spread = abs(b[i] - bs[j]), abs(nu[i] - nus[j])
-            r = R[size]
-            if size == 1:
-                term = np.sqrt(slope**2 + own**2 + level**2 + spread**2)
-            elif sharp:
-                term = slope**2 + own**2 + level**r + spread ** (r / 2)
-            else:
-                term = np.hypot(slope, level) ** r + np.hypot(own, spread) ** (r / 2)
-            value += m[i] * term
-        factors = masses / ms_ if c is None else c[n : n + 1]
-        out.append(value + min(np.abs(masses - x * ms_).sum() for x in [*factors, *([0.0] if c is None else [])]))
-    return np.array(out)
+def searched_loss(rng, fit, truth, n=1000):
+    """The smallest loss that trying translations finds: at random, then ever nearer to the best of them."""
+    t = tried(rng, fit, truth, n)
+    values = plain_loss(fit, truth, t)
+    order = np.argsort(values)[:10]
+    t, values, width = t[order], values[order], np.full(len(order), 0.5)
+    for _ in range(40):
+        beside = t[:, None] + width[:, None, None] * rng.normal(size=(len(t), 8, t.shape[1]))
+        found = plain_loss(fit, truth, beside.reshape(-1, t.shape[1])).reshape(len(t), 8)
+        best = found.argmin(axis=1)
+        gained = found.min(axis=1) < values
+        t = np.where(gained[:, None], beside[np.arange(len(t)), best], t)
+        values, width = np.minimum(values, found.min(axis=1)), width * np.where(gained, 1.3, 0.7)
+    return values.min()
 
 
 def tried(rng, fit, truth, n):

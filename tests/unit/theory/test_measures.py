@@ -177,6 +177,20 @@ def test_alignment_by_assignment():
         align(softmax_measure(*truth), softmax_measure(*truth), by="name")
 
 
+def test_cells_take_the_options_of_losses_alone():
+    truth = softmax_measure(*random_arrays(np.random.default_rng(60), 2))
+    for name in ("foo", "parts"):
+        for call in (voronoi_cells, align):
+            with pytest.raises(InputError, match=f"'{name}' is no option of losses and cells"):
+                call(truth, truth, coordinates="raw", **{name: True})
+
+
+@pytest.mark.parametrize("name", ["mean", "gate_mean", "response_mean", "sd"])
+def test_moments_are_finite(name):
+    with pytest.raises(InputError, match=f"^{name} must be finite"):
+        ms.theory.Moments(**{name: [0.0, np.nan]})
+
+
 # --------------------------------------------------------------------------------------- merging
 @pytest.mark.parametrize("gate", ["softmax", "laplace"])
 def test_merged_atoms_match_the_density_to_second_order(gate):
