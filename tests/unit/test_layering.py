@@ -45,7 +45,7 @@ ONLY = {
     "kernels": {"typing"},
     "theory": {
         *("model", "params", "kernels", "data", "gates", "experts", "passes", "typing", "errors"),
-        *("component", "coordinates", "directions", "expressions", "terms"),
+        *("activations", "component", "coordinates", "directions", "expressions", "terms"),
     },
 }
 #: Units that do not know each other, though they are siblings.
