@@ -20,7 +20,7 @@ from moestat.typing import FloatArray
 
 #: The surface const + b'x = 0 in truth, by number of covariates.
 TRUTH = {1: np.array([-0.2, 1.0]), 2: np.array([-0.2, 0.8, 0.6])}
-SIZES = (100, 300, 1000, 3000, 10000)
+SIZES = (100, 300, 1000, 3000)
 SETS = 20
 
 

@@ -37,8 +37,8 @@ from moestat.typing import FloatArray, IntArray
 FURTHEST_TAU = 1e8
 
 
-#: exp of more overflows when it multiplies logits.
-LARGEST_EXPONENT = 600.0
+#: exp of more overflows in products of derivatives.
+LARGEST_EXPONENT = 150.0
 
 
 @parameters
@@ -397,7 +397,7 @@ def _inverse(coef: FloatArray, F: FloatArray, out: FloatArray) -> None:
     linear_predictor(coef, F, out)
     o = out[0]
     for j in range(o.size):
-        o[j] = vexp(-o[j])
+        o[j] = vexp(min(-o[j], LARGEST_EXPONENT))
 
 
 @jit

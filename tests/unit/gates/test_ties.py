@@ -174,7 +174,7 @@ def test_fits_end_where_nothing_smooth_is_left_to_gain(gate: Gate, n_experts: in
     X, y = rows_of_two_groups()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ms.errors.MoestatWarning)
-        results = ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=n_experts), X, y, n_starts=4)
+        results = ms.fit(ms.MixtureOfExperts(gate=gate, n_experts=n_experts), X, y, n_starts=6)
     optimum = results.certificate.optimum
     assert np.isfinite(results.llf)
     assert optimum.jumps

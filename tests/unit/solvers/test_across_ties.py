@@ -255,3 +255,20 @@ def test_continuous_gates_have_no_ties(case) -> None:
     dense = ms.MixtureOfExperts(n_experts=3)
     problem = Problem.of(dense, dense.data(X, y))
     assert ties_at(problem, np.zeros(problem.layout.size)) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_surface_is_found_where_a_dense_gate_never_changes_its_leader(seed: int) -> None:
+    """The rows mix two lines whatever the covariate; the best break is found by trying all."""
+    rng = np.random.default_rng(seed)
+    x = np.sort(rng.uniform(-1, 1, 150))
+    y = np.where(rng.random(150) < special.expit(1 + x), x, 2 - x) + 0.3 * rng.standard_normal(150)
+
+    def loglik(part: slice) -> float:
+        A = np.column_stack([np.ones_like(x[part]), x[part]])
+        residual = y[part] - A @ np.linalg.lstsq(A, y[part], rcond=None)[0]
+        return float(-0.5 * residual.size * (np.log(2 * np.pi * np.mean(residual**2)) + 1))
+
+    best = max(loglik(slice(0, i)) + loglik(slice(i, None)) for i in range(30, 121))
+    results = ms.fit(ms.MixtureOfExperts(gate="topk(n_active=1)", n_experts=2), x[:, None], y)
+    assert results.llf >= best - 1e-9
