@@ -19,7 +19,7 @@ exclude_patterns = ["_build"]
 
 # Pages are MyST. They are not executed yet: the examples are short, and the tests run the same calls.
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
-myst_heading_anchors = 2
+myst_heading_anchors = 3
 nb_execution_mode = "off"
 
 # The reference follows the code: a module's page lists its __all__, or else what it defines.
