@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -174,23 +174,26 @@ class Search:
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         """EM for a few steps; an expert that loses its rows gets others, a few times."""
-        short = self._short_em(start.theta)
+        short = self._led(start.theta)
         rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
         times = 0
         while times < RESEEDS and (lost := lost_experts(self.problem, short.theta)).size:
             theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
-            short = self._short_em(theta)
+            short = self._led(theta)
             times += 1
         return Outcome(start, short, reseeded=times)
 
-    def _short_em(self, theta: FloatArray) -> Solution:
-        """EM for a few steps; where experts are switched off, by denser gates or directly, as leads higher."""
-        direct = solve(self.problem, SHORT_RUN, theta)
+    #: What a short run takes its steps with.
+    _stepper: ClassVar[Solver] = SHORT_RUN
+
+    def _led(self, theta: FloatArray) -> Solution:
+        """A few steps; where experts are switched off, by denser gates or directly, as leads higher."""
+        direct = solve(self.problem, self._stepper, theta)
         if not (denser := relaxed(self.problem)):
             return direct
         for problem in denser:
-            theta = solve(problem, SHORT_RUN, theta).theta
-        return max(direct, solve(self.problem, SHORT_RUN, theta), key=lambda run: run.loglik)
+            theta = solve(problem, self._stepper, theta).theta
+        return max(direct, solve(self.problem, self._stepper, theta), key=lambda run: run.loglik)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
@@ -324,20 +327,14 @@ class SquaresSearch(Search):
     Where the gate's weights jump, tries and walks across ties belong to the work.
     """
 
+    _stepper = SHORT_NEWTON
+
     @property
     def _finisher(self) -> Solver:
         return LeastSquaresNewton() if self.problem.passes.terms.gate.continuous else super()._finisher
 
     def _short_run(self, number: int, start: Start) -> Outcome:
-        """Newton for a few steps; where experts are switched off, by denser gates or directly, as leads lower."""
-        direct = solve(self.problem, SHORT_NEWTON, start.theta)
-        if not (denser := relaxed(self.problem)):
-            return Outcome(start, direct)
-        theta = start.theta
-        for problem in denser:
-            theta = solve(problem, SHORT_NEWTON, theta).theta
-        through = solve(self.problem, SHORT_NEWTON, theta)
-        return Outcome(start, max(direct, through, key=lambda run: run.loglik))
+        return Outcome(start, self._led(start.theta))
 
 
 class _Twins:

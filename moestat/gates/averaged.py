@@ -23,10 +23,9 @@ from moestat.charts import Chart
 from moestat.component import Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gate_information import Division, Forms, lower_forms
+from moestat.gate_information import Division, Forms
 from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, curved, pulled
-from moestat.gates.softmax import Softmax
-from moestat.gates.wrapper import Wrapper
+from moestat.gates.wrapper import Wrapper, forms_over_softmax
 from moestat.kernels import jit
 from moestat.params import Layout, shared_columns
 from moestat.typing import FloatArray, IntArray
@@ -157,13 +156,7 @@ class Averaged(Wrapper):
 
     # ------------------------------------------------------------------------------- M-step
     def forms(self, columns: IntArray) -> Forms | None:
-        """The logits of an inner softmax gate, and own parameters, which have the first feature, a one."""
-        if not isinstance(self.inner, Softmax):
-            return None
-        assert self.places is not None
-        own = np.full((self.n_own, self.places.shape[1]), -1)
-        own[:, 0] = columns[0, columns.shape[1] - self.n_own :]
-        return Forms(np.vstack([self.places, own]), lower_forms(len(columns) + self.n_own))
+        return forms_over_softmax(self, columns)
 
     def form_features(self, block: Block) -> FloatArray:
         return self.inner.features(block)

@@ -26,11 +26,10 @@ import numpy as np
 from moestat.component import Dilation, Dims, Gate
 from moestat.data import Block, Schema
 from moestat.errors import InputError
-from moestat.gate_information import Division, Forms, lower_forms
+from moestat.gate_information import Division, Forms
 from moestat.gates.nested import SOFTMAX, add_jacobian, check_inner, curved, is_number, pulled
-from moestat.gates.softmax import Softmax
 from moestat.gates.translated import log_mass
-from moestat.gates.wrapper import Wrapper
+from moestat.gates.wrapper import Wrapper, forms_over_softmax
 from moestat.kernels import entmax
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
 from moestat.typing import FloatArray, IntArray
@@ -156,13 +155,7 @@ class Tsallis(Wrapper):
             target[-1, -1] += beta**2 * (w * second).sum() + beta * (w * first).sum()
 
     def forms(self, columns: IntArray) -> Forms | None:
-        """The scores of an inner softmax gate, and log beta, which has the first feature, a one."""
-        if not isinstance(self.inner, Softmax):
-            return None
-        assert self.places is not None
-        own = np.full((self.n_own, self.places.shape[1]), -1)
-        own[:, 0] = columns[0, columns.shape[1] - self.n_own :]
-        return Forms(np.vstack([self.places, own]), lower_forms(len(columns) + self.n_own))
+        return forms_over_softmax(self, columns)
 
     def form_features(self, block: Block) -> FloatArray:
         return self.inner.features(block)

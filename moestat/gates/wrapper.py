@@ -10,6 +10,8 @@ import numpy as np
 from moestat.component import Gate
 from moestat.coordinates import Affine, ColumnMap
 from moestat.errors import InputError
+from moestat.gate_information import Forms, lower_forms
+from moestat.gates.softmax import Softmax
 from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
@@ -17,6 +19,15 @@ from moestat.typing import FloatArray, IntArray
 def relaxed_inside(gate: Any, n_experts: int) -> tuple[Gate, ...]:
     """A gate round the relaxations of its inner gate."""
     return tuple(replace(gate, inner=stage) for stage in gate.inner.relaxations(n_experts))
+
+
+def forms_over_softmax(gate: Any, columns: IntArray) -> Forms | None:
+    """Logits of an inner softmax gate, at ``gate.places``, and own parameters, which have the first feature, a one."""
+    if not isinstance(gate.inner, Softmax):
+        return None
+    own = np.full((gate.n_own, gate.places.shape[1]), -1)
+    own[:, 0] = columns[0, columns.shape[1] - gate.n_own :]
+    return Forms(np.vstack([gate.places, own]), lower_forms(len(columns) + gate.n_own))
 
 
 class Wrapper(Gate):

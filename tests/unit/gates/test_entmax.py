@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -214,3 +215,18 @@ def test_inner_gates_have_logits_of_their_own():
     with pytest.raises(InputError, match=r"inner must be a gate with covariates where alpha is estimated"):
         Entmax(Constant())
     assert Entmax(Constant(), alpha=1.5).alpha == 1.5
+
+
+def test_an_end_at_a_kink_is_told_as_what_it_may_be() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 1))
+    left = x[:, 0] > 0.7 * rng.standard_normal(300)
+    y = np.where(left, 1 + x[:, 0], -1 - x[:, 0]) + 0.5 * rng.standard_normal(300)
+    model = ms.MixtureOfExperts(gate="sparsemax", n_experts=2)
+    certificate = ms.fit(model, x, y, n_starts=3).certificate
+    optimum = certificate.optimum
+    assert optimum.kinks
+    ended = replace(certificate, optimum=replace(optimum, status=ms.Status.NOT_CONVERGED))
+    assert "would not be at a kink" in str(ended)
+    smooth = replace(ended, optimum=replace(ended.optimum, kinks=False))
+    assert "do not use these estimates" in str(smooth)

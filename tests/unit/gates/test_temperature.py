@@ -11,7 +11,7 @@ from scipy import stats
 import moestat as ms
 from moestat.component import Dims
 from moestat.errors import InputError
-from moestat.gates import Activation, AdaptiveTemperature, Constant, Gate, Laplace, Softmax, Temperature
+from moestat.gates import Activation, AdaptiveTemperature, Constant, Gate, Laplace, Softmax, Temperature, TopK
 from moestat.solvers import Problem
 from moestat.typing import FloatArray
 
@@ -170,6 +170,19 @@ def test_a_fit_with_the_most_extreme_tau_ends(gate: str, tau: float) -> None:
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(100, 2)), rng.normal(size=100)
     assert np.isfinite(ms.fit(ms.MixtureOfExperts(gate=gate.format(tau)), X, y, n_starts=2).llf)
+
+
+@pytest.mark.parametrize("depends_on", [None, "covariates"])
+@pytest.mark.parametrize("log_tau", [-1e4, -500.0])
+def test_next_to_zero_it_has_finite_derivatives(depends_on: str | None, log_tau: float) -> None:
+    """A trust region may step there on its way; top-2 of three, whose third expert has minus infinity."""
+    rng = np.random.default_rng(0)
+    model = ms.MixtureOfExperts(gate=Temperature(TopK(), depends_on=depends_on), n_experts=3)
+    passes = Problem.of(model, model.data(rng.normal(size=(50, 2)), rng.normal(size=50))).passes
+    theta = rng.normal(size=passes.terms.size)
+    theta[9] = log_tau
+    sums = passes.hessian(theta)
+    assert all(np.isfinite(part).all() for part in (sums.loglik, sums.score, sums.hessian))
 
 
 @pytest.mark.parametrize("tau", [0, -1.0, np.inf, np.nan, "warm", True])
