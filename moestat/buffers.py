@@ -30,3 +30,21 @@ class Buffers:
     def part(self, number: int) -> Buffers:
         """Arrays of one part of a whole, whose names are its own."""
         return self._parts.setdefault(number, Buffers())
+
+
+class Shelf:
+    """Buffers of as many threads as ask for some at the same time."""
+
+    def __init__(self) -> None:
+        self._free: list[Buffers] = []
+
+    def take(self) -> Buffers:
+        """Buffers that nobody else has until they are put back."""
+        try:
+            return self._free.pop()
+        except IndexError:  # not asked for beforehand: another thread could take the last
+            return Buffers()
+
+    def put(self, buffers: Buffers) -> None:
+        """Give back what was taken."""
+        self._free.append(buffers)

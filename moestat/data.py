@@ -120,6 +120,7 @@ class Data:
     total_weight: float
     uses_offset: bool
     uses_exposure: bool
+    keeps_blocks = True
 
     def __init__(
         self,

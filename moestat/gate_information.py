@@ -13,7 +13,7 @@ of which each shares out a weight of its own.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from moestat.component import Gate
 from moestat.data import Block
 from moestat.kernels import information
 from moestat.kernels.linear import contract, pull_linear
-from moestat.totals import Total, lower_index, symmetric, up4
+from moestat.totals import Additive, Total, lower_index, symmetric, up4
 from moestat.typing import FloatArray, IntArray
 
 
@@ -58,6 +58,9 @@ class GateInformation(Protocol):
     def add(self, tile: Division) -> None:
         """Add one tile's contribution."""
 
+    def merge(self, later: Self) -> None:
+        """Add those of another one of the same gate and parameters, whose tiles follow."""
+
     @property
     def score(self) -> FloatArray:
         """Derivative of the gate's part of Q."""
@@ -78,7 +81,7 @@ def information_of(gate: Gate, columns: IntArray, theta: FloatArray) -> GateInfo
     return General(gate, columns, theta) if forms is None else Predicted(gate, columns, theta, forms)
 
 
-class General:
+class General(Additive):
     """For any gate, by its Jacobian."""
 
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray) -> None:
@@ -112,7 +115,7 @@ class General:
         return out
 
 
-class Pairs:
+class Pairs(Additive):
     """For logits that are linear in known features: one product of pair weights and features."""
 
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray) -> None:
@@ -135,7 +138,7 @@ class Pairs:
         return of_pairs(self._columns, self._total.values[1], self._size)
 
 
-class Predicted:
+class Predicted(Additive):
     """For logits that depend on linear predictors: one product of the gate's own weights and features."""
 
     def __init__(self, gate: Gate, columns: IntArray, theta: FloatArray, forms: Forms) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from math import log
 
 import numpy as np
@@ -23,7 +23,7 @@ from moestat.kernels import information, linear, squares
 from moestat.passes import Passes
 from moestat.sums import EMSums, HessianSums, LoglikSums, ScoreSums
 from moestat.terms import Terms, Tile
-from moestat.totals import Total, symmetric, up4
+from moestat.totals import Additive, Total, symmetric, up4
 from moestat.typing import FloatArray
 
 #: Smallest mean square, as a share of the response's variance, that is told from zero: below it residuals are rounding.
@@ -138,7 +138,7 @@ class SquaresHessian(HessianSums):
         terms.scatter(terms.expert_columns, expert, score)
 
 
-class ProductSums:
+class ProductSums(Additive):
     """Sums over rows of weight * dm dm', and of the same times e^2 (P, P)."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -246,11 +246,11 @@ class SquaresPasses(Passes):
 
     def loglik(self, theta: FloatArray) -> float:
         """-n/2 log(RSS / n)."""
-        return self.level(self.reduce(LoglikSums(), theta).loglik)
+        return self.level(self.reduce(LoglikSums, theta).loglik)
 
     def rss(self, theta: FloatArray) -> float:
         """Sum of weighted squared residuals, in working units."""
-        return -2.0 * self.reduce(LoglikSums(), theta).loglik
+        return -2.0 * self.reduce(LoglikSums, theta).loglik
 
     def told(self, theta: FloatArray) -> float:
         """Sum of weighted squared residuals, in the user's units."""
@@ -258,19 +258,19 @@ class SquaresPasses(Passes):
 
     def score(self, theta: FloatArray) -> Profile:
         """The same and its derivative."""
-        return self._profile(self.reduce(SquaresScore(self.terms, theta), theta))
+        return self._profile(self.reduce(partial(SquaresScore, self.terms, theta), theta))
 
     def hessian(self, theta: FloatArray) -> Profile:
         """The same, its derivative and its exact Hessian."""
-        return self._profile(self.reduce(SquaresHessian(self.terms, theta), theta, self._second_order_height))
+        return self._profile(self.reduce(partial(SquaresHessian, self.terms, theta), theta, self._second_order_height))
 
     def products(self, theta: FloatArray) -> ProductSums:
         """Sums of weight * dm dm', and of weight * e^2 dm dm'."""
-        return self.reduce(ProductSums(self.terms, theta), theta, self._second_order_height)
+        return self.reduce(partial(ProductSums, self.terms, theta), theta, self._second_order_height)
 
     def outer_products(self, theta: FloatArray) -> Matrix:
         """Sum of weight * score score' over rows, the mean square taken as known."""
-        square = self._profile(self.reduce(LoglikSums(), theta)).mean_square
+        square = self._profile(self.reduce(LoglikSums, theta)).mean_square
         return Matrix(self.products(theta).weighted / square**2)
 
     def em(self, theta: FloatArray) -> EMSums:

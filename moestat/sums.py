@@ -1,7 +1,8 @@
 """Records of additive statistics: what each kind of pass adds up.
 
-A record takes tile after tile (`add`) and offers its totals as properties. Partial sums are added in the
-order of the tiles, compensated so that thousands of tiles lose nothing, and nothing of size (n, K) is kept.
+A record takes tile after tile (`add`), or what others took behind these (`merge`), and offers its totals as
+properties. Partial sums are added in the order of the tiles, compensated so that thousands of tiles lose nothing, and
+nothing of size (n, K) is kept.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 from math import fsum
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from moestat.component import Gate
 from moestat.gate_information import Division, GateInformation, information_of, of_pairs
 from moestat.kernels import information, linear, rows
 from moestat.terms import Terms, Tile
-from moestat.totals import Total, symmetric, up4
+from moestat.totals import Additive, Total, symmetric, up4
 from moestat.typing import FloatArray, IntArray
 
 #: How a gate's information is added up: see `moestat.gate_information`.
@@ -30,8 +31,11 @@ class Sums(Protocol):
     def add(self, tile: Tile) -> None:
         """Add one tile's contribution."""
 
+    def merge(self, later: Self) -> None:
+        """Add those of another record, whose tiles follow."""
 
-class LoglikSums:
+
+class LoglikSums(Additive):
     """Log-likelihood."""
 
     def __init__(self) -> None:
@@ -45,7 +49,7 @@ class LoglikSums:
         return fsum(self._parts)
 
 
-class ShareSums:
+class ShareSums(Additive):
     """Mass of each expert (rows) and entropy of the responsibilities (nats)."""
 
     def __init__(self, terms: Terms) -> None:
@@ -66,7 +70,7 @@ class ShareSums:
         return fsum(self._entropy)
 
 
-class ScoreSums:
+class ScoreSums(Additive):
     """Log-likelihood and score."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -95,7 +99,7 @@ class ScoreSums:
         return out
 
 
-class GateCurvature:
+class GateCurvature(Additive):
     """Score and minus the Hessian of the gate's part of Q, in the gate's own way or the one given."""
 
     def __init__(self, terms: Terms, theta: FloatArray, way: Way = information_of) -> None:
@@ -103,6 +107,9 @@ class GateCurvature:
 
     def add(self, tile: Tile) -> None:
         self._sum.add(Division(tile.block, tile.H, tile.PI, tile.block.weight, tile.D, tile.buffers.part(0)))
+
+    def merge(self, later: Self) -> None:
+        self._sum.merge(later._sum)
 
     @property
     def score(self) -> FloatArray:
@@ -113,7 +120,7 @@ class GateCurvature:
         return self._sum.matrix
 
 
-class ExpertInformation:
+class ExpertInformation(Additive):
     """Minus the Hessian of the experts' part of Q (Pe, Pe)."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -133,7 +140,7 @@ class ExpertInformation:
         return out
 
 
-class ExpertMoments:
+class ExpertMoments(Additive):
     """Weighted moments of the experts' features and residuals, for a closed-form M-step.
 
     With gate logits linear in the very same features, the gate's information comes out of the same product.
@@ -177,7 +184,7 @@ class ExpertMoments:
         return of_pairs(terms.gate_columns, self._total.values[0][terms.n_experts :], terms.n_gate)
 
 
-class EMSums:
+class EMSums(Additive):
     """Everything one generalised EM step needs; see `moestat.solvers.em`."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -276,7 +283,7 @@ class EMSums:
         return self._curvature.matrix
 
 
-class GateQ:
+class GateQ(Additive):
     """The gate's part of Q, sum R log pi, at parameters other than those of the responsibilities R.
 
     Q is the expected log-likelihood of rows and labels, which an M-step maximises. Tiles come from the old
@@ -312,7 +319,7 @@ class GateQ:
         return self._information.matrix
 
 
-class ExpertQ:
+class ExpertQ(Additive):
     """The experts' part of Q, sum R log f, at other parameters; see `GateQ`."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -377,7 +384,7 @@ class _Derivatives:
         return A, U, gate_rows, expert_rows
 
 
-class HessianSums:
+class HessianSums(Additive):
     """Log-likelihood, score and the exact Hessian of the observed log-likelihood."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -438,7 +445,7 @@ class HessianSums:
         return 0.5 * (out + out.T)
 
 
-class OuterProductSums:
+class OuterProductSums(Additive):
     """Sum over rows of weight * score score' (P, P)."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -471,4 +478,11 @@ class FactorSums:
             self.factors = np.zeros((len(rows_), rows_.shape[1], rows_.shape[1]))
         weighted = (rows_ * np.sqrt(tile.R)[:, None]).transpose(0, 2, 1)
         for k, matrix in enumerate(weighted):
-            self.factors[k] = np.linalg.qr(np.vstack([self.factors[k], matrix]), mode="r")[: matrix.shape[1]]
+            self._append(k, matrix)
+
+    def _append(self, k: int, matrix: FloatArray) -> None:
+        self.factors[k] = np.linalg.qr(np.vstack([self.factors[k], matrix]), mode="r")[: matrix.shape[1]]
+
+    def merge(self, later: Self) -> None:
+        for k, matrix in enumerate(later.factors):
+            self._append(k, matrix)

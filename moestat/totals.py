@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
+from typing import Self
 
 import numpy as np
 
@@ -11,7 +12,19 @@ from moestat.kernels import totals
 from moestat.typing import FloatArray, IntArray
 
 
-class Total:
+class Additive:
+    """What is added up over tiles in totals, in lists and in other additive members."""
+
+    def merge(self, later: Self) -> None:
+        """Add what another record of the same kind has added up over the tiles behind those seen here."""
+        for name, mine in vars(self).items():
+            if isinstance(mine, list):
+                mine.extend(getattr(later, name))
+            elif isinstance(mine, Additive):
+                mine.merge(getattr(later, name))
+
+
+class Total(Additive):
     """Sums of arrays over tiles, rounded once.
 
     A tile is added to ``parts``, arrays of the given shapes; `take` moves them into the totals and clears
@@ -27,6 +40,12 @@ class Total:
     @property
     def values(self) -> tuple[FloatArray, ...]:
         return self._split(self._rows[1] + self._rows[2])
+
+    def merge(self, later: Self) -> None:
+        """Add another total and what its roundings have dropped, which is exact as far as one tile's addition is."""
+        self._rows[0] = later._rows[1]
+        self.take()
+        self._rows[2] += later._rows[2]
 
     def _split(self, flat: FloatArray) -> tuple[FloatArray, ...]:
         pieces, first = [], 0

@@ -35,6 +35,13 @@ class RowsBehind:
             if len(seen) < self._enough and mine.any():
                 self._collect(seen, tile, np.flatnonzero(mine))
 
+    def merge(self, later: RowsBehind) -> None:
+        """Add those of later tiles."""
+        self.mass += later.mass
+        self._own_mass += later._own_mass
+        for seen, others in zip(self._own, later._own, strict=True):
+            seen |= others
+
     def _collect(self, seen: set[bytes], tile: Tile, rows: IntArray) -> None:
         block = tile.block
         for j in rows:

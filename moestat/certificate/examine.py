@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     at_limit = problem.near_limit(theta) & (blocked | (np.abs(slopes) <= GRADIENT_TOLERANCE * problem.total_weight))
     movable, blocked = movable & ~at_limit, blocked & ~at_limit
     on_floor = blocked & problem.on_floor(theta)
-    behind = passes.reduce(RowsBehind(passes.terms), theta)
+    behind = passes.reduce(partial(RowsBehind, passes.terms), theta)
     few = spikes(problem, theta, behind)
     around = _look_around(problem, theta, sums, movable, at_limit)
     ray = follow(problem, theta, around.runaway, _left_to_gain(around))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -44,10 +45,15 @@ class Partition:
         self.decided += mine @ tile.block.weight
         self.shared += float(tile.block.weight[~mine.any(axis=0)].sum())
 
+    def merge(self, later: Partition) -> None:
+        """Add that of later tiles."""
+        self.decided += later.decided
+        self.shared += later.shared
+
 
 def is_step(problem: Problem, theta: FloatArray) -> bool:
     """Whether the gate gives every row whole to one expert, as far as digits go, and not all to the same."""
-    rows = problem.passes.reduce(Partition(problem.passes.terms.n_experts, STEP), theta)
+    rows = problem.passes.reduce(partial(Partition, problem.passes.terms.n_experts, STEP), theta)
     return bool(rows.shared == 0.0 and (rows.decided > 0).sum() > 1)
 
 
@@ -72,7 +78,9 @@ def follow(problem: Problem, theta: FloatArray, directions: FloatArray, left: fl
     # beyond its best point the straight ray leaves the curved one that the other parameters would follow
     rising = values[: int(values.argmax()) + 1]
     monotone = bool((np.diff(rising) >= -_roundoff(problem, here)).all()) and rising.size > 1
-    rows = problem.passes.reduce(Partition(problem.passes.terms.n_experts), problem.move(theta, STEPS[0] * ray))
+    rows = problem.passes.reduce(
+        partial(Partition, problem.passes.terms.n_experts), problem.move(theta, STEPS[0] * ray)
+    )
     limit = max(best, here + left * problem.total_weight)
     return Ray(limit, monotone, (*rows.decided.tolist(), rows.shared))
 

@@ -32,7 +32,7 @@ from moestat.kernels import jit, vexp, vlog
 from moestat.kernels.information import add_pair_products
 from moestat.kernels.linear import contract
 from moestat.params import POSITIVE, Layout, axes, layout_of, parameters, part, shared_columns
-from moestat.totals import Total, up4
+from moestat.totals import Additive, Total, up4
 from moestat.typing import FloatArray, IntArray
 
 #: A temperature that stands for zero: closer to it the entropy of the nearly equal weights is lost in rounding.
@@ -199,7 +199,7 @@ class AdaptiveTemperature(Wrapper):
         return Chart(np.eye(layout.size), powers, layout.size - 2, float(np.log(LEAST_TEMPERATURE)), LIMIT)
 
 
-class Coupled:
+class Coupled(Additive):
     """Score and information over an inner gate of any kind: weights of pairs times products of its Jacobians."""
 
     def __init__(self, gate: AdaptiveTemperature, columns: IntArray, theta: FloatArray) -> None:

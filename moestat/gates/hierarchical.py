@@ -562,6 +562,10 @@ class Parts:
                 down = Division(block, logits, share[own], mass[g], within[own], buffers.part(g + 1))
                 self._sums[g + 1].add(down)
 
+    def merge(self, later: Parts) -> None:
+        for own, other in zip(self._sums, later._sums, strict=True):
+            own.merge(other)
+
     @property
     def score(self) -> FloatArray:
         out = np.zeros(self._size)

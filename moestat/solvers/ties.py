@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from moestat.data import Block
 from moestat.solvers.problem import Problem
 from moestat.terms import Terms, Tile
+from moestat.totals import Additive
 from moestat.typing import FloatArray
 
 #: Margin, in logits, at which a tie is held, and up to which a row counts as tied: rounding must not switch it.
@@ -73,7 +75,7 @@ class Tie:
         return out
 
 
-class TiedRows:
+class TiedRows(Additive):
     """Ties at the tiles' parameters (additive)."""
 
     def __init__(self, terms: Terms, theta: FloatArray) -> None:
@@ -110,6 +112,11 @@ class Switched:
             on, off = (int(found[0]) if found.size else -1 for found in (leaves, comes))
             self.first = Tie(_row(tile.block, j), on, off)
 
+    def merge(self, later: Switched) -> None:
+        """Add those of later tiles."""
+        self.count += later.count
+        self.first = later.first if self.first is None else self.first
+
 
 def ties_at(problem: Problem, theta: FloatArray) -> list[Tie]:
     """The switching ties at a point; none where weights are continuous, or where one expert has each row."""
@@ -118,7 +125,7 @@ def ties_at(problem: Problem, theta: FloatArray) -> list[Tie]:
         return []
     if len(terms.gate.invariances(terms.gate_layout, theta[:n])[0]) == n:
         return []
-    return problem.passes.reduce(TiedRows(terms, theta), theta).ties
+    return problem.passes.reduce(partial(TiedRows, terms, theta), theta).ties
 
 
 def normals(problem: Problem, theta: FloatArray, ties: list[Tie]) -> FloatArray:
@@ -148,8 +155,9 @@ def crossing(problem: Problem, theta: FloatArray, ties: list[Tie], which: int) -
 
 def switched(problem: Problem, theta: FloatArray, other: FloatArray) -> Switched:
     """Rows with other experts at another point; of a gate that tells no ties none."""
-    rows = Switched(problem.passes.terms, other)
-    return problem.passes.reduce(rows, theta) if problem.passes.terms.gate.tells_ties else rows
+    terms = problem.passes.terms
+    none = partial(Switched, terms, other)
+    return problem.passes.reduce(none, theta) if terms.gate.tells_ties else none()
 
 
 def onto(problem: Problem, theta: FloatArray, ties: list[Tie], normals: FloatArray) -> FloatArray:

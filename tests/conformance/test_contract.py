@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from types import SimpleNamespace
 
@@ -139,7 +140,7 @@ def test_outer_products_are_those_of_the_row_scores(problem: Problem) -> None:
 def test_both_ways_to_the_gate_information_agree(problem: Problem) -> None:
     """The gate's own way, by features, pairs or parts, does for the sum by Jacobians that any gate has."""
     general, own = (
-        problem.passes.reduce(GateCurvature(problem.terms, problem.theta, way), problem.theta).matrix
+        problem.passes.reduce(partial(GateCurvature, problem.terms, problem.theta, way), problem.theta).matrix
         for way in (General, information_of)
     )
     assert_close(own, general, ROUNDING, problem.source.total_weight)
@@ -166,7 +167,7 @@ class HeldScore:
 
 
 def held_score(problem: Problem, at: FloatArray) -> FloatArray:
-    return problem.passes.reduce(HeldScore(problem.terms, at), problem.theta).score
+    return problem.passes.reduce(partial(HeldScore, problem.terms, at), problem.theta).score
 
 
 @over(PAIRS)
@@ -562,7 +563,7 @@ def test_the_size_of_blocks_does_not_matter(problem: Problem) -> None:
 def test_narrow_tiles_make_the_same_sums(problem: Problem) -> None:
     """A pass that keeps much per row cuts wide blocks to what the cache holds."""
     passes = problem.on(problem.rows.data(block_rows=1000))
-    narrow = passes.reduce(HessianSums(problem.terms, problem.theta), problem.theta, height=10**6)
+    narrow = passes.reduce(partial(HessianSums, problem.terms, problem.theta), problem.theta, height=10**6)
     wide = passes.hessian(problem.theta)
     assert_close(narrow.loglik, wide.loglik, ROUNDING)
     assert_close(narrow.score, wide.score, ROUNDING)
@@ -576,7 +577,7 @@ def test_a_pass_leaves_nothing_behind(problem: Problem) -> None:
     fresh = passes.hessian(theta)
     for sums in (passes.em, passes.outer_products, passes.expert_information, passes.score, passes.shares):
         sums(elsewhere)
-    passes.reduce(GateCurvature(problem.terms, elsewhere, General), elsewhere)
+    passes.reduce(partial(GateCurvature, problem.terms, elsewhere, General), elsewhere)
     again = passes.hessian(theta)
     assert again.loglik == fresh.loglik
     assert np.array_equal(again.score, fresh.score)

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "moestat"
 #: Layers from bottom to top. Siblings may import each other as long as that makes no circle.
 LAYERS = (
     ("typing", "errors", "spelling", "syntax"),
-    ("params", "kernels", "directions", "charts", "storage", "progress"),
+    ("params", "kernels", "directions", "charts", "storage", "progress", "threads"),
     ("validate", "coordinates", "distinct", "columns", "activations", "cholesky", "buffers", "totals"),
     ("data",),
     ("component", "gate_information", "normal", "query", "sketch", "design", "frames"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import fsum
 from types import SimpleNamespace
 
@@ -10,13 +11,18 @@ import pytest
 
 import moestat as ms
 from moestat.gate_information import General
-from moestat.passes import Passes
+from moestat.passes import PART_DOUBLES, Passes
 from moestat.sums import GateCurvature
 from moestat.totals import Total
 from tests.unit.samples import problem_of, sample
 
 #: one tile outweighs the others by so much that a plain sum would not see most of them
 HEAVY, TILES = 1e17, 1500
+
+
+def of_blocks(blocks):
+    """A source of these blocks."""
+    return SimpleNamespace(blocks=lambda: iter(blocks), n_rows=sum(block.weight.size for block in blocks))
 
 
 def lopsided(expert, gate_rows):
@@ -35,11 +41,11 @@ def lopsided(expert, gate_rows):
     blocks[0] = blocks[0]._replace(weight=np.full(8, HEAVY))
     assert len(blocks) >= TILES
     theta = 0.3 * np.cos(np.arange(problem.layout.size))
-    return Passes(problem.passes.terms, SimpleNamespace(blocks=lambda: iter(blocks))), blocks, theta
+    return Passes(problem.passes.terms, of_blocks(blocks)), blocks, theta
 
 
 def general_gate(passes, theta):
-    return passes.reduce(GateCurvature(passes.terms, theta, General), theta)
+    return passes.reduce(partial(GateCurvature, passes.terms, theta, General), theta)
 
 
 RECORDS = {
@@ -73,12 +79,15 @@ CASES = [
 ]
 
 
+@pytest.mark.parametrize("part", [PART_DOUBLES, 20_000], ids=["whole", "in parts"])
 @pytest.mark.parametrize(("expert", "gate_rows", "name"), CASES)
-def test_totals_are_the_exact_sums_of_the_tiles(expert, gate_rows, name):
-    """Against sums of single tiles that are rounded once."""
+def test_totals_are_the_exact_sums_of_the_tiles(expert, gate_rows, name, part, monkeypatch):
+    """Against sums of single tiles that are rounded once; also where parts of them have records of their own."""
+    monkeypatch.setattr("moestat.passes.PART_DOUBLES", part)
+    monkeypatch.setattr("moestat.passes.CACHE_DOUBLES", part)
     passes, blocks, theta = lopsided(expert, gate_rows)
     of = (RECORDS | GAUSSIAN | MULTINOMIAL)[name]
-    each = [of(Passes(passes.terms, SimpleNamespace(blocks=lambda b=b: iter([b]))), theta) for b in blocks]
+    each = [of(Passes(passes.terms, of_blocks([b])), theta) for b in blocks]
     each = np.array(each).reshape(len(blocks), -1)
     want = np.array([fsum(column) for column in each.T])
     got = np.ravel(of(passes, theta))
@@ -89,7 +98,7 @@ def test_totals_are_the_exact_sums_of_the_tiles(expert, gate_rows, name):
 
 def test_a_plain_sum_of_these_tiles_would_be_off():
     passes, blocks, theta = lopsided("gaussian", "own")
-    masses = [Passes(passes.terms, SimpleNamespace(blocks=lambda b=b: iter([b]))).shares(theta).mass for b in blocks]
+    masses = [Passes(passes.terms, of_blocks([b])).shares(theta).mass for b in blocks]
     plain = np.add.reduce([mass * 1.0 for mass in masses], axis=0)
     exact = np.array([fsum(column) for column in np.array(masses).T])
     assert np.abs(plain - exact).max() > 32 * np.finfo(float).eps * exact.max()
@@ -121,5 +130,5 @@ def test_the_order_of_the_tiles_does_not_matter_to_the_last_digits():
     passes = problem_of(model, rows.X, rows.y).passes
     blocks = list(passes.source.blocks())
     theta = 0.3 * np.cos(np.arange(passes.terms.size))
-    back = Passes(passes.terms, SimpleNamespace(blocks=lambda: reversed(blocks)))
+    back = Passes(passes.terms, of_blocks(blocks[::-1]))
     np.testing.assert_allclose(back.score(theta).score, passes.score(theta).score, rtol=4 * np.finfo(float).eps)
