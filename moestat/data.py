@@ -32,6 +32,10 @@ ROUNDS_UP_FROM = (np.sqrt(5.0) - 1.0) / 2.0
 
 BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
+#: From so many rows on, where threads share the work, blocks are longer: what lies between two calls of kernels is for
+#: one thread at a time, and to wait for it costs more than the arithmetic of a short call.
+MANY_ROWS, LONG_BLOCK_ROWS = 2**17, 8192
+
 
 class Block(NamedTuple):
     """A tile of B rows, feature-major.
@@ -120,7 +124,7 @@ class Data:
     total_weight: float
     uses_offset: bool
     uses_exposure: bool
-    keeps_blocks = True
+    keeps_blocks = True  # all of them are there at once
 
     def __init__(
         self,
@@ -349,7 +353,7 @@ def _tile_rows(n: int, block_rows: int | None) -> int:
     if block_rows is not None and not (isinstance(block_rows, int | np.integer) and block_rows >= 1):
         raise InputError(f"block_rows must be an integer, at least 1; got {block_rows!r}.")
     # even tiles of a multiple of eight rows: no tile is mostly padding
-    tiles = -(-n // (block_rows or BLOCK_ROWS))
+    tiles = -(-n // (block_rows or (LONG_BLOCK_ROWS if n >= MANY_ROWS else BLOCK_ROWS)))
     return -(-n // (8 * tiles)) * 8
 
 

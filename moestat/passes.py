@@ -65,7 +65,7 @@ class OuterProducts(Protocol):
 
 
 #: Numbers that the buffers of one tile may hold: a narrower tile costs more in calls than it saves in cache.
-CACHE_DOUBLES = 2**18
+CACHE_DOUBLES = 2**17
 
 #: Numbers that a pass keeps of the rows of one part, were they all kept: about half a millisecond's work. What is less
 #: than two parts for each of two threads is the work of one.
