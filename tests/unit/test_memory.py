@@ -58,7 +58,7 @@ def compiled():
     return ms.fit(model(), data(1000), n_starts=1).bse
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def results():
     return ms.fit(model(), data(N), n_starts=1)
 
