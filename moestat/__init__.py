@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from moestat.results import Results
     from moestat.squares_results import LeastSquaresResults
 
-_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts", "theory")
+_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts", "theory", "threads")
 _NAMES = {
     "BlockSource": "data",
     "Certificate": "certificate",
@@ -104,6 +104,7 @@ __all__ = [
     "solvers",
     "starts",
     "theory",
+    "threads",
 ]
 
 

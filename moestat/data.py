@@ -8,18 +8,21 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
 from moestat.distinct import distinct_rows
 from moestat.errors import InputError
+from moestat.threads import in_order
 from moestat.typing import BoolArray, FloatArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
+
+R = TypeVar("R")
 
 #: Ranges of a response whose squares stay within double precision.
 SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
@@ -65,7 +68,11 @@ class Schema:
 
 @runtime_checkable
 class BlockSource(Protocol):
-    """What a fit needs of its data; rows may live in memory, in files or on a cluster."""
+    """What a fit needs of its data; rows may live in memory, in files or on a cluster.
+
+    A source whose blocks stay as they are when the next one is read may say so, by an attribute ``keeps_blocks`` that
+    is true: then several threads work on its blocks at once.
+    """
 
     schema: Schema
     coordinates: Coordinates
@@ -82,6 +89,13 @@ class BlockSource(Protocol):
     def in_coordinates(self, coordinates: Coordinates) -> BlockSource:
         """The same rows in other working coordinates."""
         ...
+
+
+def over_blocks(work: Callable[[Block], R], source: BlockSource) -> Iterator[R]:
+    """Yield work(block) of every block in order, worked out by several threads where there are many rows in memory."""
+    if source.n_rows >= MANY_ROWS and getattr(source, "keeps_blocks", False):
+        return in_order(work, list(source.blocks()))
+    return map(work, source.blocks())
 
 
 class Data:

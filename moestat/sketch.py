@@ -6,10 +6,12 @@ tiles, or on whether a row of weight 2 is written once or twice. Starting values
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import numpy.typing as npt
 
-from moestat.data import Block, BlockSource
+from moestat.data import Block, BlockSource, over_blocks
 from moestat.typing import FloatArray, IntArray
 
 Hashes = npt.NDArray[np.uint64]
@@ -31,23 +33,37 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
     Block
         Rows in the order of their hashes.
     """
-    keys, rows = np.empty((0, 2), dtype=np.uint64), np.empty((0, 0))
-    sizes = (0, 0, 0, 0)
-    for block in source.blocks():
-        exposure = np.empty((0, block.weight.size)) if block.exposure is None else block.exposure[None]
-        sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0], len(exposure)
-        columns = np.vstack([block.X, block.Z, block.Y, exposure, block.offset, block.weight])
-        own = _keys(columns[:-1], seed)
-        wanted = block.weight > 0
-        if len(keys) >= limit:
-            wanted &= own[:, 0] <= keys[-1, 0]
-        if wanted.any():
-            rows = columns[:, wanted].T if not rows.size else np.vstack([rows, columns[:, wanted].T])
-            keys, rows = _distinct(np.concatenate([keys, own[wanted]]), rows, limit)
+    gathered: list[tuple[Hashes, FloatArray]] = []
+    count, last, sizes = 0, None, (0, 0, 0, 0)
+    for hashed in over_blocks(partial(_hashed, seed), source):
+        sizes, keys, columns = hashed
+        wanted = columns[-1] > 0
+        if last is not None:
+            wanted &= keys[:, 0] <= last
+        gathered.append((keys[wanted], columns[:, wanted].T))
+        count += len(gathered[-1][0])
+        if count >= 2 * limit:  # sorting costs more than to wait until it pays
+            gathered = [_distinct(*_joined(gathered), limit)]
+            count = len(gathered[0][0])
+            last = gathered[0][0][-1, 0] if count == limit else None
+    rows = _distinct(*_joined(gathered), limit)[1]
     x, z, y, e = np.cumsum(sizes)
     columns = np.ascontiguousarray(rows.T)
     amounts = columns[y] if e > y else None
     return Block(columns[:x], columns[x:z], columns[z:y], columns[e], columns[e + 1], amounts)
+
+
+def _hashed(seed: int, block: Block) -> tuple[tuple[int, int, int, int], Hashes, FloatArray]:
+    """Numbers of columns of X, Z, Y and exposure, the rows' hashes, and all columns, the weights last."""
+    exposure = np.empty((0, block.weight.size)) if block.exposure is None else block.exposure[None]
+    sizes = block.X.shape[0], block.Z.shape[0], block.Y.shape[0], len(exposure)
+    columns = np.vstack([block.X, block.Z, block.Y, exposure, block.offset, block.weight])
+    return sizes, _keys(columns[:-1], seed), columns
+
+
+def _joined(parts: list[tuple[Hashes, FloatArray]]) -> tuple[Hashes, FloatArray]:
+    keys, rows = zip(*parts, strict=True)
+    return np.concatenate(keys), np.concatenate(rows)
 
 
 def _distinct(keys: Hashes, rows: FloatArray, limit: int) -> tuple[Hashes, FloatArray]:

@@ -48,7 +48,8 @@ class Record:
     def __str__(self) -> str:
         return (
             f"{self.what:8s} d={self.d} K={self.K}: {self.ratio:5.2f} times as fast (figure {FIGURE}), at best "
-            f"{self.best:5.2f}, the machine {self.capacity:5.2f}; {1e3 * self.one:8.1f} ms with one thread, {1e3 * self.two:8.1f} ms with two"
+            f"{self.best:5.2f}, the machine {self.capacity:5.2f}; "
+            f"{1e3 * self.one:8.1f} ms with one thread, {1e3 * self.two:8.1f} ms with two"
         )
 
 

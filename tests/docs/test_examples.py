@@ -22,6 +22,7 @@ PAGES = [
     "README.md",
     "docs/quickstart.md",
     "docs/solver.md",
+    "docs/threads.md",
     "docs/formula.md",
     "docs/sklearn.md",
     "docs/datasets.md",

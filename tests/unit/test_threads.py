@@ -20,6 +20,7 @@ from moestat.certificate.behind import RowsBehind
 from moestat.certificate.rays import Partition
 from moestat.gate_information import General
 from moestat.objectives import objective_named
+from moestat.sketch import sketch
 from moestat.solvers import Problem
 from moestat.solvers.held_experts import Kept
 from moestat.solvers.ties import Switched, TiedRows
@@ -210,6 +211,17 @@ def test_a_whole_fit():
         two = ms.fit(model, X, y, n_starts=2)
     assert one.theta.tobytes() == two.theta.tobytes()
     assert one.bse.to_numpy().tobytes() == two.bse.to_numpy().tobytes()
+
+
+def test_a_sketch(monkeypatch):
+    monkeypatch.setattr("moestat.data.MANY_ROWS", 1)
+    made, _ = problem()
+    drawn = []
+    for n in (1, 2):
+        with limit(n):
+            drawn.append(sketch(made.passes.source, 400, 3))
+    for one, two in zip(*(block[:5] for block in drawn), strict=True):
+        assert one.tobytes() == two.tobytes()
 
 
 def test_fits_in_threads_of_the_users_own():
