@@ -16,7 +16,7 @@ from scipy.special import ndtr, ndtri
 from moestat import storage
 from moestat.certificate import Certificate, Status
 from moestat.coordinates import Coordinates
-from moestat.data import Block, BlockSource, Schema
+from moestat.data import Block, BlockSource, Schema, over_blocks
 from moestat.description import describe_model, describe_schema
 from moestat.directions import fine_units
 from moestat.errors import InputError, NotIdentifiedError, RankDeficientWarning
@@ -558,9 +558,12 @@ class Results:
 
     def _over_rows(self, pick: Any) -> FloatArray:
         """One matrix (n, K) over the training rows; rows of weight 0 were dropped."""
-        source = self._training()
-        parts = [pick(tile)[:, tile.block.weight > 0].T for tile in self._terms.tiles(self.theta, source.blocks())]
-        return np.ascontiguousarray(np.concatenate(parts))
+
+        def picked(block: Block) -> FloatArray:
+            rows: FloatArray = pick(self._tile(block))[:, block.weight > 0].T
+            return rows
+
+        return np.ascontiguousarray(np.concatenate(list(over_blocks(picked, self._training()))))
 
     def predict(self, X: Any = None, Z: Any = None, *, offset: Any = None, exposure: Any = None) -> FloatArray:
         """Conditional mean sum_k pi_k mu_k of new rows, or of the training rows.
@@ -580,9 +583,10 @@ class Results:
         """
         if X is None and Z is None:
             # block by block: a source may use one buffer for all
-            blocks = self._training().blocks()
-            parts = [mixture_mean(self._terms, self.theta, block)[block.weight > 0] for block in blocks]
-            return self._raw_response(np.concatenate(parts))
+            parts = over_blocks(
+                lambda block: mixture_mean(self._terms, self.theta, block)[block.weight > 0], self._training()
+            )
+            return self._raw_response(np.concatenate(list(parts)))
         return self._raw_response(
             mixture_mean(self._terms, self.theta, self._block(X, Z, offset=offset, exposure=exposure))
         )

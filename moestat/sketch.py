@@ -6,12 +6,12 @@ tiles, or on whether a row of weight 2 is written once or twice. Starting values
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from moestat.data import Block, BlockSource, over_blocks
+from moestat.data import BLOCK_ROWS, Block, BlockSource
 from moestat.typing import FloatArray, IntArray
 
 Hashes = npt.NDArray[np.uint64]
@@ -35,14 +35,14 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
     """
     gathered: list[tuple[Hashes, FloatArray]] = []
     count, last, sizes = 0, None, (0, 0, 0, 0)
-    for hashed in over_blocks(partial(_hashed, seed), source):
-        sizes, keys, columns = hashed
+    for block in _narrow(source.blocks()):
+        sizes, keys, columns = _hashed(seed, block)
         wanted = columns[-1] > 0
         if last is not None:
             wanted &= keys[:, 0] <= last
         gathered.append((keys[wanted], columns[:, wanted].T))
         count += len(gathered[-1][0])
-        if count >= 2 * limit:  # sorting costs more than to wait until it pays
+        if count >= 1.25 * limit:  # sorting costs more than to wait until it pays
             gathered = [_distinct(*_joined(gathered), limit)]
             count = len(gathered[0][0])
             last = gathered[0][0][-1, 0] if count == limit else None
@@ -51,6 +51,16 @@ def sketch(source: BlockSource, limit: int, seed: int) -> Block:
     columns = np.ascontiguousarray(rows.T)
     amounts = columns[y] if e > y else None
     return Block(columns[:x], columns[x:z], columns[z:y], columns[e], columns[e + 1], amounts)
+
+
+def _narrow(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same rows in pieces of a size that little is kept of at once."""
+    for block in blocks:
+        for first in range(0, block.weight.size, BLOCK_ROWS):
+            columns = slice(first, first + BLOCK_ROWS)
+            exposure = None if block.exposure is None else block.exposure[columns]
+            X, Z, Y = block.X[:, columns], block.Z[:, columns], block.Y[:, columns]
+            yield Block(X, Z, Y, block.offset[columns], block.weight[columns], exposure)
 
 
 def _hashed(seed: int, block: Block) -> tuple[tuple[int, int, int, int], Hashes, FloatArray]:

@@ -118,14 +118,14 @@ def in_order(work: Callable[[T], R], parts: Sequence[T]) -> Iterator[R]:
 
 
 def _shared_out(work: Callable[[T], R], parts: Sequence[T], helpers: int) -> Iterator[R]:
-    results: list[Future[R]] = [Future() for _ in parts]
+    results: deque[Future[R]] = deque(Future() for _ in parts)
     left = deque(zip(parts, results, strict=True))
     try:
         _call(helpers, work, left)
-        for result in results:
-            while not result.done() and _work_on_one(work, left):
+        while results:
+            while not results[0].done() and _work_on_one(work, left):
                 pass
-            yield result.result()
+            yield results.popleft().result()  # nobody keeps what was handed over
     finally:
         left.clear()  # after an error or an interrupt, helpers end with the parts that they are at
 
