@@ -49,6 +49,7 @@ GATES = {
 def parts(monkeypatch):
     """Parts of a few dozen rows, and the setting as it was."""
     monkeypatch.setattr("moestat.passes.PART_DOUBLES", PART)
+    monkeypatch.setattr("moestat.passes.CACHE_DOUBLES", PART)
     monkeypatch.delenv(threads.VARIABLE, raising=False)
     yield
     set_threads(None)
@@ -323,7 +324,7 @@ import numpy as np
 import moestat as ms
 from moestat.threads import in_order, limit, n_threads, set_threads
 import moestat.passes
-moestat.passes.PART_DOUBLES = 2000
+moestat.passes.PART_DOUBLES = moestat.passes.CACHE_DOUBLES = 2000
 rng = np.random.default_rng(0)
 X = rng.standard_normal((2000, 1))
 y = X[:, 0] + rng.standard_normal(2000)
