@@ -15,7 +15,7 @@ from dataclasses import replace as with_fields
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy import stats
+import scipy  # scipy.stats takes half a second, and loads where it is first named
 
 from moestat.coordinates import Affine, Coordinates
 from moestat.data import Block, BlockSource
@@ -65,9 +65,9 @@ class Known(ParameterlessExpert):
     name: ClassVar[str] = "known"
 
     def __post_init__(self) -> None:
-        if isinstance(self.law, stats.distributions.rv_frozen):
+        if isinstance(self.law, scipy.stats.distributions.rv_frozen):
             self._take_frozen(self.law)
-        if not isinstance(self.law, str) or not isinstance(_named(self.law), stats.rv_continuous | stats.rv_discrete):
+        if not isinstance(self.law, str) or not _is_law(_named(self.law)):
             raise InputError(
                 f"law must name a distribution of scipy.stats, or be a frozen one; got {self.law!r}."
                 f"{suggestion(self.law, [*ALIASES, *_names()]) if isinstance(self.law, str) else ''}"
@@ -107,7 +107,7 @@ class Known(ParameterlessExpert):
 
     @property
     def discrete(self) -> bool:  # type: ignore[override]
-        return isinstance(self._dist, stats.rv_discrete)
+        return isinstance(self._dist, scipy.stats.rv_discrete)
 
     @property
     def has_mean(self) -> bool:  # type: ignore[override]
@@ -179,9 +179,13 @@ def _numbers(name: str, value: Any) -> tuple[float, ...]:
         raise InputError(f"{name} must be numbers, as (1.0, 2.0); got {value!r}.") from None
 
 
+def _is_law(value: Any) -> bool:
+    return isinstance(value, scipy.stats.rv_continuous | scipy.stats.rv_discrete)
+
+
 def _named(name: str) -> Any:
-    return getattr(stats, ALIASES.get(name, name), None)
+    return getattr(scipy.stats, ALIASES.get(name, name), None)
 
 
 def _names() -> list[str]:
-    return [name for name in dir(stats) if isinstance(_named(name), stats.rv_continuous | stats.rv_discrete)]
+    return [name for name in dir(scipy.stats) if _is_law(_named(name))]

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from scipy.stats import qmc
+import scipy  # scipy.stats takes half a second, and loads where it is first named
 
 from moestat.charts import Chart
 from moestat.component import Gate
@@ -187,7 +187,7 @@ class Averaged(Wrapper):
 @lru_cache(maxsize=64)
 def uniform_draws(n_draws: int, n_experts: int, seed: int) -> FloatArray:
     """Points (n_draws, n_experts) inside the unit cube, evenly spread."""
-    points: FloatArray = qmc.Sobol(n_experts, seed=np.random.default_rng(seed)).random(n_draws)
+    points: FloatArray = scipy.stats.qmc.Sobol(n_experts, seed=np.random.default_rng(seed)).random(n_draws)
     inside: FloatArray = np.clip(points, 1e-12, 1.0 - 1e-12)
     inside.setflags(write=False)
     return inside
