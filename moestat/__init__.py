@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from moestat.model import MixtureOfExperts, MoEParams
     from moestat.results import Results
     from moestat.squares_results import LeastSquaresResults
+    from moestat.warming import warmup
 
 _MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts", "theory", "threads")
 _NAMES = {
@@ -68,6 +69,7 @@ _NAMES = {
     "fit": "fitting",
     "moe": "formula",
     "load": "loading",
+    "warmup": "warming",
 }
 
 __all__ = [
@@ -105,6 +107,7 @@ __all__ = [
     "starts",
     "theory",
     "threads",
+    "warmup",
 ]
 
 

@@ -28,7 +28,7 @@ class Bar:
         if self._bar is None:
             from tqdm.auto import tqdm
 
-            self._bar = tqdm(unit="start", leave=False, **self._options)
+            self._bar = tqdm(leave=False, **self._options)
         if self._bar.desc != f"{stage}: ":
             self._bar.set_description(stage, refresh=False)
             self._bar.reset(total)
@@ -43,10 +43,10 @@ class Bar:
             self._bar.close()
 
 
-def reporting(progress: Any) -> AbstractContextManager[Report]:
+def reporting(progress: Any, unit: str = "start") -> AbstractContextManager[Report]:
     """What ``progress`` asks for, as a context manager that gives a `Report`: nothing, a bar, or a function."""
     if progress is True:
-        return Bar()
+        return Bar(unit=unit)
     if progress is None or progress is False:
         return nullcontext(silent)
     if not callable(progress):

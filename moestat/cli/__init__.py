@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from moestat import __version__
-from moestat.cli import datasets, demo, fit, predict
+from moestat.cli import datasets, demo, fit, predict, warmup
 from moestat.cli.voice import EXIT_CODES
 
 app = typer.Typer(
@@ -38,3 +38,4 @@ app.command("fit", epilog=EXIT_CODES, context_settings={"allow_extra_args": True
 app.command("predict", epilog=EXIT_CODES, no_args_is_help=True)(predict.command)
 app.command("datasets")(datasets.command)
 app.command("demo")(demo.command)
+app.command("warmup", epilog=EXIT_CODES)(warmup.command)

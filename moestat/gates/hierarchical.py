@@ -325,8 +325,8 @@ class Hierarchical(Gate):
             out[branch.experts, :width] = trunk[0 if len(trunk) == 1 else g]
 
     def _write_leaves(self, branch: Branch, J: FloatArray, share: FloatArray, out: FloatArray) -> None:
-        width, own = self._stem.own.shape[1], branch.experts
-        _centre(J, branch.columns - width, share[own], out[own, width:])
+        own = branch.experts
+        _centre(J, branch.columns, share[own], self._stem.own.shape[1], out[own])
 
     def pull(self, local: FloatArray, block: Block, value: FloatArray, weights: FloatArray, out: FloatArray) -> None:
         # of the outer gate booked on the first expert of each group: the others have the same columns
@@ -726,11 +726,13 @@ def _add_rows(columns: IntArray, values: FloatArray, out: FloatArray) -> None:
 
 
 @jit
-def _centre(J: FloatArray, columns: IntArray, share: FloatArray, out: FloatArray) -> None:
-    """out[k] = J[k] at its columns, minus the mean of the J[l] at theirs by the shares; zero elsewhere."""
+def _centre(J: FloatArray, columns: IntArray, share: FloatArray, width: int, out: FloatArray) -> None:
+    """out[k] = J[k] at its columns, which begin at width, minus the mean of the J[l] at theirs by the shares.
+
+    Rows before width stay, other rows become zero.
+    """
     n, B = share.shape
     shared = J.shape[0] == 1
-    out[:] = 0.0
     mean = np.zeros((out.shape[1], B))
     for l in range(n):
         w = share[l]
@@ -740,16 +742,16 @@ def _centre(J: FloatArray, columns: IntArray, share: FloatArray, out: FloatArray
             for j in range(B):
                 m[j] += w[j] * x[j]
     for k in range(n):
+        for u in range(width, out.shape[1]):
+            m = mean[u]
+            o = out[k, u]
+            for j in range(B):
+                o[j] = -m[j]
         for a in range(columns.shape[1]):
             x = J[0 if shared else k, a]
             o = out[k, columns[k, a]]
             for j in range(B):
                 o[j] += x[j]
-        for u in range(out.shape[1]):
-            m = mean[u]
-            o = out[k, u]
-            for j in range(B):
-                o[j] -= m[j]
 
 
 @jit

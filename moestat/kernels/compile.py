@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 from platformdirs import user_cache_path
@@ -28,19 +28,46 @@ def cache_folder() -> Path:
     return user_cache_path("moestat", appauthor=False) / f"kernels-{digest.hexdigest()}"
 
 
+#: All kernels that have been imported, compiled or not, in the order of their definition.
+KERNELS: list[Any] = []
+
+
+class Tally(NamedTuple):
+    """How often this process has compiled a kernel for some types of arguments, and how often found it compiled."""
+
+    compiled: int
+    loaded: int
+
+
+def tally() -> Tally:
+    """The counts of all kernels so far."""
+    stats = [kernel.stats for kernel in KERNELS]
+    return Tally(sum(s.cache_misses.total() for s in stats), sum(s.cache_hits.total() for s in stats))
+
+
+def kept_in() -> Path:
+    """The folder of compiled code: `cache_folder`, unless ``NUMBA_CACHE_DIR`` names another."""
+    return Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else cache_folder()
+
+
 def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
-        kept = numba.config.CACHE_DIR
-        if not kept:  # a folder that the user chose is respected
-            numba.config.CACHE_DIR = str(cache_folder())
-        try:
-            return numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function)
-        except RuntimeError:  # a function typed at a prompt has no file to be cached by
-            return numba.njit(error_model="numpy", nogil=True, **options)(function)
-        finally:
-            numba.config.CACHE_DIR = kept
+        kernel = _dispatcher(function, **options)
+        KERNELS.append(kernel)
+        return kernel
 
     return decorate
+
+
+def _dispatcher(function: Callable[..., Any], **options: Any) -> Any:
+    kept = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(kept_in())
+    try:
+        return numba.njit(error_model="numpy", nogil=True, cache=True, **options)(function)
+    except RuntimeError:  # a function typed at a prompt has no file to be cached by
+        return numba.njit(error_model="numpy", nogil=True, **options)(function)
+    finally:
+        numba.config.CACHE_DIR = kept
 
 
 #: Compile a kernel: fast arithmetic that keeps infinities and NaN, no GIL, kept on disk.

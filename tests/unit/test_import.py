@@ -34,6 +34,19 @@ def test_importing_moestat_does_not_import(library, loaded_by_import):
     assert library not in loaded_by_import
 
 
+def test_a_fit_loads_only_what_it_computes_with():
+    """Each of these takes a good part of a second, which the first fit of a process would wait for."""
+    idle = ("scipy.stats", "scipy.optimize", "pandas", "sklearn", "statsmodels", "matplotlib", "formulaic")
+    command = (
+        "import sys, numpy as np, moestat as ms\n"
+        "x = np.linspace(-1.0, 1.0, 50)\n"
+        "ms.fit(ms.MixtureOfExperts(n_experts=1), x, np.sin(9.0 * x), n_starts=1)\n"
+        "print(*sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not set(idle) & set(run.stdout.split())
+
+
 def test_version_is_the_one_that_the_build_reads():
     """pyproject.toml takes the version from a file; that file's literal is `moestat.__version__`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())

@@ -33,7 +33,7 @@ LAYERS = (
     ("starts", "representative"),
     ("certificate", "inference", "plotting", "results", "squares_results", "search"),
     ("objectives",),
-    ("fitting", "loading"),
+    ("fitting", "loading", "warming"),
     ("montecarlo",),
     ("datasets", "estimators", "formula", "cli"),
     ("__main__",),

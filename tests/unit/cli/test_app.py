@@ -13,7 +13,7 @@ import moestat
 from moestat.cli import app
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("fit", "predict", "datasets", "demo")
+COMMANDS = ("fit", "predict", "datasets", "demo", "warmup")
 
 
 def test_without_a_command_help_is_shown():
@@ -41,7 +41,7 @@ def test_every_command_has_help(command):
     assert command in result.output
 
 
-@pytest.mark.parametrize("command", ["fit", "predict"])
+@pytest.mark.parametrize("command", ["fit", "predict", "warmup"])
 def test_the_help_states_the_exit_codes(command):
     text = " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())
     assert all(f"{code} " in text for code in (0, 1, 2, 3, 130))
