@@ -1,4 +1,4 @@
-"""What a pass costs with each gate, side by side with softmax; ``make bench`` prints the table."""
+"""What a pass costs with each gate, side by side with softmax; ``make bench ARGS="-k gates"`` prints the table."""
 
 from __future__ import annotations
 

@@ -1,0 +1,66 @@
+"""All measurements of the table; one line adds another."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from tests.benchmarks import first_use, pass_ratios
+from tests.benchmarks.measure import Measure, at_least, at_most
+from tests.benchmarks.peers import whole_fits
+
+MEASURES: tuple[Measure, ...] = (
+    # first use
+    Measure("import", "import moestat", "s", at_most(1.0), first_use.importing),
+    Measure("first-fit", "First fit of a process, kernels compiled", "s", at_most(2.0), first_use.first_fit),
+    Measure("first-fit-ever", "First fit of an installation", "s", at_most(30.0), first_use.first_fit_ever),
+    # one pass
+    Measure(
+        "em-numpy",
+        "EM pass: vectorised NumPy / moestat, d ≤ 5, K ≤ 8",
+        "times",
+        at_least(25.0),
+        partial(pass_ratios.em_against_numpy, pass_ratios.SHAPES),
+    ),
+    Measure(
+        "em-numpy-20",
+        "EM pass: vectorised NumPy / moestat, d = 20, K = 8",
+        "times",
+        at_least(8.0),
+        partial(pass_ratios.em_against_numpy, ((20, 8),)),
+    ),
+    Measure(
+        "em-numpy-100",
+        "EM pass: vectorised NumPy / moestat, d = 100, K = 4",
+        "times",
+        at_least(2.0),
+        partial(pass_ratios.em_against_numpy, ((100, 4),)),
+    ),
+    Measure("score-fused", "Score pass: generic / by hand", "times", at_most(1.25), pass_ratios.score_against_fused),
+    Measure(
+        "hessian-fused",
+        "Hessian pass: generic / fused by hand",
+        "times",
+        at_most(2.0),
+        pass_ratios.hessian_against_fused,
+    ),
+    # whole fits
+    Measure("fit-numpy", "Whole fit: vectorised NumPy EM / moestat", "times", None, whole_fits.against_numpy),
+    Measure(
+        "fit-scikit-learn",
+        "Whole fit: scikit-learn's GaussianMixture / moestat",
+        "times",
+        None,
+        whole_fits.against_scikit_learn,
+    ),
+    Measure("fit-flexmix", "Whole fit: R's flexmix / moestat", "times", at_least(100.0), whole_fits.against_flexmix),
+    Measure(
+        "fit-flexmix-constant",
+        "Whole fit, constant gate: R's flexmix / moestat",
+        "times",
+        None,
+        whole_fits.against_flexmix_without_gate,
+    ),
+    Measure(
+        "fit-mixtools", "Whole fit, constant gate: R's mixtools / moestat", "times", None, whole_fits.against_mixtools
+    ),
+)
