@@ -1,4 +1,4 @@
-"""Passes of every expert beside those of the Gaussian, in one run; ``make bench ARGS="-k experts"`` prints the table."""
+"""Passes of every expert beside those of the Gaussian, in one run: ``make bench ARGS="-k experts"``."""
 
 from __future__ import annotations
 
