@@ -6,7 +6,7 @@ from functools import partial
 
 from tests.benchmarks import first_use, pass_ratios
 from tests.benchmarks.measure import Measure, at_least, at_most
-from tests.benchmarks.peers import whole_fits
+from tests.benchmarks.peers import scikit_learn, whole_fits
 
 MEASURES: tuple[Measure, ...] = (
     # first use
@@ -35,6 +35,13 @@ MEASURES: tuple[Measure, ...] = (
         at_least(2.0),
         partial(pass_ratios.em_against_numpy, ((100, 4),)),
     ),
+    Measure(
+        "em-scikit-learn",
+        "EM iteration: scikit-learn's GaussianMixture / moestat",
+        "times",
+        None,
+        scikit_learn.iterations,
+    ),
     Measure("score-fused", "Score pass: generic / by hand", "times", at_most(1.25), pass_ratios.score_against_fused),
     Measure(
         "hessian-fused",
@@ -50,7 +57,7 @@ MEASURES: tuple[Measure, ...] = (
         "Whole fit: scikit-learn's GaussianMixture / moestat",
         "times",
         None,
-        whole_fits.against_scikit_learn,
+        scikit_learn.whole_fits,
     ),
     Measure("fit-flexmix", "Whole fit: R's flexmix / moestat", "times", at_least(100.0), whole_fits.against_flexmix),
     Measure(

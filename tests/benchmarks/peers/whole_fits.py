@@ -50,11 +50,12 @@ def beside(rows: str, n: int, ours: tuple[Results, float], loglik: float, second
     return Found(
         rows,
         seconds / own,
-        f"{_told(seconds)} ({n_iter} iterations) beside {_told(own)}; log-likelihood {below:.1e} below ours",
+        f"{told(seconds)} ({n_iter} iterations) beside {told(own)}; log-likelihood {below:.1e} below ours",
     )
 
 
-def _told(seconds: float) -> str:
+def told(seconds: float) -> str:
+    """A time in words."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.1f} ms"
 
 
@@ -132,37 +133,3 @@ def against_mixtools(quick: bool) -> Iterator[Found]:
 def _table(rows: Rows) -> dict[str, np.ndarray]:
     covariates = {f"x{j + 1}": column for j, column in enumerate(rows.X.T)}
     return {"y": rows.y} | covariates | {f"r{k + 1}": column for k, column in enumerate(rows.resp.T)}
-
-
-# ------------------------------------------------------------------------------------- scikit-learn
-def against_scikit_learn(quick: bool) -> Iterator[Found]:
-    """The model both have: a mixture of normal laws of several responses, without covariates."""
-    from sklearn.mixture import GaussianMixture
-
-    for n, m, K in ((10_000, 2, 3),) if quick else ((10_000, 2, 3), (10_000, 5, 4), (100_000, 5, 4)):
-        rng = np.random.default_rng([n, m, K])
-        centres = 4.0 * rng.normal(size=(K, m))
-        Y = centres[rng.integers(0, K, n)] + rng.normal(size=(n, m))
-        means, covariances = centres + 0.5 * rng.normal(size=(K, m)), np.stack([np.eye(m)] * K)
-        model = ms.MixtureOfExperts(gate="constant", expert="multivariate_gaussian", n_experts=K)
-        start = model.params(
-            gate={"intercepts": np.zeros(K)},
-            expert={"intercepts": means, "slopes": np.zeros((K, m, 0)), "covariances": covariances},
-        )
-
-        def ours(model: Any = model, Y: Any = Y, start: Any = start) -> Results:
-            return ms.fit(model, None, Y, start=start)
-
-        theirs = GaussianMixture(
-            K,
-            tol=1e-9,
-            reg_covar=0.0,
-            max_iter=100_000,
-            weights_init=np.full(K, 1 / K),
-            means_init=means,
-            precisions_init=covariances,
-        )
-        ours()
-        mixture, seconds = fastest(lambda theirs=theirs, Y=Y: theirs.fit(Y))
-        loglik = float(mixture.score(Y)) * n
-        yield beside(f"n={n:,}, m={m}, K={K}", n, fastest(ours), loglik, seconds, mixture.n_iter_)
