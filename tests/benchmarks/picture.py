@@ -52,9 +52,7 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(0.9 * min(1.0, *(value for *_, value in bars)), 2.2 * max(value for *_, value in bars))
         axes.axvline(1.0, color="black", linewidth=1.2)
-        axes.set_xlabel(
-            "time of the other program / time of moestat, one thread (to the right of 1: moestat is faster)"
-        )
+        axes.set_xlabel("time of the other program / time of moestat, one thread")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", which="major", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
