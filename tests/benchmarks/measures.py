@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.benchmarks import first_use, pass_ratios
+from tests.benchmarks import first_use, pass_ratios, two_threads
 from tests.benchmarks.measure import Measure, at_least, at_most
 from tests.benchmarks.peers import scikit_learn, whole_fits
 
@@ -50,6 +50,7 @@ MEASURES: tuple[Measure, ...] = (
         at_most(2.0),
         pass_ratios.hessian_against_fused,
     ),
+    Measure("threads", "Two threads: time of one / time of two", "times", at_least(1.7), two_threads.gained),
     # whole fits
     Measure("fit-numpy", "Whole fit: vectorised NumPy EM / moestat", "times", None, whole_fits.against_numpy),
     Measure(
