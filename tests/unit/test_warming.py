@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -128,14 +130,14 @@ def test_after_a_full_warm_up_no_gate_and_no_expert_compiles(recwarn):
     X, y = rows(84, 5)
     counts, labels = 1 + np.arange(84) % 4, np.arange(84) % 3
     models = [ms.MixtureOfExperts(gate=g, n_experts=problems.n_experts(g)) for g in problems.ALL_GATES.values()]
-    models += [ms.MixtureOfExperts(expert=make(3), n_experts=3) for make in problems.ALL_EXPERTS.values()]
-    for model in models:
-        for response in (y, np.column_stack([y, y**2]), counts, labels):
-            for objective in ("likelihood", "least_squares"):
-                try:
-                    ms.fit(model, X, response, n_starts=1, objective=objective).summary()
-                except MoestatError:  # not every response is one of every family
-                    continue
+    cases = [(model, (y,)) for model in models]
+    for make in problems.ALL_EXPERTS.values():
+        model = ms.MixtureOfExperts(expert=make(3), n_experts=3)
+        cases.append((model, (labels,) if model.expert.categorical else (y, np.column_stack([y, y**2]), counts)))
+    for model, responses in cases:
+        for response, objective in product(responses, ("likelihood", "least_squares")):
+            with suppress(MoestatError):  # not every response is one of every family
+                ms.fit(model, X, response, n_starts=1, objective=objective).summary()
     assert new_since(before) == {}
 
 
