@@ -33,7 +33,7 @@ LOCATION_GRID = 1024.0
 #: Where the rounding turns. Means of whole numbers and of simple fractions are not near it, as they are near a half.
 ROUNDS_UP_FROM = (np.sqrt(5.0) - 1.0) / 2.0
 
-BLOCK_ROWS = 2048  # few calls per row; passes narrow the tiles where their buffers would leave the cache
+BLOCK_ROWS = 4096  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
 #: From so many rows on, where threads share the work, blocks are longer: what lies between two calls of kernels is for
 #: one thread at a time, and to wait for it costs more than the arithmetic of a short call.

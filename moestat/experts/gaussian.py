@@ -21,7 +21,8 @@ from moestat.data import Block, Schema
 from moestat.errors import InputError
 from moestat.experts.least_squares import ill_conditioned, solve, solve_factored, unpack
 from moestat.kernels import jit
-from moestat.kernels.linear import linear_predictor, row_dots, weighted_gram
+from moestat.kernels.disjoint import load, store
+from moestat.kernels.linear import STRIP, add_dots, linear_predictor, predict, weighted_gram
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.spelling import suggestion
 from moestat.typing import FloatArray, IntArray
@@ -186,7 +187,7 @@ class Gaussian(Expert):
         F, rows = self.features(block), np.empty((K, p + 1, block.weight.size))
         for k in range(K):
             rows[k, :p] = F
-            _residuals(local[k], F, block.Y[0], block.offset, rows[k, p])
+            _residuals(local[k : k + 1], F, block.Y[0], block.offset, rows[k, p])
         return rows
 
     def m_step(
@@ -259,43 +260,29 @@ class Gaussian(Expert):
 
 
 @jit
-def _residuals(coef: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
-    """out = y - offset - coef' X of one expert; coef starts with p = len(X) entries."""
-    p, B = X.shape
-    b = coef[0]
-    for j in range(B):
-        out[j] = y[j] - offset[j] - b
-    u = 1
-    while u + 4 <= p:
-        x0 = X[u]
-        x1 = X[u + 1]
-        x2 = X[u + 2]
-        x3 = X[u + 3]
-        c0 = coef[u]
-        c1 = coef[u + 1]
-        c2 = coef[u + 2]
-        c3 = coef[u + 3]
-        for j in range(B):
-            out[j] -= c0 * x0[j] + c1 * x1[j] + c2 * x2[j] + c3 * x3[j]
-        u += 4
-    while u < p:
-        x0 = X[u]
-        c0 = coef[u]
-        for j in range(B):
-            out[j] -= c0 * x0[j]
-        u += 1
+def _residuals(local: FloatArray, X: FloatArray, y: FloatArray, offset: FloatArray, out: FloatArray) -> None:
+    """out (B,) = y - offset - coef' X of one expert, local (1, q)."""
+    predict(local, X, 0, out.size, out.reshape(1, out.size), 0)
+    for j in range(out.size):
+        out[j] = y[j] - offset[j] - out[j]
 
 
 @jit
 def _value(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, V: FloatArray) -> None:
-    p = X.shape[0]
-    for k in range(V.shape[0]):
-        v = V[k]
-        _residuals(local[k], X, Y[0], offset, v)
-        top = -0.5 * (local[k, p] + LOG_2PI)
-        half = 0.5 * exp(-local[k, p])
-        for j in range(v.size):
-            v[j] = top - half * v[j] * v[j]
+    p, B = X.shape
+    y = Y[0]
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        predict(local, X, first, last, V, first)
+        z = y[first:last]
+        known = offset[first:last]
+        for k in range(V.shape[0]):
+            v = V[k, first:last]
+            top = -0.5 * (local[k, p] + LOG_2PI)
+            half = 0.5 * exp(-local[k, p])
+            for j in range(v.size):
+                e = z[j] - known[j] - v[j]
+                v[j] = top - half * e * e
 
 
 @jit
@@ -305,7 +292,7 @@ def _jac(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, J:
         e = J[k, 0]
         s = J[k, p]
         unit = exp(-local[k, p])
-        _residuals(local[k], X, Y[0], offset, e)
+        _residuals(local[k : k + 1], X, Y[0], offset, e)
         for j in range(B):
             s[j] = 0.5 * (e[j] * e[j] * unit - 1.0)
             e[j] *= unit
@@ -318,45 +305,36 @@ def _jac(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, J:
 
 @jit
 def _curv(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c: FloatArray, out: FloatArray) -> None:
-    p, B = X.shape
-    e = np.empty(B)
-    for k in range(local.shape[0]):
+    p = X.shape[0]
+    K = local.shape[0]
+    cross = np.zeros((K, p))
+    square = np.zeros(K)
+    _residual_sums(local, X, Y[0], offset, c, cross, square)
+    for k in range(K):
         unit = exp(-local[k, p])
-        ck = c[k]
-        _residuals(local[k], X, Y[0], offset, e)
-        weighted_gram(ck, X, -unit, 0, out[k])
-        square = 0.0
-        for j in range(B):
-            t = ck[j] * e[j]
-            square += t * e[j]
-            e[j] = t
-        out[k, p, p] -= 0.5 * unit * square
+        weighted_gram(c[k], X, -unit, 0, out[k])
+        out[k, p, p] -= 0.5 * unit * square[k]
         for u in range(p):
-            x = X[u]
-            s = 0.0
-            for j in range(B):
-                s += e[j] * x[j]
-            out[k, u, p] -= unit * s
-            out[k, p, u] -= unit * s
+            out[k, u, p] -= unit * cross[k, u]
+            out[k, p, u] -= unit * cross[k, u]
 
 
 @jit
 def _pull(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c: FloatArray, out: FloatArray) -> None:
     p, B = X.shape
-    e = np.empty(B)
-    for k in range(local.shape[0]):
+    K = local.shape[0]
+    cross = np.zeros((K, p))
+    square = np.zeros(K)
+    _residual_sums(local, X, Y[0], offset, c, cross, square)
+    for k in range(K):
         unit = exp(-local[k, p])
         ck = c[k]
-        _residuals(local[k], X, Y[0], offset, e)
-        square = 0.0
         mass = 0.0
         for j in range(B):
-            t = unit * ck[j] * e[j]
-            square += t * e[j]
             mass += ck[j]
-            e[j] = t
-        row_dots(e, X, out[k])
-        out[k, p] += 0.5 * (square - mass)
+        for u in range(p):
+            out[k, u] += unit * cross[k, u]
+        out[k, p] += 0.5 * (unit * square[k] - mass)
 
 
 @jit
@@ -367,16 +345,42 @@ def _residual_moments(
 
     Moments of residuals, not of y: score and M-step come out of them without cancellation.
     """
-    p, B = X.shape
+    p = X.shape[0]
     n = p * (p + 1) // 2
-    e = np.empty(B)
-    for k in range(resp.shape[0]):
-        r = resp[k]
-        _residuals(local[k], X, Y[0], offset, e)
-        square = 0.0
-        for j in range(B):
-            t = r[j] * e[j]
-            square += t * e[j]
-            e[j] = t
-        row_dots(e, X, out[k, n : n + p])
-        out[k, n + p] += square
+    _residual_sums(local, X, Y[0], offset, resp, out[:, n : n + p], out[:, n + p])
+
+
+@jit
+def _residual_sums(
+    local: FloatArray,
+    X: FloatArray,
+    y: FloatArray,
+    offset: FloatArray,
+    c: FloatArray,
+    cross: FloatArray,
+    square: FloatArray,
+) -> None:
+    """cross (K, p) += sum c e x and square (K,) += sum c e^2 of the residuals e."""
+    p, B = X.shape
+    K = local.shape[0]
+    E = np.empty((K, min(B, STRIP)))
+    sums = np.zeros(((K + 3) // 4 * 4, (p + 3) // 4 * 4))
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        predict(local, X, first, last, E, 0)
+        z = y[first:last]
+        known = offset[first:last]
+        for k in range(K):
+            e = E[k]
+            w = c[k, first:last]
+            total = 0.0
+            for j in range(w.size):
+                t = load(0, z, j) - load(0, known, j) - load(1, e, j)
+                s = load(0, w, j) * t
+                total += s * t
+                store(1, e, j, s)
+            square[k] += total
+        add_dots(E, K, 0, X, first, last, sums)
+    for k in range(K):
+        for u in range(p):
+            cross[k, u] += sums[k, u]

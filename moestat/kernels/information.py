@@ -12,13 +12,13 @@ from math import sqrt
 import numpy as np
 
 from moestat.kernels.compile import jit
+from moestat.kernels.disjoint import load, store
 from moestat.kernels.linear import (
     STRIP,
-    add_leading_products,
     add_lower_products,
     add_lower_row_products,
     add_row_products,
-    feature_products,
+    add_weighted_features,
     row_dots,
 )
 from moestat.typing import BoolArray, FloatArray, IntArray
@@ -208,39 +208,38 @@ def add_feature_products(
     and columns are padded to multiples of four.
     """
     K, B = PI.shape
-    width = min(B, STRIP)
-    products = np.empty((out.shape[1], width))
-    rows = np.empty((out.shape[0], width))
-    scaled = np.empty(width)
-    products[F.shape[0] * (F.shape[0] + 1) // 2 :] = 0.0
-    rows[(K if experts else 0) + (K * (K - 1) // 2 if pairs else 0) :] = 0.0
+    rows = np.empty((4, min(B, STRIP)))
+    n = (K if experts else 0) + (K * (K - 1) // 2 if pairs else 0)
     for first in range(0, B, STRIP):
         last = min(first + STRIP, B)
-        size = last - first
-        if size < width:  # the last strip may be short
-            rows[:, size:] = 0.0
-        feature_products(F, first, last, products)
-        row = 0
-        if experts:
-            for k in range(K):
-                r = R[k, first:last]
-                o = rows[row]
-                for j in range(size):
-                    o[j] = r[j]
-                row += 1
-        if pairs:
-            w = weight[first:last]
-            for k in range(1, K):
-                p = PI[k, first:last]
-                for j in range(size):
-                    scaled[j] = -w[j] * p[j]
-                for l in range(k):
-                    q = PI[l, first:last]
-                    o = rows[row]
-                    for j in range(size):
-                        o[j] = scaled[j] * q[j]
-                    row += 1
-        add_leading_products(rows, row, products, out)
+        k = 0 if experts else 1
+        l = -1 if experts else 0  # no partner: the row is that of an expert
+        for row in range(0, n, 4):
+            count = min(4, n - row)
+            for i in range(count):
+                o = rows[i]
+                if l < 0:
+                    r = R[k, first:last]
+                    for j in range(r.size):
+                        o[j] = r[j]
+                    k += 1
+                    if k == K:
+                        k = 1
+                        l = 0
+                else:
+                    _pair_weights(weight[first:last], PI[k, first:last], PI[l, first:last], o)
+                    l += 1
+                    if l == k:
+                        k += 1
+                        l = 0
+            add_weighted_features(rows, 0, count, 0, F, first, last, out, row)
+
+
+@jit
+def _pair_weights(w: FloatArray, p: FloatArray, q: FloatArray, out: FloatArray) -> None:
+    """out = -w p q."""
+    for j in range(w.size):
+        store(1, out, j, -load(0, w, j) * load(0, p, j) * load(0, q, j))
 
 
 @jit
@@ -250,22 +249,10 @@ def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None
     out has rows and columns padded to multiples of four.
     """
     n, B = W.shape
-    width = min(B, STRIP)
-    products = np.empty((out.shape[1], width))
-    rows = np.zeros((out.shape[0], width))
-    products[F.shape[0] * (F.shape[0] + 1) // 2 :] = 0.0
     for first in range(0, B, STRIP):
-        last = min(first + STRIP, B)
-        size = last - first
-        if size < width:  # the last strip may be short
-            rows[:, size:] = 0.0
-        feature_products(F, first, last, products)
-        for i in range(n):
-            w = W[i, first:last]
-            o = rows[i]
-            for j in range(size):
-                o[j] = w[j]
-        add_leading_products(rows, n, products, out)
+        for row in range(0, n, 4):
+            last = min(first + STRIP, B)
+            add_weighted_features(W, row, min(4, n - row), first, F, first, last, out, row)
 
 
 @jit

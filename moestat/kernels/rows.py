@@ -5,7 +5,10 @@ Also what EM makes of the responsibilities: hard assignments, and both parts of 
 
 from __future__ import annotations
 
-from moestat.kernels.compile import jit, jit_exact
+import numpy as np
+
+from moestat.kernels.compile import jit, jit_exact, jit_inline
+from moestat.kernels.disjoint import load, store
 from moestat.kernels.vmath import vexp, vlog
 from moestat.typing import FloatArray
 
@@ -31,60 +34,177 @@ def combine(
 
     The largest logit of a row is taken off before log densities are added, which huge logits would round away.
     """
-    # short loops over few arrays: LLVM vectorises only what it can prove, or check, to be disjoint
-    top = scratch[0]
-    top_gate = scratch[1]
+    top_gate = scratch[0]
+    top = scratch[1]
     total_gate = scratch[2]
-    _maxima(H, E, R, top, top_gate)
-    _exponentials(H, top_gate, PI, total_gate)
-    _exponentials_in_place(R, top, row)
-    if normalised:
-        for j in range(row.size):
-            t = 1.0 / (row[j] * total_gate[j])  # one division for both reciprocals
-            top_gate[j] = t * total_gate[j]
-            total_gate[j] = t * row[j]
-        for j in range(row.size):
-            row[j] = top[j] + vlog(row[j] * total_gate[j])
-    else:
-        for j in range(row.size):
-            top[j] += top_gate[j]
-            top_gate[j] = 1.0 / row[j]
-        for j in range(row.size):
-            total_gate[j] = 0.0
-        for j in range(row.size):
-            row[j] = top[j] + vlog(row[j])
-    _divide(weight, total_gate, top_gate, PI, R, D)
-    loglik = 0.0
-    for j in range(row.size):
-        loglik += weight[j] * row[j]
+    if H.shape[0] == 2 and normalised:
+        return float(_combine_two(H, E, weight, PI, R, D, row))
+    _maxima(H, E, top_gate, top)
+    _joint_exponentials(H, E, top_gate, top, PI, R, total_gate, row)
+    loglik: float = _shares(weight, normalised, top_gate, top, total_gate, row)
+    _divide(weight, total_gate, top, PI, R, D)
     return loglik
 
 
-@jit_exact  # reassociated, the sum would be that of huge logits and densities again
-def _maxima(H: FloatArray, E: FloatArray, R: FloatArray, top: FloatArray, top_gate: FloatArray) -> None:
-    """The largest entry of H in each row, R = (H - largest) + E, and the largest entry of R."""
-    h = H[0]
-    for j in range(top.size):
-        top_gate[j] = h[j]
-    for k in range(1, H.shape[0]):
-        h = H[k]
-        for j in range(top.size):
-            top_gate[j] = max(top_gate[j], h[j])
-    h = H[0]
-    e = E[0]
-    r = R[0]
-    for j in range(top.size):
-        t = (h[j] - top_gate[j]) + e[j]
-        r[j] = t
-        top[j] = t
-    for k in range(1, H.shape[0]):
-        h = H[k]
-        e = E[k]
-        r = R[k]
-        for j in range(top.size):
-            t = (h[j] - top_gate[j]) + e[j]
-            r[j] = t
-            top[j] = max(top[j], t)
+@jit_inline
+def _joint(h: float, top: float, e: float) -> float:
+    """(h - top) + e, in this order."""
+    return (h - top) + e
+
+
+@jit
+def _combine_two(
+    H: FloatArray, E: FloatArray, weight: FloatArray, PI: FloatArray, R: FloatArray, D: FloatArray, row: FloatArray
+) -> float:
+    """`combine` for two experts, whose numbers of a row all stay in registers."""
+    h0, h1 = H[0], H[1]
+    e0, e1 = E[0], E[1]
+    p0, p1 = PI[0], PI[1]
+    r0, r1 = R[0], R[1]
+    d0, d1 = D[0], D[1]
+    loglik = 0.0
+    for j in range(row.size):
+        w = load(0, weight, j)
+        a = load(0, h0, j)
+        b = load(0, h1, j)
+        top_gate = max(a, b)
+        s = _joint(a, top_gate, load(0, e0, j))
+        t = _joint(b, top_gate, load(0, e1, j))
+        top = max(s, t)
+        a = vexp(a - top_gate)
+        b = vexp(b - top_gate)
+        s = vexp(s - top)
+        t = vexp(t - top)
+        total_gate = a + b
+        total = s + t
+        both = 1.0 / (total * total_gate)  # one division for both reciprocals
+        gate_share = both * total
+        share = both * total_gate * w
+        one = top + vlog(total * gate_share)
+        loglik += w * one
+        a *= gate_share
+        b *= gate_share
+        s *= share
+        t *= share
+        store(1, row, j, one)
+        store(2, p0, j, a)
+        store(3, p1, j, b)
+        store(4, r0, j, s)
+        store(5, r1, j, t)
+        store(6, d0, j, s - w * a)
+        store(7, d1, j, t - w * b)
+    return loglik
+
+
+@jit
+def _maxima(H: FloatArray, E: FloatArray, top_gate: FloatArray, top: FloatArray) -> None:
+    """The largest entry of H in each row, and the largest of (H - largest) + E."""
+    K, B = H.shape
+    for j in range(B):
+        top_gate[j] = -np.inf
+    for k in range(0, K - 1, 2):
+        h0, h1 = H[k], H[k + 1]
+        for j in range(B):
+            store(1, top_gate, j, max(load(1, top_gate, j), max(load(0, h0, j), load(0, h1, j))))
+    if K % 2:
+        h0 = H[K - 1]
+        for j in range(B):
+            store(1, top_gate, j, max(load(1, top_gate, j), load(0, h0, j)))
+    for j in range(B):
+        top[j] = -np.inf
+    for k in range(0, K - 1, 2):
+        h0, h1 = H[k], H[k + 1]
+        e0, e1 = E[k], E[k + 1]
+        for j in range(B):
+            g = load(0, top_gate, j)
+            s = _joint(load(0, h0, j), g, load(0, e0, j))
+            t = _joint(load(0, h1, j), g, load(0, e1, j))
+            store(2, top, j, max(load(2, top, j), max(s, t)))
+    if K % 2:
+        h0, e0 = H[K - 1], E[K - 1]
+        for j in range(B):
+            s = _joint(load(0, h0, j), load(0, top_gate, j), load(0, e0, j))
+            store(2, top, j, max(load(2, top, j), s))
+
+
+@jit
+def _joint_exponentials(
+    H: FloatArray,
+    E: FloatArray,
+    top_gate: FloatArray,
+    top: FloatArray,
+    PI: FloatArray,
+    R: FloatArray,
+    total_gate: FloatArray,
+    total: FloatArray,
+) -> None:
+    """PI = exp(H - top_gate) and R = exp((H - top_gate) + E - top), and their sums over experts."""
+    K, B = H.shape
+    for j in range(B):
+        total_gate[j] = 0.0
+    for j in range(B):
+        total[j] = 0.0
+    for k in range(0, K - 1, 2):
+        h0, h1 = H[k], H[k + 1]
+        e0, e1 = E[k], E[k + 1]
+        p0, p1 = PI[k], PI[k + 1]
+        r0, r1 = R[k], R[k + 1]
+        for j in range(B):
+            g = load(0, top_gate, j)
+            m = load(0, top, j)
+            a = load(0, h0, j)
+            b = load(0, h1, j)
+            s = vexp(_joint(a, g, load(0, e0, j)) - m)
+            t = vexp(_joint(b, g, load(0, e1, j)) - m)
+            a = vexp(a - g)
+            b = vexp(b - g)
+            store(1, p0, j, a)
+            store(2, p1, j, b)
+            store(3, r0, j, s)
+            store(4, r1, j, t)
+            store(5, total_gate, j, load(5, total_gate, j) + (a + b))
+            store(6, total, j, load(6, total, j) + (s + t))
+    if K % 2:
+        h0, e0, p0, r0 = H[K - 1], E[K - 1], PI[K - 1], R[K - 1]
+        for j in range(B):
+            g = load(0, top_gate, j)
+            a = load(0, h0, j)
+            s = vexp(_joint(a, g, load(0, e0, j)) - load(0, top, j))
+            a = vexp(a - g)
+            store(1, p0, j, a)
+            store(3, r0, j, s)
+            store(5, total_gate, j, load(5, total_gate, j) + a)
+            store(6, total, j, load(6, total, j) + s)
+
+
+@jit
+def _shares(
+    weight: FloatArray, normalised: bool, top_gate: FloatArray, top: FloatArray, total_gate: FloatArray, row: FloatArray
+) -> float:
+    """What is left to multiply exponentials by: total_gate for PI, top for R; row, the total, becomes log p."""
+    loglik = 0.0
+    if normalised:
+        for j in range(row.size):
+            w = load(0, weight, j)
+            t = load(1, row, j)
+            g = load(2, total_gate, j)
+            both = 1.0 / (t * g)  # one division for both reciprocals
+            gate_share = both * t
+            one = load(3, top, j) + vlog(t * gate_share)
+            loglik += w * one
+            store(1, row, j, one)
+            store(2, total_gate, j, gate_share)
+            store(3, top, j, both * g * w)
+    else:
+        for j in range(row.size):
+            w = load(0, weight, j)
+            t = load(1, row, j)
+            one = (load(3, top, j) + load(0, top_gate, j)) + vlog(t)
+            loglik += w * one
+            store(1, row, j, one)
+            store(2, total_gate, j, 0.0)
+            store(3, top, j, w / t)
+    return loglik
 
 
 @jit
@@ -102,35 +222,18 @@ def _exponentials(V: FloatArray, top: FloatArray, out: FloatArray, total: FloatA
 
 
 @jit
-def _exponentials_in_place(V: FloatArray, top: FloatArray, total: FloatArray) -> None:
-    """The same for out = V: one array under two names would not vectorise."""
-    for j in range(top.size):
-        total[j] = 0.0
-    for k in range(V.shape[0]):
-        v = V[k]
-        for j in range(top.size):
-            t = vexp(v[j] - top[j])
-            v[j] = t
-            total[j] += t
-
-
-@jit
 def _divide(
     weight: FloatArray, gate_share: FloatArray, share: FloatArray, PI: FloatArray, R: FloatArray, D: FloatArray
 ) -> None:
-    """PI *= gate_share, R *= weight * share, D = R - weight * PI."""
-    for j in range(weight.size):
-        share[j] *= weight[j]
+    """PI *= gate_share, R *= share, D = R - weight * PI."""
     for k in range(PI.shape[0]):
-        p = PI[k]
-        r = R[k]
-        d = D[k]
+        p, r, d = PI[k], R[k], D[k]
         for j in range(weight.size):
-            p[j] *= gate_share[j]
-        for j in range(weight.size):
-            t = r[j] * share[j]
-            r[j] = t
-            d[j] = t - weight[j] * p[j]
+            a = load(1, p, j) * load(0, gate_share, j)
+            t = load(2, r, j) * load(0, share, j)
+            store(1, p, j, a)
+            store(2, r, j, t)
+            store(3, d, j, t - load(0, weight, j) * a)
 
 
 @jit
