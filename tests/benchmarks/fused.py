@@ -126,6 +126,101 @@ def score(X, Y, W, gate, coef, log_variance, gate_score, expert_score):
 
 
 @jit
+def _add_gram(v, X, first, size, t, out):
+    """out += sum_j v x x' of a strip, lower triangle packed by rows, four sums at a time."""
+    at = 0
+    for u in range(X.shape[0]):
+        x = X[u, first : first + size]
+        for j in range(size):
+            t[j] = v[j] * x[j]
+        c = 0
+        while c + 4 <= u + 1:
+            z0 = X[c, first : first + size]
+            z1 = X[c + 1, first : first + size]
+            z2 = X[c + 2, first : first + size]
+            z3 = X[c + 3, first : first + size]
+            s0 = s1 = s2 = s3 = 0.0
+            for j in range(size):
+                s0 += t[j] * z0[j]
+                s1 += t[j] * z1[j]
+                s2 += t[j] * z2[j]
+                s3 += t[j] * z3[j]
+            out[at] += s0
+            out[at + 1] += s1
+            out[at + 2] += s2
+            out[at + 3] += s3
+            at += 4
+            c += 4
+        while c <= u:
+            z0 = X[c, first : first + size]
+            s0 = 0.0
+            for j in range(size):
+                s0 += t[j] * z0[j]
+            out[at] += s0
+            at += 1
+            c += 1
+
+
+@jit
+def em(X, Y, W, gate, coef, log_variance, gate_score, moments, pairs):
+    """Log-likelihood and all that one EM step with one Newton step of the gate needs.
+
+    gate_score (K, p); moments (K, n + p + 1) with n = p (p + 1) / 2: r-weighted products of features, of features and
+    residuals, and of residuals; pairs (K (K - 1) / 2, n): products of features weighted by -w pi_k pi_l, l < k.
+    """
+    K, p = gate.shape
+    n = p * (p + 1) // 2
+    PI = np.empty((K, STRIP))
+    R = np.empty((K, STRIP))
+    E = np.empty((K, STRIP))
+    top = np.empty(STRIP)
+    total = np.empty(STRIP)
+    v = np.empty(STRIP)
+    t = np.empty(STRIP)
+    loglik = 0.0
+    for tile in range(X.shape[0]):
+        B = X.shape[2]
+        for first in range(0, B, STRIP):
+            size = min(STRIP, B - first)
+            w = W[tile]
+            weight = w[first : first + size]
+            loglik += _responsibilities(
+                X[tile], Y[tile, 0], w, first, size, gate, coef, log_variance, PI, R, E, top, total
+            )
+            at = 0
+            for k in range(K):
+                pk = PI[k]
+                r = R[k]
+                e = E[k]
+                _add_gram(r, X[tile], first, size, t, moments[k])
+                sd = exp(0.5 * log_variance[k])
+                square = 0.0
+                for j in range(size):
+                    square += r[j] * e[j] * e[j]
+                moments[k, n + p] += sd * sd * square
+                for j in range(size):
+                    v[j] = r[j] * e[j]
+                for j in range(size):
+                    t[j] = r[j] - weight[j] * pk[j]
+                for u in range(p):
+                    x = X[tile, u, first : first + size]
+                    s = 0.0
+                    g = 0.0
+                    for j in range(size):
+                        s += v[j] * x[j]
+                        g += t[j] * x[j]
+                    moments[k, n + u] += sd * s
+                    gate_score[k, u] += g
+                for l in range(k):
+                    pl = PI[l]
+                    for j in range(size):
+                        v[j] = -weight[j] * pk[j] * pl[j]
+                    _add_gram(v, X[tile], first, size, t, pairs[at])
+                    at += 1
+    return loglik
+
+
+@jit
 def hessian(X, Y, W, gate, coef, log_variance, out):
     """Weights of all pairs of (logit, mean, log variance) predictors times feature products.
 
