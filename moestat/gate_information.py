@@ -21,8 +21,13 @@ from moestat.buffers import Buffers
 from moestat.component import Gate
 from moestat.data import Block
 from moestat.kernels import information
+<<<<<<< HEAD
 from moestat.kernels.linear import contract, pull_linear
 from moestat.totals import Additive, Total, lower_index, symmetric, up4
+=======
+from moestat.kernels.linear import add_weighted_products, contract, pull_linear
+from moestat.totals import Total, lower_index, symmetric, up4
+>>>>>>> e4470a7 (Products of many features are formed once, few in registers; multinomial pairs of classes go through the same tiles)
 from moestat.typing import FloatArray, IntArray
 
 
@@ -152,7 +157,7 @@ class Predicted(Additive):
         second = tile.buffers.get("bends", len(self._forms.matrices), B)
         self._gate.form_weights(self._local, tile, first, second)
         pull_linear(first, F, score)
-        information.add_weighted_products(second, F, out)
+        add_weighted_products(second, F, out)
         self._total.take()
 
     @property

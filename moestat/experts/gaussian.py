@@ -22,7 +22,7 @@ from moestat.errors import InputError
 from moestat.experts.least_squares import ill_conditioned, solve, solve_factored, unpack
 from moestat.kernels import jit
 from moestat.kernels.disjoint import load, store
-from moestat.kernels.linear import STRIP, add_dots, linear_predictor, predict, weighted_gram
+from moestat.kernels.linear import STRIP, add_dots, add_weighted_products, linear_predictor, predict, unpack_lower
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.spelling import suggestion
 from moestat.typing import FloatArray, IntArray
@@ -310,9 +310,11 @@ def _curv(local: FloatArray, X: FloatArray, Y: FloatArray, offset: FloatArray, c
     cross = np.zeros((K, p))
     square = np.zeros(K)
     _residual_sums(local, X, Y[0], offset, c, cross, square)
+    grams = np.zeros(((K + 3) // 4 * 4, (p * (p + 1) // 2 + 3) // 4 * 4))
+    add_weighted_products(c, X, grams)
     for k in range(K):
         unit = exp(-local[k, p])
-        weighted_gram(c[k], X, -unit, 0, out[k])
+        unpack_lower(grams[k], p, -unit, 0, out[k])
         out[k, p, p] -= 0.5 * unit * square[k]
         for u in range(p):
             out[k, u, p] -= unit * cross[k, u]

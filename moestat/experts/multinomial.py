@@ -16,7 +16,7 @@ from moestat.component import Dims, Expert
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.kernels import jit
-from moestat.kernels.linear import linear_predictor, row_dots
+from moestat.kernels.linear import STRIP, add_dots, add_group, feature_products, predict, products_for
 from moestat.kernels.vmath import vexp, vlog
 from moestat.params import Layout, axes, layout_of, parameters
 from moestat.typing import FloatArray, IntArray
@@ -88,7 +88,7 @@ class Multinomial(Expert):
         n_classes = local.shape[1] // p + 1
         out = np.empty((K, n_classes, block.weight.size))
         for k in range(K):
-            _probabilities(local[k].reshape(n_classes - 1, p), block.X, out[k])
+            _probabilities(local[k].reshape(n_classes - 1, p), block.X, 0, block.weight.size, out[k])
         return out
 
     def mean_jac(self, local: FloatArray, block: Block) -> FloatArray:
@@ -109,143 +109,176 @@ class Multinomial(Expert):
 
 
 # --------------------------------------------------------------------------------------- kernels
+# in strips: the classes of one expert stay in the cache
 
 
 @jit
-def _probabilities(coef: FloatArray, X: FloatArray, P: FloatArray) -> None:
-    """P (C, B): class probabilities of one expert, coef (C - 1, p)."""
-    C, B = P.shape
-    linear_predictor(coef, X, P[1:])
-    top = np.zeros(B)
-    total = np.empty(B)
+def _probabilities(coef: FloatArray, X: FloatArray, first: int, last: int, P: FloatArray) -> None:
+    """P (C, last - first): class probabilities of one expert over the columns first to last, coef (C - 1, p)."""
+    C = P.shape[0]
+    size = last - first
+    predict(coef, X, first, last, P[1:], 0)
+    top = np.zeros(size)
+    total = np.zeros(size)
+    P[0, :size] = 0.0
     for s in range(1, C):
         o = P[s]
-        for j in range(B):
+        for j in range(size):
             top[j] = max(top[j], o[j])
-    for j in range(B):
-        t = vexp(-top[j])
-        P[0, j] = t
-        total[j] = t
-    for s in range(1, C):
+    for s in range(C):
         o = P[s]
-        for j in range(B):
+        for j in range(size):
             t = vexp(o[j] - top[j])
             o[j] = t
             total[j] += t
-    for j in range(B):
+    for j in range(size):
         total[j] = 1.0 / total[j]
     for s in range(C):
         o = P[s]
-        for j in range(B):
+        for j in range(size):
             o[j] *= total[j]
+
+
+@jit
+def _residuals(coef: FloatArray, X: FloatArray, y: FloatArray, first: int, last: int, P: FloatArray) -> None:
+    """P as in `_probabilities`, but 1[y = s] - p_s of the classes s > 0."""
+    _probabilities(coef, X, first, last, P)
+    z = y[first:last]
+    for s in range(1, P.shape[0]):
+        r = P[s]
+        label = float(s)
+        for j in range(z.size):
+            r[j] = (1.0 if z[j] == label else 0.0) - r[j]
 
 
 @jit
 def _value(local: FloatArray, X: FloatArray, Y: FloatArray, V: FloatArray) -> None:
     p, B = X.shape
     C = local.shape[1] // p + 1
-    y = Y[0]
-    eta = np.empty((C - 1, B))
-    top = np.empty(B)
-    total = np.empty(B)
-    for k in range(V.shape[0]):
-        v = V[k]
-        linear_predictor(local[k].reshape(C - 1, p), X, eta)
-        for j in range(B):
-            top[j] = 0.0
-            v[j] = 0.0
-        for s in range(C - 1):
-            o = eta[s]
-            label = s + 1.0
-            for j in range(B):
-                top[j] = max(top[j], o[j])
-                v[j] = o[j] if y[j] == label else v[j]
-        for j in range(B):
-            total[j] = vexp(-top[j])
-        for s in range(C - 1):
-            o = eta[s]
-            for j in range(B):
-                total[j] += vexp(o[j] - top[j])
-        for j in range(B):
-            v[j] -= top[j] + vlog(total[j])
+    width = min(B, STRIP)
+    eta = np.empty((C - 1, width))
+    top = np.empty(width)
+    total = np.empty(width)
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        y = Y[0, first:last]
+        for k in range(V.shape[0]):
+            v = V[k, first:last]
+            predict(local[k].reshape(C - 1, p), X, first, last, eta, 0)
+            for j in range(v.size):
+                top[j] = 0.0
+                v[j] = 0.0
+            for s in range(C - 1):
+                o = eta[s]
+                label = s + 1.0
+                for j in range(v.size):
+                    top[j] = max(top[j], o[j])
+                    v[j] = o[j] if y[j] == label else v[j]
+            for j in range(v.size):
+                total[j] = vexp(-top[j])
+            for s in range(C - 1):
+                o = eta[s]
+                for j in range(v.size):
+                    total[j] += vexp(o[j] - top[j])
+            for j in range(v.size):
+                v[j] -= top[j] + vlog(total[j])
 
 
 @jit
 def _jac(local: FloatArray, X: FloatArray, Y: FloatArray, J: FloatArray) -> None:
     p, B = X.shape
     C = local.shape[1] // p + 1
-    y = Y[0]
-    P = np.empty((C, B))
-    for k in range(local.shape[0]):
-        _probabilities(local[k].reshape(C - 1, p), X, P)
-        for s in range(1, C):
-            r = P[s]
-            for j in range(B):
-                r[j] = (1.0 if y[j] == s else 0.0) - r[j]
-            for u in range(p):
-                x = X[u]
-                o = J[k, (s - 1) * p + u]
-                for j in range(B):
-                    o[j] = r[j] * x[j]
+    P = np.empty((C, min(B, STRIP)))
+    for first in range(0, B, STRIP):
+        last = min(first + STRIP, B)
+        for k in range(local.shape[0]):
+            _residuals(local[k].reshape(C - 1, p), X, Y[0], first, last, P)
+            for s in range(1, C):
+                r = P[s]
+                for u in range(p):
+                    x = X[u, first:last]
+                    o = J[k, (s - 1) * p + u, first:last]
+                    for j in range(o.size):
+                        o[j] = r[j] * x[j]
 
 
 @jit
 def _pull(local: FloatArray, X: FloatArray, Y: FloatArray, c: FloatArray, out: FloatArray) -> None:
     p, B = X.shape
     C = local.shape[1] // p + 1
-    y = Y[0]
-    P = np.empty((C, B))
+    P = np.empty((C, min(B, STRIP)))
     for k in range(local.shape[0]):
-        ck = c[k]
-        _probabilities(local[k].reshape(C - 1, p), X, P)
-        for s in range(1, C):
-            r = P[s]
-            for j in range(B):
-                r[j] = ck[j] * ((1.0 if y[j] == s else 0.0) - r[j])
-            row_dots(r, X, out[k, (s - 1) * p : s * p])
+        sums = np.zeros(((C + 2) // 4 * 4, (p + 3) // 4 * 4))
+        for first in range(0, B, STRIP):
+            last = min(first + STRIP, B)
+            _residuals(local[k].reshape(C - 1, p), X, Y[0], first, last, P)
+            ck = c[k, first:last]
+            for s in range(1, C):
+                r = P[s]
+                for j in range(ck.size):
+                    r[j] *= ck[j]
+            add_dots(P[1:], C - 1, 0, X, first, last, sums)
+        for s in range(C - 1):
+            for u in range(p):
+                out[k, s * p + u] += sums[s, u]
 
 
 @jit
 def _curv(local: FloatArray, X: FloatArray, c: FloatArray, out: FloatArray) -> None:
+    """Weights of all pairs of classes, p_s (1[s = t] - p_t), times products of features."""
     p, B = X.shape
     C = local.shape[1] // p + 1
-    P = np.empty((C, B))
-    w = np.empty(B)
-    gram = np.empty((p, p))
+    pairs = C * (C - 1) // 2
+    products = products_for(X, pairs)
+    strip = products.shape[1]
+    P = np.empty((C, strip))
+    rows = np.empty((4, strip))
+    sums = np.empty(((pairs + 3) // 4 * 4, (p * (p + 1) // 2 + 3) // 4 * 4))
     for k in range(local.shape[0]):
-        ck = c[k]
-        _probabilities(local[k].reshape(C - 1, p), X, P)
-        for s in range(1, C):
-            a = P[s]
-            for t in range(1, s + 1):
-                b = P[t]
-                if s == t:
-                    for j in range(B):
-                        w[j] = -ck[j] * a[j] * (1.0 - a[j])
-                else:
-                    for j in range(B):
-                        w[j] = ck[j] * a[j] * b[j]
-                _gram(w, X, gram)
-                for u in range(p):
-                    for v in range(p):
-                        out[k, (s - 1) * p + u, (t - 1) * p + v] += gram[u, v]
-                        if s != t:
-                            out[k, (t - 1) * p + u, (s - 1) * p + v] += gram[u, v]
+        sums[:] = 0.0
+        for first in range(0, B, strip):
+            last = min(first + strip, B)
+            if products.shape[0]:
+                feature_products(X, first, last, products)
+            _probabilities(local[k].reshape(C - 1, p), X, first, last, P)
+            s = 1
+            t = 1
+            for row in range(0, pairs, 4):
+                count = min(4, pairs - row)
+                for i in range(count):
+                    _pair_weights(c[k, first:last], P[s], P[t], s == t, rows[i])
+                    s, t = (s, t + 1) if t < s else (s + 1, 1)
+                add_group(rows, 0, count, 0, X, products, first, last, sums, row)
+        row = 0
+        for s in range(C - 1):
+            for t in range(s + 1):
+                _add_block(sums[row], p, s * p, t * p, out[k])
+                row += 1
 
 
 @jit
-def _gram(w: FloatArray, X: FloatArray, out: FloatArray) -> None:
-    """out = X diag(w) X'."""
-    p, B = X.shape
-    t = np.empty(B)
+def _pair_weights(c: FloatArray, a: FloatArray, b: FloatArray, own: bool, out: FloatArray) -> None:
+    """out = -c a (1 - a) of a class with itself, or c a b of two."""
+    if own:
+        for j in range(c.size):
+            out[j] = -c[j] * a[j] * (1.0 - a[j])
+    else:
+        for j in range(c.size):
+            out[j] = c[j] * a[j] * b[j]
+
+
+@jit
+def _add_block(packed: FloatArray, p: int, row: int, column: int, out: FloatArray) -> None:
+    """Add a symmetric block (p, p), packed by rows of its lower triangle, at (row, column) and at (column, row)."""
+    at = 0
     for u in range(p):
-        x = X[u]
-        for j in range(B):
-            t[j] = w[j] * x[j]
         for v in range(u + 1):
-            y = X[v]
-            s = 0.0
-            for j in range(B):
-                s += t[j] * y[j]
-            out[u, v] = s
-            out[v, u] = s
+            x = packed[at]
+            at += 1
+            out[row + u, column + v] += x
+            if v != u:
+                out[row + v, column + u] += x
+            if row != column:
+                out[column + v, row + u] += x
+                if v != u:
+                    out[column + u, row + v] += x

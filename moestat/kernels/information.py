@@ -12,13 +12,13 @@ from math import sqrt
 import numpy as np
 
 from moestat.kernels.compile import jit
-from moestat.kernels.disjoint import load, store
 from moestat.kernels.linear import (
-    STRIP,
+    add_group,
     add_lower_products,
     add_lower_row_products,
     add_row_products,
-    add_weighted_features,
+    feature_products,
+    products_for,
     row_dots,
 )
 from moestat.typing import BoolArray, FloatArray, IntArray
@@ -208,10 +208,15 @@ def add_feature_products(
     and columns are padded to multiples of four.
     """
     K, B = PI.shape
-    rows = np.empty((4, min(B, STRIP)))
     n = (K if experts else 0) + (K * (K - 1) // 2 if pairs else 0)
-    for first in range(0, B, STRIP):
-        last = min(first + STRIP, B)
+    products = products_for(F, n)
+    strip = products.shape[1]
+    rows = np.empty((4, strip))
+    scaled = np.empty(strip)
+    for first in range(0, B, strip):
+        last = min(first + strip, B)
+        if products.shape[0]:
+            feature_products(F, first, last, products)
         k = 0 if experts else 1
         l = -1 if experts else 0  # no partner: the row is that of an expert
         for row in range(0, n, 4):
@@ -227,32 +232,19 @@ def add_feature_products(
                         k = 1
                         l = 0
                 else:
-                    _pair_weights(weight[first:last], PI[k, first:last], PI[l, first:last], o)
+                    if l == 0:
+                        w = weight[first:last]
+                        p = PI[k, first:last]
+                        for j in range(w.size):
+                            scaled[j] = -w[j] * p[j]
+                    q = PI[l, first:last]
+                    for j in range(q.size):
+                        o[j] = scaled[j] * q[j]
                     l += 1
                     if l == k:
                         k += 1
                         l = 0
-            add_weighted_features(rows, 0, count, 0, F, first, last, out, row)
-
-
-@jit
-def _pair_weights(w: FloatArray, p: FloatArray, q: FloatArray, out: FloatArray) -> None:
-    """out = -w p q."""
-    for j in range(w.size):
-        store(1, out, j, -load(0, w, j) * load(0, p, j) * load(0, q, j))
-
-
-@jit
-def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None:
-    """out[i] += sum_j W[i, j] F[u, j] F[v, j] for v <= u, in the order of `feature_products`.
-
-    out has rows and columns padded to multiples of four.
-    """
-    n, B = W.shape
-    for first in range(0, B, STRIP):
-        for row in range(0, n, 4):
-            last = min(first + STRIP, B)
-            add_weighted_features(W, row, min(4, n - row), first, F, first, last, out, row)
+            add_group(rows, 0, count, 0, F, products, first, last, out, row)
 
 
 @jit

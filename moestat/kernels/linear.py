@@ -9,7 +9,13 @@ from moestat.kernels.disjoint import load, store
 from moestat.typing import FloatArray
 
 #: Columns of a strip in the tiled products: long enough for the sums, short enough for the cache.
-STRIP = 512
+STRIP = 1024
+
+#: Features whose products are formed in registers; with more, tiles of scaled features take fewer operations.
+FEW = 8
+
+#: Features beyond which the cache has no room for their products.
+MANY = 40
 
 
 @jit
@@ -196,7 +202,7 @@ def add_dots(W: FloatArray, rows: int, at: int, F: FloatArray, first: int, last:
         for i in range(0, whole, 4):
             _tile(W, i, at, F, l, first, last, out, i, l)
         if whole < rows:
-            _half_tile(W, whole, at, F, l, first, last, out)
+            _half_tile(W, whole, at, F, l, first, last, out, whole)
 
 
 @jit
@@ -261,8 +267,10 @@ def _tile(
 
 
 @jit
-def _half_tile(A: FloatArray, a: int, at: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray) -> None:
-    """out[a:a+2, c:c+4] += A[a:a+2] C[c:c+4]' over columns first to last: half a tile at half its price."""
+def _half_tile(
+    A: FloatArray, a: int, at: int, C: FloatArray, c: int, first: int, last: int, out: FloatArray, i: int
+) -> None:
+    """out[i:i+2, c:c+4] += A[a:a+2] C[c:c+4]' over columns first to last: half a tile at half its price."""
     a0 = A[a, at : at + last - first]
     a1 = A[min(a + 1, A.shape[0] - 1), at : at + last - first]
     end = C.shape[0] - 1
@@ -287,8 +295,8 @@ def _half_tile(A: FloatArray, a: int, at: int, C: FloatArray, c: int, first: int
         s11 += x1 * y1
         s12 += x1 * y2
         s13 += x1 * y3
-    _add_four(out[a], c, s00, s01, s02, s03)
-    _add_four(out[a + 1], c, s10, s11, s12, s13)
+    _add_four(out[i], c, s00, s01, s02, s03)
+    _add_four(out[i + 1], c, s10, s11, s12, s13)
 
 
 @jit
@@ -515,9 +523,70 @@ def _add_four(out: FloatArray, l: int, s0: float, s1: float, s2: float, s3: floa
 
 
 @jit
+def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None:
+    """out[i] += sum_j W[i, j] F[u, j] F[v, j] for v <= u, in the order of `feature_products`.
+
+    out has rows and columns padded to multiples of four.
+    """
+    n, B = W.shape
+    products = products_for(F, n)
+    strip = products.shape[1]
+    for first in range(0, B, strip):
+        last = min(first + strip, B)
+        if products.shape[0]:
+            feature_products(F, first, last, products)
+        for row in range(0, n, 4):
+            add_group(W, row, min(4, n - row), first, F, products, first, last, out, row)
+
+
+@jit
+def products_for(F: FloatArray, n: int) -> FloatArray:
+    """Room for products of features over a strip of columns, to be multiplied by n rows of weights in groups of four.
+
+    Few features are loaded for each group, and their products formed in registers: then there are no rows. More are
+    formed once, on a strip that leaves them in the cache. So many that no strip would are for the registers again.
+    """
+    q, B = F.shape
+    if q <= FEW:
+        return np.empty((0, min(B, STRIP)))
+    if n <= 8 or q > MANY:
+        return np.empty((0, min(B, STRIP // 2)))
+    return np.zeros(((q * (q + 1) // 2 + 3) // 4 * 4, min(B, STRIP // 4)))
+
+
+@jit
+def add_group(
+    W: FloatArray,
+    row: int,
+    rows: int,
+    at: int,
+    F: FloatArray,
+    products: FloatArray,
+    first: int,
+    last: int,
+    out: FloatArray,
+    i: int,
+) -> None:
+    """`add_weighted_features`, with the products that are formed, if there are any."""
+    if not products.shape[0]:
+        add_weighted_features(W, row, rows, at, F, first, last, out, i)
+        return
+    for c in range(0, products.shape[0], 4):
+        if rows > 2:
+            _tile(W, row, at, products, c, 0, last - first, out, i, c)
+        else:
+            _half_tile(W, row, at, products, c, 0, last - first, out, i)
+
+
+@jit
 def weighted_gram(w: FloatArray, F: FloatArray, scale: float, first: int, out: FloatArray) -> None:
     """out[first+u, first+v] += scale sum_j w[j] F[u, j] F[v, j], both triangles.   F (p, B), out (q, q)."""
     p, B = F.shape
+    if p <= FEW:
+        packed = np.zeros((2, (p * (p + 1) // 2 + 3) // 4 * 4))
+        add_weighted_products(w.reshape(1, B), F, packed)
+        unpack_lower(packed[0], p, scale, first, out)
+        return
     padded = (p + 3) // 4 * 4
     sums = np.zeros((padded, padded))
     scaled = np.empty((p, min(B, STRIP)))
@@ -532,6 +601,18 @@ def weighted_gram(w: FloatArray, F: FloatArray, scale: float, first: int, out: F
             out[first + u, first + v] += scale * sums[u, v]
             if v != u:
                 out[first + v, first + u] += scale * sums[u, v]
+
+
+@jit
+def unpack_lower(packed: FloatArray, p: int, scale: float, first: int, out: FloatArray) -> None:
+    """out[first+u, first+v] += scale * packed for the pairs (0,0), (1,0), (1,1), ... below p, both triangles."""
+    at = 0
+    for u in range(p):
+        for v in range(u + 1):
+            out[first + u, first + v] += scale * packed[at]
+            if v != u:
+                out[first + v, first + u] += scale * packed[at]
+            at += 1
 
 
 @jit

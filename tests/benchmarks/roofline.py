@@ -14,7 +14,10 @@ and end.
 
 from __future__ import annotations
 
-from time import perf_counter
+from collections.abc import Callable
+from functools import partial
+from statistics import mean, median
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -37,8 +40,11 @@ WORK = 2e8
 #: Numbers of the arrays in the level-1 cache, and in memory.
 SHORT, LONG = 512, 2**24
 
-#: Multiply-adds in a chain.
-CHAIN = 32
+#: Multiply-adds in a chain, and how often a rate goes through the short array.
+CHAIN, TIMES = 32, 200
+
+#: Seconds after which a pass is not measured again.
+LONGEST = 1.5
 
 
 class Rates(NamedTuple):
@@ -144,30 +150,28 @@ def _sum(x):
 
 
 class Machine:
-    """Rates, as the shortest of all times so far: what disturbs a measurement only ever adds."""
+    """Measures the rates of one core."""
 
     def __init__(self) -> None:
         self._short = np.linspace(0.5, 0.9, SHORT)
         self._out = np.empty(SHORT)
-        self._long = np.zeros(LONG)
-        self.measure()
-        self.rates = Rates(*[np.inf] * 4)  # compiled now
+        long = np.zeros(LONG)
+        self._byte = min(_seconds(lambda: _sum(long)) for _ in range(5)) / (8 * LONG)
+        self.rates()  # compiled now
 
-    def measure(self, memory: bool = True) -> None:
-        """Measure once more."""
-        times, x, out = 200, self._short, self._out
-        exponential = _seconds(lambda: _exponentials(x, out, times)) / (times * SHORT)
-        madd = _seconds(lambda: _chains(x, out, times)) / (times * SHORT * CHAIN)
-        division = _seconds(lambda: _divisions(x, out, times)) / (times * SHORT)
-        byte = _seconds(lambda: _sum(self._long)) / (8 * LONG) if memory else np.inf
-        new = exponential, madd, division, byte
-        self.rates = Rates(*map(min, getattr(self, "rates", new), new))
+    def rates(self) -> Rates:
+        """Rates of this moment; that of memory is measured once."""
+        x, out = self._short, self._out
+        exponential = _seconds(lambda: _exponentials(x, out, TIMES)) / (TIMES * SHORT)
+        madd = _seconds(lambda: _chains(x, out, TIMES)) / (TIMES * SHORT * CHAIN)
+        division = _seconds(lambda: _divisions(x, out, TIMES)) / (TIMES * SHORT)
+        return Rates(exponential, madd, division, self._byte)
 
 
-def _seconds(call):
-    start = perf_counter()
+def _seconds(call: Callable[[], object]) -> float:
+    start = process_time()  # of one thread; what others do to the machine does not count
     call()
-    return perf_counter() - start
+    return process_time() - start
 
 
 # ------------------------------------------------------------------------------------------- the passes
@@ -195,25 +199,26 @@ def measure(
                 work = count(name, d, K)
                 n = int(np.clip(WORK / (work.madds + 50 * work.exponentials), 4_096, 200_000))
                 made, theta = problem(d, K, n)
-                shortest = _fastest(machine, lambda run=getattr(made.passes, name), at=theta: run(at), rounds)
-                found.append((name, d, K, work, shortest / n))
-    rates = machine.rates
-    return [
-        Row(name, d, K, 1e9 * own / K, work.least(rates) / own, work.least(rates, everything=True) / own)
-        for name, d, K, work, own in found
-    ]
+                seconds, shares = _side_by_side(machine, partial(getattr(made.passes, name), theta), work, n, rounds)
+                found.append(Row(name, d, K, 1e9 * seconds / n / K, *shares))
+    return found
 
 
-def _fastest(machine, call, rounds):
+def _side_by_side(
+    machine: Machine, call: Callable[[], object], work: Count, n: int, rounds: int
+) -> tuple[float, tuple[float, float]]:
+    """Median seconds, and medians of the shares: the rates are measured beside every run of the pass."""
     call()
-    best = np.inf
-    for round_ in range(rounds):
-        machine.measure(memory=round_ == 0)
-        took = _seconds(call)
-        best = min(best, took)
-        if round_ >= 2 and took > 0.5:  # long ones are not repeated as often
+    times, shares = [], []
+    for _ in range(rounds):
+        before = machine.rates()
+        times.append(_seconds(call))
+        after = machine.rates()
+        rates = Rates(*map(mean, zip(before, after, strict=True)))
+        shares.append((n * work.least(rates) / times[-1], n * work.least(rates, everything=True) / times[-1]))
+        if sum(times) > LONGEST and len(times) >= 3:
             break
-    return best
+    return median(times), (median(a for a, _ in shares), median(b for _, b in shares))
 
 
 def main() -> None:

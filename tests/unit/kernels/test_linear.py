@@ -11,7 +11,7 @@ from tests.unit.kernels import twins
 from tests.unit.kernels.twins import assert_same_sums
 
 FEATURES = (1, 3, 5, 8)
-ROWS = (1, 8, 40, 300, 1024)  # kernels work in strips of columns: one, several, the last one short or full
+ROWS = (1, 8, 40, 300, 1024, 2100)  # kernels work in strips of columns: one, several, the last one short or full
 
 
 def _inputs(*shapes):

@@ -1,0 +1,26 @@
+"""How near the passes come to the machine's limits, in one run; ``make bench`` prints the table."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import roofline
+
+SMALL = [(d, K) for d in (1, 5) for K in (2, 4, 8)]
+
+
+def test_every_pass_against_the_roofline():
+    """The table, with every pass on the right side of what its count of operations allows."""
+    rows = roofline.measure(rounds=3)
+    for row in rows:
+        print(f"\n{row}", end="")
+    assert {(row.d, row.K) for row in rows} == {(d, K) for d in roofline.DIMENSIONS for K in roofline.EXPERTS}
+    assert all(row.share < 1.1 for row in rows)  # a pass that is faster than its model is miscounted
+
+
+@pytest.mark.parametrize(("d", "K"), SMALL)
+def test_em_pass_against_the_roofline(d, K):
+    """FIGURE"""
+    (row,) = roofline.measure((d,), (K,), ("em",), rounds=25)
+    print(f"\n{row}")
+    assert row.share >= LEAST[d]
