@@ -16,7 +16,7 @@ from moestat.component import Dims, Expert
 from moestat.coordinates import Affine, ColumnMap
 from moestat.data import Block, Schema
 from moestat.kernels import jit
-from moestat.kernels.linear import STRIP, add_dots, add_group, feature_products, predict, products_for
+from moestat.kernels.linear import STRIP, add_dots, add_group, form_products, predict, products_for
 from moestat.kernels.vmath import vexp, vlog
 from moestat.params import Layout, axes, layout_of, parameters
 from moestat.typing import FloatArray, IntArray
@@ -238,8 +238,7 @@ def _curv(local: FloatArray, X: FloatArray, c: FloatArray, out: FloatArray) -> N
         sums[:] = 0.0
         for first in range(0, B, strip):
             last = min(first + strip, B)
-            if products.shape[0]:
-                feature_products(X, first, last, products)
+            form_products(X, first, last, products)
             _probabilities(local[k].reshape(C - 1, p), X, first, last, P)
             s = 1
             t = 1

@@ -17,7 +17,7 @@ from moestat.kernels.linear import (
     add_lower_products,
     add_lower_row_products,
     add_row_products,
-    feature_products,
+    form_products,
     products_for,
     row_dots,
 )
@@ -215,8 +215,7 @@ def add_feature_products(
     scaled = np.empty(strip)
     for first in range(0, B, strip):
         last = min(first + strip, B)
-        if products.shape[0]:
-            feature_products(F, first, last, products)
+        form_products(F, first, last, products)
         k = 0 if experts else 1
         l = -1 if experts else 0  # no partner: the row is that of an expert
         for row in range(0, n, 4):

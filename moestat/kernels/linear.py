@@ -533,8 +533,7 @@ def add_weighted_products(W: FloatArray, F: FloatArray, out: FloatArray) -> None
     strip = products.shape[1]
     for first in range(0, B, strip):
         last = min(first + strip, B)
-        if products.shape[0]:
-            feature_products(F, first, last, products)
+        form_products(F, first, last, products)
         for row in range(0, n, 4):
             add_group(W, row, min(4, n - row), first, F, products, first, last, out, row)
 
@@ -544,14 +543,24 @@ def products_for(F: FloatArray, n: int) -> FloatArray:
     """Room for products of features over a strip of columns, to be multiplied by n rows of weights in groups of four.
 
     Few features are loaded for each group, and their products formed in registers: then there are no rows. More are
-    formed once, on a strip that leaves them in the cache. So many that no strip would are for the registers again.
+    formed once, on a strip that leaves them in the cache. Of so many that no strip would, features are scaled by each
+    row of weights in turn, and the room is for those.
     """
     q, B = F.shape
     if q <= FEW:
         return np.empty((0, min(B, STRIP)))
-    if n <= 8 or q > MANY:
+    if q > MANY:
+        return np.empty((q, min(B, STRIP // 2)))
+    if n <= 8:
         return np.empty((0, min(B, STRIP // 2)))
     return np.zeros(((q * (q + 1) // 2 + 3) // 4 * 4, min(B, STRIP // 4)))
+
+
+@jit
+def form_products(F: FloatArray, first: int, last: int, room: FloatArray) -> None:
+    """Fill the room of `products_for`, where it is for products."""
+    if room.shape[0] > F.shape[0]:
+        feature_products(F, first, last, room)
 
 
 @jit
@@ -571,6 +580,10 @@ def add_group(
     if not products.shape[0]:
         add_weighted_features(W, row, rows, at, F, first, last, out, i)
         return
+    if products.shape[0] == F.shape[0]:
+        for k in range(rows):
+            _add_gram(W[row + k, at : at + last - first], F, first, last, products, out[i + k])
+        return
     for c in range(0, products.shape[0], 4):
         if rows > 2:
             _tile(W, row, at, products, c, 0, last - first, out, i, c)
@@ -579,28 +592,39 @@ def add_group(
 
 
 @jit
+def _add_gram(w: FloatArray, F: FloatArray, first: int, last: int, scaled: FloatArray, out: FloatArray) -> None:
+    """out += sums of w F[u] F[v] for v <= u over the columns first to last, which w (B,) and ``scaled`` (q, .) are of."""
+    q = F.shape[0]
+    size = last - first
+    sums = np.zeros(((q + 3) // 4 * 4, (q + 3) // 4 * 4))
+    for u in range(q):
+        x = F[u, first:last]
+        o = scaled[u]
+        for j in range(size):
+            store(1, o, j, load(0, w, j) * load(0, x, j))
+    for u in range(0, q, 4):
+        for v in range(0, u + 4, 4):
+            _tile(scaled, u, 0, F, v, first, last, sums, u, v)
+    at = 0
+    for u in range(q):
+        for v in range(u + 1):
+            out[at] += sums[u, v]
+            at += 1
+
+
+@jit
 def weighted_gram(w: FloatArray, F: FloatArray, scale: float, first: int, out: FloatArray) -> None:
     """out[first+u, first+v] += scale sum_j w[j] F[u, j] F[v, j], both triangles.   F (p, B), out (q, q)."""
     p, B = F.shape
+    packed = np.zeros((2, (p * (p + 1) // 2 + 3) // 4 * 4))
     if p <= FEW:
-        packed = np.zeros((2, (p * (p + 1) // 2 + 3) // 4 * 4))
         add_weighted_products(w.reshape(1, B), F, packed)
-        unpack_lower(packed[0], p, scale, first, out)
-        return
-    padded = (p + 3) // 4 * 4
-    sums = np.zeros((padded, padded))
-    scaled = np.empty((p, min(B, STRIP)))
-    for begin in range(0, B, STRIP):
-        size = min(STRIP, B - begin)
-        scale_rows(w, F, begin, begin + size, scaled)
-        for u in range(0, p, 4):
-            for v in range(0, u + 4, 4):
-                _tile(scaled, u, 0, F, v, begin, begin + size, sums, u, v)
-    for u in range(p):
-        for v in range(u + 1):
-            out[first + u, first + v] += scale * sums[u, v]
-            if v != u:
-                out[first + v, first + u] += scale * sums[u, v]
+    else:
+        scaled = np.empty((p, min(B, STRIP // 2)))
+        for begin in range(0, B, STRIP // 2):
+            end = min(begin + STRIP // 2, B)
+            _add_gram(w[begin:end], F, begin, end, scaled, packed[0])
+    unpack_lower(packed[0], p, scale, first, out)
 
 
 @jit
@@ -613,14 +637,3 @@ def unpack_lower(packed: FloatArray, p: int, scale: float, first: int, out: Floa
             if v != u:
                 out[first + v, first + u] += scale * packed[at]
             at += 1
-
-
-@jit
-def scale_rows(w: FloatArray, F: FloatArray, first: int, last: int, out: FloatArray) -> None:
-    """out[:, :last-first] = w F over the columns first to last."""
-    v = w[first:last]
-    for u in range(F.shape[0]):
-        x = F[u, first:last]
-        o = out[u]
-        for j in range(x.size):
-            store(1, o, j, load(0, v, j) * load(0, x, j))

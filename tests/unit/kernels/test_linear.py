@@ -148,3 +148,23 @@ def test_leading_products_leave_the_other_rows_out(rows, B):
     linear.add_leading_products(A, rows, C, out)
     want = twins.add_products(A, C)[:rows]
     assert_same_sums(out[:rows], want, twins.add_products(np.abs(A), np.abs(C))[:rows], terms=B + 2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 9, 11])
+@pytest.mark.parametrize("p", [2, 8, 9, 21, linear.MANY, linear.MANY + 1])
+def test_weighted_products_are_the_same_in_every_form(n, p):
+    """In registers, formed once, or features scaled: which one depends on how many there are."""
+    B = 1100
+    W, F = _inputs((n, B), (p, B))
+    out = np.zeros((-(-n // 4) * 4, -(-p * (p + 1) // 8) * 4))
+    linear.add_weighted_products(W, F, out)
+    products = twins.feature_products(F)
+    want, magnitude = W @ products.T, np.abs(W) @ np.abs(products).T
+    assert_same_sums(out[:n, : len(products)], want, magnitude, terms=B + 3)
+
+
+def test_the_gram_matrix_of_many_features_equals_its_twin():
+    w, F = _inputs((1100,), (13, 1100))
+    out = np.zeros((13, 13))
+    linear.weighted_gram(w, F, 1.0, 0, out)
+    assert_same_sums(out, twins.weighted_gram(w, F), twins.weighted_gram(np.abs(w), np.abs(F)), terms=1103)
