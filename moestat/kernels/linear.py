@@ -593,7 +593,7 @@ def add_group(
 
 @jit
 def _add_gram(w: FloatArray, F: FloatArray, first: int, last: int, scaled: FloatArray, out: FloatArray) -> None:
-    """out += sums of w F[u] F[v] for v <= u over the columns first to last, which w (B,) and ``scaled`` (q, .) are of."""
+    """out += sums of w F[u] F[v] for v <= u over the columns first to last, which w and ``scaled`` are of."""
     q = F.shape[0]
     size = last - first
     sums = np.zeros(((q + 3) // 4 * 4, (q + 3) // 4 * 4))

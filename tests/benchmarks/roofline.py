@@ -32,10 +32,10 @@ EXPERTS = (2, 4, 8, 32)
 PASSES = ("loglik", "score", "em", "hessian")
 
 #: Parameters up to which a Hessian is tried: its sums take the square of it in memory.
-MOST_PARAMETERS = 2_000
+MOST_PARAMETERS = 1_000
 
 #: Multiply-adds that a pass may take; rows are chosen for it, a block of them at least.
-WORK = 2e8
+WORK = 5e7
 
 #: Numbers of the arrays in the level-1 cache, and in memory.
 SHORT, LONG = 512, 2**24
@@ -44,7 +44,7 @@ SHORT, LONG = 512, 2**24
 CHAIN, TIMES = 32, 200
 
 #: Seconds after which a pass is not measured again.
-LONGEST = 1.5
+LONGEST = 0.5
 
 
 class Rates(NamedTuple):
@@ -216,7 +216,7 @@ def _side_by_side(
         after = machine.rates()
         rates = Rates(*map(mean, zip(before, after, strict=True)))
         shares.append((n * work.least(rates) / times[-1], n * work.least(rates, everything=True) / times[-1]))
-        if sum(times) > LONGEST and len(times) >= 3:
+        if sum(times) > LONGEST and len(times) >= 2:
             break
     return median(times), (median(a for a, _ in shares), median(b for _, b in shares))
 
