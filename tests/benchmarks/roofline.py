@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from statistics import mean, median
 from time import process_time
 from typing import NamedTuple
 
@@ -197,7 +196,7 @@ def measure(
                 if name == "hessian" and K * (2 * d + 3) > MOST_PARAMETERS:
                     continue
                 work = count(name, d, K)
-                n = int(np.clip(WORK / (work.madds + 50 * work.exponentials), 4_096, 200_000))
+                n = int(np.clip(WORK / (work.madds + 50 * work.exponentials), 4_096, 65_536))
                 made, theta = problem(d, K, n)
                 seconds, shares = _side_by_side(machine, partial(getattr(made.passes, name), theta), work, n, rounds)
                 found.append(Row(name, d, K, 1e9 * seconds / n / K, *shares))
@@ -207,18 +206,16 @@ def measure(
 def _side_by_side(
     machine: Machine, call: Callable[[], object], work: Count, n: int, rounds: int
 ) -> tuple[float, tuple[float, float]]:
-    """Median seconds, and medians of the shares: the rates are measured beside every run of the pass."""
+    """Shortest seconds, and shares by the shortest times of the rates: what disturbs a measurement only ever adds."""
     call()
-    times, shares = [], []
+    times, rates = [], []
     for _ in range(rounds):
-        before = machine.rates()
+        rates.append(machine.rates())
         times.append(_seconds(call))
-        after = machine.rates()
-        rates = Rates(*map(mean, zip(before, after, strict=True)))
-        shares.append((n * work.least(rates) / times[-1], n * work.least(rates, everything=True) / times[-1]))
         if sum(times) > LONGEST and len(times) >= 2:
             break
-    return median(times), (median(a for a, _ in shares), median(b for _, b in shares))
+    best, row = Rates(*map(min, zip(*rates, strict=True))), min(times) / n
+    return min(times), (work.least(best) / row, work.least(best, everything=True) / row)
 
 
 def main() -> None:
