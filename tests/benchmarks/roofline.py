@@ -1,7 +1,7 @@
 """How near the passes come to what the machine can do: exponentials, multiply-adds and bytes, counted and timed.
 
 For softmax gates and linear Gaussian experts the operations that a pass cannot do without are counted from d and K.
-Their rates on one core are measured in the same run: `vexp` in cache, chains of multiply-adds in registers, and a sum
+Their rates on one core are measured in the same run: `vexp` in cache, tiles of multiply-adds in registers, and a sum
 over an array that no cache holds. Then
 
     least time = max(exponentials / rate + multiply-adds / rate, bytes / bandwidth),
@@ -23,7 +23,7 @@ import numpy as np
 
 import moestat as ms
 from moestat.kernels import jit, vexp
-from moestat.kernels.compile import jit_exact
+from moestat.kernels.linear import _tile
 from moestat.solvers import Problem
 
 DIMENSIONS = (1, 5, 20, 100)
@@ -39,8 +39,8 @@ WORK = 5e7
 #: Numbers of the arrays in the level-1 cache, and in memory.
 SHORT, LONG = 512, 2**24
 
-#: Multiply-adds in a chain, and how often a rate goes through the short array.
-CHAIN, TIMES = 32, 200
+#: How often a rate goes through the short array.
+TIMES = 200
 
 #: Seconds after which a pass is not measured again.
 LONGEST = 0.5
@@ -121,16 +121,11 @@ def _exponentials(x, out, times):
             out[j] = vexp(x[j])
 
 
-@jit_exact
-def _chains(x, out, times):
-    """Chains of dependent steps, one per number: there are many, so that the core always has some to go on with."""
+@jit
+def _madds(A, out, times):
+    """Sixteen sums in registers, from eight rows in the level-1 cache: more than the latency needs."""
     for _ in range(times):
-        for j in range(x.size):
-            t = x[j]
-            a = t
-            for _ in range(CHAIN):
-                a = a * t + 0.5
-            out[j] = a
+        _tile(A, 0, 0, A, 4, 0, A.shape[1], out, 0, 0)
 
 
 @jit
@@ -154,6 +149,7 @@ class Machine:
     def __init__(self) -> None:
         self._short = np.linspace(0.5, 0.9, SHORT)
         self._out = np.empty(SHORT)
+        self._rows, self._sums = np.random.default_rng(0).random((8, SHORT)), np.zeros((4, 4))
         long = np.zeros(LONG)
         self._byte = min(_seconds(lambda: _sum(long)) for _ in range(5)) / (8 * LONG)
         self.rates()  # compiled now
@@ -162,7 +158,7 @@ class Machine:
         """Rates of this moment; that of memory is measured once."""
         x, out = self._short, self._out
         exponential = _seconds(lambda: _exponentials(x, out, TIMES)) / (TIMES * SHORT)
-        madd = _seconds(lambda: _chains(x, out, TIMES)) / (TIMES * SHORT * CHAIN)
+        madd = _seconds(lambda: _madds(self._rows, self._sums, TIMES)) / (TIMES * SHORT * 16)
         division = _seconds(lambda: _divisions(x, out, TIMES)) / (TIMES * SHORT)
         return Rates(exponential, madd, division, self._byte)
 
