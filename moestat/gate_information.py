@@ -21,13 +21,8 @@ from moestat.buffers import Buffers
 from moestat.component import Gate
 from moestat.data import Block
 from moestat.kernels import information
-<<<<<<< HEAD
-from moestat.kernels.linear import contract, pull_linear
-from moestat.totals import Additive, Total, lower_index, symmetric, up4
-=======
 from moestat.kernels.linear import add_weighted_products, contract, pull_linear
-from moestat.totals import Total, lower_index, symmetric, up4
->>>>>>> e4470a7 (Products of many features are formed once, few in registers; multinomial pairs of classes go through the same tiles)
+from moestat.totals import Additive, Total, lower_index, symmetric, up4
 from moestat.typing import FloatArray, IntArray
 
 

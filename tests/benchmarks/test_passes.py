@@ -1,4 +1,4 @@
-"""Speed of the passes, as ratios taken in one run; ``make bench`` prints the table."""
+"""Speed of the passes, as ratios taken in one run; ``make bench ARGS="-k passes"`` prints the table."""
 
 from __future__ import annotations
 
@@ -7,38 +7,15 @@ from time import process_time
 import numpy as np
 import pytest
 
-import moestat as ms
 from moestat.gate_information import of_pairs
 from moestat.kernels import information
-from moestat.solvers import Problem
 from tests.benchmarks import fused, numpy_em
+from tests.benchmarks.case import Case, N
 from tests.benchmarks.timing import fastest, ratio
 
-N = 200_000
 N_NUMPY = 1_000_000  # the size at which the vectorised program pays for its temporaries
 CASES = [(1, 2), (1, 4), (1, 8), (5, 2), (5, 4), (5, 8)]
 WIDE = [(20, 2), (20, 8)]
-
-
-class Case:
-    """One data set with parameters for moestat, for NumPy and for the fused kernels."""
-
-    def __init__(self, d, K, n=N):
-        rng = np.random.default_rng([d, K])
-        X, y = rng.normal(size=(n, d)), rng.normal(size=n)
-        self.data = ms.MixtureOfExperts(n_experts=K).data(X, y)
-        self.problem = Problem.of(ms.MixtureOfExperts(n_experts=K), self.data)
-        self.gate = rng.normal(size=(K, d + 1)) / np.sqrt(d + 1)
-        self.coef = rng.normal(size=(K, d + 1)) / np.sqrt(d + 1)
-        self.log_variance = np.log(0.5 + rng.random(K))
-        self.F, self.y = np.column_stack([np.ones(n), X]), y
-        terms = self.problem.passes.terms
-        self.theta = np.zeros(terms.size)
-        self.theta[terms.gate_columns] = self.gate
-        self.theta[terms.expert_columns] = np.column_stack([self.coef, self.log_variance])
-
-    def tiles(self):
-        return self.data._X, self.data._Y, np.stack(self.data._weight)
 
 
 @pytest.fixture(scope="module")
