@@ -1,0 +1,211 @@
+"""Rows and parameters of many data sets in working coordinates, set by set.
+
+Covariates and a continuous response are shifted to near their means and divided by the power of two nearest to their
+standard deviation, as `moestat.data` does it for one data set.
+"""
+
+from __future__ import annotations
+
+from math import floor, frexp, log, log2, sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from moestat.kernels.compile import jit, jit_exact
+from moestat.kernels.predictor_sums import Predictors, Rows, up4
+from moestat.typing import FloatArray, IntArray
+
+#: What a predictor is in: units of its own, those of the response, or the logarithm of a variance of the response.
+PLAIN, MEAN, LOG_VARIANCE = range(3)
+
+#: Locations lie on a grid of this many points per unit; what share of a step rounds up is no simple fraction.
+LOCATION_GRID = 1024.0
+ROUNDS_UP_FROM = GOLDEN_RATIO = (sqrt(5.0) - 1.0) / 2.0
+
+#: Rows of a tile.
+WIDTH = 512
+
+#: Smallest pivot, as a share of its diagonal entry, of well-conditioned covariates.
+WELL_CONDITIONED = 1e-5
+
+
+class Frame(NamedTuple):
+    """Locations and scales of the features (u,) and of the response (r,), the first feature being the constant."""
+
+    location: FloatArray
+    scale: FloatArray
+    response_location: FloatArray
+    response_scale: FloatArray
+
+
+@jit_exact
+def power_of_two(x: float) -> float:
+    """The power of two nearest to a positive number, in the logarithm."""
+    return float(2.0 ** min(max(np.rint(log2(x)), -1022.0), 1023.0))
+
+
+@jit_exact
+def location_and_scale(column: FloatArray, shift: FloatArray, weight: FloatArray, centred: bool) -> tuple[float, float]:
+    """Of a column less a shift; a scale of zero says that it does not vary, or is not finite."""
+    total = mean = largest = 0.0
+    first = column[0] - shift[0]
+    for i in range(column.size):
+        x = column[i] - shift[i]
+        total += weight[i]
+        mean += weight[i] * (x - first)
+        largest = max(largest, abs(x))
+        if not np.isfinite(x):
+            return 0.0, 0.0
+    if largest == 0.0:
+        return 0.0, 0.0
+    mean = first + mean / total
+    unit = 2.0 ** (frexp(largest)[1] - 1)
+    square = 0.0
+    for i in range(column.size):
+        deviation = (column[i] - shift[i] - mean) / unit
+        square += weight[i] * deviation * deviation
+    sd = sqrt(square / total)
+    if sd == 0.0:
+        return 0.0, 0.0
+    step = power_of_two(sd)
+    grid = step / LOCATION_GRID
+    location = floor(mean / unit / grid + 1.0 - ROUNDS_UP_FROM) * grid * unit if centred else 0.0
+    return location, step * unit
+
+
+@jit
+def lay_out(
+    X: FloatArray,
+    y: FloatArray,
+    offset: FloatArray,
+    weight: FloatArray,
+    centred_X: int,
+    centred_y: bool,
+    scaled_y: bool,
+    frame: Frame,
+    rows: Rows,
+) -> bool:
+    """Fill frame and rows from covariates X (n, u - 1) and responses y (n, r); False where they are not regular.
+
+    Regular are finite columns that vary and are not nearly collinear. The first ``centred_X`` columns are shifted.
+    """
+    n, d = X.shape
+    nothing = np.zeros(n)
+    frame.location[0], frame.scale[0] = 0.0, 1.0
+    for i in range(d):
+        frame.location[i + 1], frame.scale[i + 1] = location_and_scale(X[:, i].copy(), nothing, weight, i < centred_X)
+        if frame.scale[i + 1] == 0.0:
+            return False
+    for i in range(y.shape[1]):
+        location, scale = location_and_scale(y[:, i].copy(), offset, weight, centred_y)
+        if scale == 0.0:
+            return False
+        frame.response_location[i] = location if scaled_y else 0.0
+        frame.response_scale[i] = scale if scaled_y else 1.0
+    T, _, B = rows.F.shape
+    unit = 1.0 / frame.response_scale[0]
+    for t in range(T):
+        size = min(B, n - t * B)
+        for j in range(B):
+            i = t * B + min(j, size - 1)
+            rows.F[t, 0, j] = 1.0
+            for a in range(d):
+                rows.F[t, a + 1, j] = (X[i, a] - frame.location[a + 1]) / frame.scale[a + 1]
+            for a in range(y.shape[1]):
+                rows.Y[t, a, j] = (y[i, a] - frame.response_location[a]) / frame.response_scale[a]
+            rows.offset[t, j] = offset[i] * unit
+            rows.weight[t, j] = weight[i] if j < size else 0.0
+            rows.root[t, j] = sqrt(rows.weight[t, j])
+            rows.inverse_root[t, j] = 1.0 / rows.root[t, j] if j < size else 0.0
+    return d == 1 or _well_conditioned(rows, d + 1)
+
+
+@jit
+def _well_conditioned(rows: Rows, u: int) -> bool:
+    """Whether Cholesky's pivots of the features' products keep clear of zero."""
+    gram = np.zeros((u, u))
+    for t in range(rows.F.shape[0]):
+        for a in range(u):
+            for b in range(a + 1):
+                s = 0.0
+                for j in range(rows.weight.shape[1]):
+                    s += rows.weight[t, j] * rows.F[t, a, j] * rows.F[t, b, j]
+                gram[a, b] += s
+    for a in range(u):
+        whole = gram[a, a]
+        for b in range(a + 1):
+            for c in range(b):
+                gram[a, b] -= gram[a, c] * gram[b, c]
+            if a == b:
+                if not gram[a, a] > WELL_CONDITIONED * whole:
+                    return False
+                gram[a, a] = sqrt(gram[a, a])
+            else:
+                gram[a, b] /= gram[b, b]
+    return True
+
+
+@jit
+def tile_width(n: int) -> int:
+    """Width of the tiles of n rows: even ones, of whole vectors."""
+    return -(-n // (8 * -(-n // WIDTH))) * 8
+
+
+@jit
+def rows_for(n: int, B: int, u: int, r: int) -> Rows:
+    """Room for n rows in tiles of width B, of u features, the constant among them, and r responses."""
+    tiles = -(-n // B)
+    F, Y = np.zeros((tiles, up4(u), B)), np.zeros((tiles, r, B))
+    return Rows(u, F, Y, np.zeros((tiles, B)), np.zeros((tiles, B)), np.zeros((tiles, B)), np.zeros((tiles, B)))
+
+
+@jit
+def draw(rows: Rows, n: int, few: Rows) -> None:
+    """Fill a sample from n rows, spread evenly over them whatever their order, by multiples of the golden ratio."""
+    B, width = rows.weight.shape[1], few.weight.shape[1]
+    for m in range(few.weight.size):
+        x = (m + 0.5) * GOLDEN_RATIO
+        i = int((x - floor(x)) * n)
+        t, j, a, b = i // B, i % B, m // width, m % width
+        few.F[a, :, b] = rows.F[t, :, j]
+        few.Y[a, :, b] = rows.Y[t, :, j]
+        few.offset[a, b] = rows.offset[t, j]
+        few.weight[a, b] = rows.weight[t, j]
+        few.root[a, b] = rows.root[t, j]
+        few.inverse_root[a, b] = rows.inverse_root[t, j]
+
+
+@jit_exact
+def to_working(model: Predictors, roles: IntArray, frame: Frame, raw: FloatArray, out: FloatArray) -> None:
+    """out (P,) = unconstrained parameters in working coordinates, of those in the user's units."""
+    for a in range(roles.size):
+        unit = frame.response_scale[0] if roles[a] == MEAN else 1.0
+        gain = 0.0
+        for i in range(1, model.width[a]):
+            at, f = model.columns[a, i], model.features[a, i]
+            out[at] = raw[at] * frame.scale[f] / unit
+            gain += raw[at] * frame.location[f] if frame.location[f] != 0.0 else 0.0
+        at = model.columns[a, 0]
+        if roles[a] == LOG_VARIANCE:
+            out[at] = raw[at] - 2.0 * log(frame.response_scale[0])
+        else:
+            shift = frame.response_location[0] if roles[a] == MEAN else 0.0
+            out[at] = (raw[at] + gain - shift) / unit
+
+
+@jit_exact
+def to_raw(model: Predictors, roles: IntArray, frame: Frame, working: FloatArray, out: FloatArray) -> None:
+    """The inverse of `to_working`."""
+    for a in range(roles.size):
+        unit = frame.response_scale[0] if roles[a] == MEAN else 1.0
+        gain = 0.0
+        for i in range(1, model.width[a]):
+            at, f = model.columns[a, i], model.features[a, i]
+            out[at] = working[at] * unit / frame.scale[f]
+            gain += out[at] * frame.location[f]
+        at = model.columns[a, 0]
+        if roles[a] == LOG_VARIANCE:
+            out[at] = working[at] + 2.0 * log(frame.response_scale[0])
+        else:
+            shift = frame.response_location[0] if roles[a] == MEAN else 0.0
+            out[at] = working[at] * unit + shift - gain
