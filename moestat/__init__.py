@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from moestat.formula import FormulaModel, moe
     from moestat.loading import load
     from moestat.model import MixtureOfExperts, MoEParams
+    from moestat.prepared import Prepared, prepare
     from moestat.results import Results
     from moestat.squares_results import LeastSquaresResults
     from moestat.warming import warmup
@@ -70,6 +71,8 @@ _NAMES = {
     "moe": "formula",
     "load": "loading",
     "warmup": "warming",
+    "Prepared": "prepared",
+    "prepare": "prepared",
 }
 
 __all__ = [
@@ -87,6 +90,7 @@ __all__ = [
     "MoestatError",
     "MoestatWarning",
     "NotIdentifiedError",
+    "Prepared",
     "Results",
     "Status",
     "EmptyExpertWarning",
@@ -103,6 +107,7 @@ __all__ = [
     "load",
     "moe",
     "plotting",
+    "prepare",
     "solvers",
     "starts",
     "theory",

@@ -42,6 +42,7 @@ from moestat.typing import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from moestat.gate_information import Division, Forms, GateInformation
+    from moestat.law import Law
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,13 @@ class Gate(Component):
         """Write the derivatives of Q in the predictors (m, B), and what multiplies each matrix of `forms` (n, B)."""
         raise InputError(f"the {self.name} gate depends on its parameters by more than linear predictors.")
 
+    def linear_logits(self, layout: Layout) -> list[IntArray] | None:
+        """Flat positions (q,) of each logit's intercept and slopes, of a gate whose logits are linear; None of others.
+
+        An intercept alone is a logit that depends on no covariate.
+        """
+        return None
+
     def check_density(self) -> None:
         """Refuse weights that make no density of the experts'."""
         if not self.sums_to_one:
@@ -376,6 +384,10 @@ class Expert(Component):
     accepts_exposure: ClassVar[bool] = False
     #: the M-step has a closed form in weighted moments of known features
     closed_form: ClassVar[bool] = False
+
+    def predictor_laws(self, layout: Layout) -> list[Law] | None:
+        """Every expert's law as a compiled function of linear predictors, of a family that offers it; else None."""
+        return None
 
     def kinds(self, n_experts: int) -> IntArray:
         """Numbers (K,), equal for experts of one family: those may be relabelled."""

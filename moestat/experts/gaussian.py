@@ -23,6 +23,7 @@ from moestat.experts.least_squares import ill_conditioned, solve, solve_factored
 from moestat.kernels import jit
 from moestat.kernels.disjoint import load, store
 from moestat.kernels.linear import STRIP, add_dots, add_weighted_products, linear_predictor, predict, unpack_lower
+from moestat.law import LOG_VARIANCE, MEAN, Law, LinearPredictor
 from moestat.params import POSITIVE, Layout, axes, layout_of, own_columns, parameters, shared_columns
 from moestat.spelling import suggestion
 from moestat.typing import FloatArray, IntArray
@@ -159,6 +160,16 @@ class Gaussian(Expert):
         )
 
     # ------------------------------------------------------------------------------- density
+    def predictor_laws(self, layout: Layout) -> list[Law] | None:
+        if self.form != "linear":
+            return None
+        means = own_columns(layout.index("intercepts"), layout.index("slopes"))
+        spread = np.broadcast_to(layout.index(self._field), len(means))
+        return [
+            Law(_law, (LinearPredictor(mean, MEAN), LinearPredictor(own[None], LOG_VARIANCE)), normal=True)
+            for mean, own in zip(means, spread, strict=True)
+        ]
+
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         _value(local, self.features(block), block.Y, block.offset, out)
 
@@ -386,3 +397,45 @@ def _residual_sums(
     for k in range(K):
         for u in range(p):
             cross[k, u] += sums[k, u]
+
+
+@jit
+def _law(
+    settings: FloatArray,
+    eta: FloatArray,
+    Y: FloatArray,
+    offset: FloatArray,
+    order: int,
+    V: FloatArray,
+    G: FloatArray,
+    C: FloatArray,
+) -> None:
+    """Of the mean and the log variance, the latter the same in all rows; see `moestat.law.Law`."""
+    mean = eta[0]
+    log_variance = eta[1, 0]
+    unit = exp(-log_variance)
+    top = -0.5 * (log_variance + LOG_2PI)
+    y = Y[0]
+    g = G[0]
+    h = G[1]
+    for j in range(V.size):
+        g[j] = y[j] - offset[j] - mean[j]
+    for j in range(V.size):
+        V[j] = top - 0.5 * unit * g[j] * g[j]
+    if order == 0:
+        return
+    for j in range(V.size):
+        h[j] = 0.5 * (unit * g[j] * g[j] - 1.0)
+    for j in range(V.size):
+        g[j] *= unit
+    if order == 1:
+        return
+    a = C[0]
+    b = C[1]
+    c = C[2]
+    for j in range(V.size):
+        a[j] = -unit
+    for j in range(V.size):
+        b[j] = -g[j]
+    for j in range(V.size):
+        c[j] = -h[j] - 0.5

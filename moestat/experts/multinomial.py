@@ -18,6 +18,7 @@ from moestat.data import Block, Schema
 from moestat.kernels import jit
 from moestat.kernels.linear import STRIP, add_dots, add_group, form_products, predict, products_for
 from moestat.kernels.vmath import vexp, vlog
+from moestat.law import Law, LinearPredictor
 from moestat.params import Layout, axes, layout_of, parameters
 from moestat.typing import FloatArray, IntArray
 
@@ -70,6 +71,9 @@ class Multinomial(Expert):
         return MultinomialParams(slopes=np.zeros(slopes.shape), intercepts=np.log(counts[:, 1:] / counts[:, :1]))
 
     # ------------------------------------------------------------------------------- density
+    def predictor_laws(self, layout: Layout) -> list[Law] | None:
+        return [Law(_law, tuple(map(LinearPredictor, logits))) for logits in self._coefficients(layout)]
+
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         _value(local, block.X, block.Y, out)
 
@@ -281,3 +285,66 @@ def _add_block(packed: FloatArray, p: int, row: int, column: int, out: FloatArra
                 out[column + v, row + u] += x
                 if v != u:
                     out[column + u, row + v] += x
+
+
+@jit
+def _law(
+    settings: FloatArray,
+    eta: FloatArray,
+    Y: FloatArray,
+    offset: FloatArray,
+    order: int,
+    V: FloatArray,
+    G: FloatArray,
+    C: FloatArray,
+) -> None:
+    """Of the logits of classes 1, ..., C - 1; see `moestat.law.Law`. Offsets belong to no class."""
+    n, B = eta.shape
+    y = Y[0]
+    top = np.zeros(B)
+    total = np.empty(B)
+    for s in range(n):
+        o = eta[s]
+        for j in range(B):
+            top[j] = max(top[j], o[j])
+    for j in range(B):
+        total[j] = vexp(-top[j])
+        V[j] = 0.0
+    for s in range(n):
+        o = eta[s]
+        g = G[s]
+        label = s + 1.0
+        for j in range(B):
+            t = vexp(o[j] - top[j])
+            g[j] = t
+            total[j] += t
+        for j in range(B):
+            V[j] = o[j] if y[j] == label else V[j]
+    for j in range(B):
+        V[j] -= top[j] + vlog(total[j])
+    if order == 0:
+        return
+    for j in range(B):
+        total[j] = 1.0 / total[j]
+    for s in range(n):
+        g = G[s]
+        for j in range(B):
+            g[j] *= total[j]
+    if order > 1:
+        row = 0
+        for s in range(n):
+            p = G[s]
+            for t in range(s + 1):
+                q = G[t]
+                c = C[row]
+                for j in range(B):
+                    c[j] = p[j] * q[j]
+                if s == t:
+                    for j in range(B):
+                        c[j] -= p[j]
+                row += 1
+    for s in range(n):
+        g = G[s]
+        label = s + 1.0
+        for j in range(B):
+            g[j] = (1.0 if y[j] == label else 0.0) - g[j]

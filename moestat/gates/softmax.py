@@ -88,6 +88,9 @@ class Softmax(Translated):
     def predictors(self, layout: Layout) -> IntArray:
         return self.columns(layout) if self.mixable else super().predictors(layout)
 
+    def linear_logits(self, layout: Layout) -> list[IntArray] | None:
+        return list(self.columns(layout)) if self.transform is None else None
+
     def value(self, local: FloatArray, block: Block, out: FloatArray) -> None:
         linear_predictor(local, self.features(block), out)
 

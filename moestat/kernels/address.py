@@ -59,7 +59,7 @@ def call_of(signature: Any) -> Any:
     return call
 
 
-#: Log densities of a family: settings (s,), predictors (m, B), responses (r, B), offset (B,), order; then it writes the
-#: log density (B,), its derivatives (m, B) and second derivatives (m (m + 1) / 2, B), as far as the order asks for them.
+#: Log densities of a family: settings (s,), predictors (m, B), responses (r, B), offset (B,) and order come in; the log
+#: density (B,), its derivatives (m, B) and second ones (m (m + 1) / 2, B) go out, as far as the order asks for them.
 LAW = types.void(ROW, ROWS, ROWS, ROW, WHOLE, ROW, ROWS, ROWS)
 call_law = call_of(LAW)

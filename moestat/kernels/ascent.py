@@ -58,7 +58,7 @@ def scaled_information(
     lift: float,
     out: FloatArray,
 ) -> float:
-    """out = minus the Hessian per row in these units; what does not move, and what is set aside, has curvature ``lift``.
+    """out = minus the Hessian per row in these units; what does not move, or is set aside, gets ``lift``.
 
     Lifted directions are eigenvectors of their own. A negative lift stands for the mean of the diagonal, which is
     returned.
@@ -141,7 +141,7 @@ def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -
         if length(step) <= radius:
             return step
     lowest = max(0.0, -curvature[0]) + 1e-13 * scale
-    shift = _shift_for_length(slope, curvature, radius, lowest)
+    shift: float = _shift_for_length(slope, curvature, radius, lowest)
     step = slope / (curvature + shift)
     size = length(step)
     if curvature[0] < 0 and size * size < 0.81 * radius * radius:
@@ -154,9 +154,10 @@ def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -
 @jit_exact
 def _shift_for_length(slope: FloatArray, curvature: FloatArray, radius: float, lowest: float) -> float:
     """Shift mu >= lowest with |slope / (curvature + mu)| close to the radius, by bisection."""
-    low, high = lowest, lowest + length(slope) / radius + 1e-300
+    low: float = lowest
+    high: float = lowest + length(slope) / radius + 1e-300
     for _ in range(100):
-        middle = 0.5 * (low + high)
+        middle: float = 0.5 * (low + high)
         size = length(slope / (curvature + middle))
         if abs(size - radius) < 0.01 * radius:
             return middle

@@ -24,8 +24,11 @@ SAMPLE = 10
 
 
 class Task(NamedTuple):
-    """What is fitted, besides its predictors: their roles (M,), the box in the user's units, kinds (K,) of experts that
-    may change places (none where ``relabelled`` is False), and which columns are centred and scaled."""
+    """What is fitted, besides its predictors.
+
+    Their roles (M,), the box in the user's units, kinds (K,) of experts that may change places (none where
+    ``relabelled`` is False), and which columns are centred and scaled.
+    """
 
     roles: IntArray
     box: Box
@@ -37,8 +40,8 @@ class Task(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What is found: parameters (R, S, P) in the user's units and unconstrained, ``numbers`` (R, S, N_NUMBERS), masses
-    (R, S, K) of the experts, and the frames of the data sets: locations and scales of covariates and response (R, .)."""
+    """What is found: unconstrained parameters (R, S, P) in the user's units, ``numbers`` (R, S, N_NUMBERS) and masses
+    (R, S, K) of the experts."""
 
     theta: FloatArray
     numbers: FloatArray
@@ -59,8 +62,8 @@ def fit_sets(
 ) -> None:
     """Fit every data set from every start.
 
-    X (R, n, d) or (1, n, d) for covariates that all share, y (R, n, r), offset and weight (n,), starts (R, S, P) or
-    (1, S, P). What is not regular, or cannot be judged here, is left `OPEN`, at the point that was reached.
+    X (R, n, d), or (1, n, d) for covariates that all share, y (R, n, r), offset and weight (R, n) or (1, n), starts
+    (R, S, P) or (1, S, P). What is not regular, or cannot be judged here, is left `OPEN`, where it has come.
     """
     R, n, r = y.shape
     d, P, K = X.shape[2], starts.shape[2], model.address.size
@@ -69,15 +72,16 @@ def fit_sets(
     scratch, sums = scratch_for(model, d + 1, B), sums_for(model, d + 1)
     frame = Frame(np.zeros(d + 1), np.ones(d + 1), np.zeros(r), np.ones(r))
     lower, upper, held, theta, mass = np.empty(P), np.empty(P), np.empty(P), np.empty(P), np.empty(K)
-    total = weight.sum()
-    weight_of_a_row = min(1.0, total / n)
     raw = task.box
     for i in range(R):
+        own_weight = weight[i if weight.shape[0] > 1 else 0]
+        total = own_weight.sum()
+        weight_of_a_row = min(1.0, total / n)
         regular = lay_out(
             X[i if X.shape[0] > 1 else 0],
             y[i],
-            offset,
-            weight,
+            offset[i if offset.shape[0] > 1 else 0],
+            own_weight,
             task.centred_X,
             task.centred_y,
             task.scaled_y,
@@ -129,7 +133,7 @@ def fit_sets(
 @jit
 def _represent(model: Predictors, task: Task, box: Box, theta: FloatArray, mass: FloatArray) -> bool:
     """Experts by decreasing mass and the last one's shifts at zero, in place; False where the box is in the way."""
-    K, M = mass.size, model.columns.shape[0]
+    K = mass.size
     new = theta.copy()
     if task.relabelled:
         order = np.arange(K)
@@ -159,4 +163,4 @@ def _represent(model: Predictors, task: Task, box: Box, theta: FloatArray, mass:
         if new[i] < box.lower[i] or new[i] > box.upper[i] or (not box.free[i] and new[i] != box.held[i]):
             return False
     theta[:] = new
-    return M > 0
+    return True

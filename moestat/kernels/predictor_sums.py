@@ -52,9 +52,10 @@ class Predictors(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Tiles of rows: features (T, u4, B) with a first one of ones, responses (T, r, B), offset, weight, its root and the inverse of that,
-    or zero, (T, B).
+    """Tiles of rows.
 
+    Features (T, u4, B), the first of them ones, responses (T, r, B), offset, weight, its root and the inverse of
+    that, or zero, (T, B).
     Only the first u features count; the others are zero.
     """
 
@@ -68,7 +69,7 @@ class Rows(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a pass adds up: the score's products with features (M4, u4), those of second order (W4, v4), masses (K,)."""
+    """What a pass adds up: first-order sums (M4, u4), second-order sums (W4, v4) and masses (K,)."""
 
     slopes: FloatArray
     bends: FloatArray
@@ -189,7 +190,8 @@ def divide(
         slopes, bends = s.slopes[a - K : b - K], s.bends[pair : pair + m * (m + 1) // 2]
         call_law(model.address[k], (model.settings[k], s.eta[a:b], Y, offset, order, s.value[k], slopes, bends))
         pair += m * (m + 1) // 2
-    return combine(s.eta[:K], s.value, weight, True, s.PI, s.R, s.D, s.row, s.more)
+    loglik: float = combine(s.eta[:K], s.value, weight, True, s.PI, s.R, s.D, s.row, s.more)
+    return loglik
 
 
 @jit_inline
@@ -248,7 +250,7 @@ def _minus_times(x: FloatArray, y: FloatArray, out: FloatArray) -> None:
 @jit
 def hessian_weights(model: Predictors, root: FloatArray, inverse_root: FloatArray, s: Scratch) -> int:
     """Rows of the Hessian in the predictors, pairs in the order (0,0), (1,0), (1,1), ...; their number."""
-    K, M = model.address.size, model.columns.shape[0]
+    K = model.address.size
     # A of all predictors, times the root of the weight: R holds the weight already
     for k in range(K):
         _times(s.R[k], inverse_root, s.gate[k])
@@ -328,7 +330,11 @@ def add_up(model: Predictors, rows: Rows, theta: FloatArray, level: int, s: Scra
         add_leading_products(s.first_order, M, rows.F[t], out.slopes)
         if level == SCORE:
             continue
-        count = m_step_weights(model, weight, s) if level == EM else hessian_weights(model, rows.root[t], rows.inverse_root[t], s)
+        count = (
+            m_step_weights(model, weight, s)
+            if level == EM
+            else hessian_weights(model, rows.root[t], rows.inverse_root[t], s)
+        )
         feature_products(rows.F[t][: rows.u], 0, weight.size, s.products)
         add_leading_products(s.second_order, count, s.products, out.bends)
     return loglik

@@ -1,7 +1,7 @@
 """A whole fit as one compiled function: generalised EM, Newton's method in a trust region, and the verdict.
 
-It takes the steps that `moestat.solvers` take, without a call of Python in between. What it cannot judge beyond doubt, a
-flat ridge or a way to infinity, it leaves open.
+It takes the steps that `moestat.solvers` take, without a call of Python in between. What it cannot judge beyond doubt,
+a flat ridge or a way to infinity, it leaves open.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from math import log, sqrt
 from typing import NamedTuple
 
 import numpy as np
-
 from numba.types import Tuple
 
 from moestat.kernels.address import (
@@ -43,7 +42,6 @@ from moestat.kernels.predictor_sums import (
     EM,
     FEW,
     HESSIAN,
-    LOGLIK,
     PASS,
     PREDICTORS,
     SCORE,
@@ -101,9 +99,6 @@ SMALL_ON_FEW = 1e-2
 #: Newton steps of a short way: beyond, a sample may lead elsewhere than all rows do, and is not followed.
 SHORT_WAY = np.int64(10)
 UNKNOWN = np.bool_(False)
-
-#: A sample's gain per parameter, in nats, that is no chance.
-CLEARLY_AHEAD = 3.0
 
 
 class Code(NamedTuple):
@@ -186,14 +181,10 @@ END = record(
     steps=WHOLE,
     passes=WHOLE,
 )
-QUADRATIC = record(
-    Quadratic, hessian=ROWS, unit=ROW, movable=FLAGS, aside=ROWS, information=ROWS, L=ROWS, counts=INDEX
-)
+QUADRATIC = record(Quadratic, hessian=ROWS, unit=ROW, movable=FLAGS, aside=ROWS, information=ROWS, L=ROWS, counts=INDEX)
 PARTS = (CODE, PREDICTORS, TILED_ROWS)
 EM_PART = Tuple((NUMBER, WHOLE, WHOLE))(*PARTS, NUMBER, BOX, ROW, WHOLE, SCRATCH, SUMS, ROW)
-NEWTON_PART = Tuple((NUMBER, FLAG, WHOLE, WHOLE))(
-    *PARTS, NUMBER, BOX, ROW, SCRATCH, SUMS, ROW, QUADRATIC, FLAG, WHOLE
-)
+NEWTON_PART = Tuple((NUMBER, FLAG, WHOLE, WHOLE))(*PARTS, NUMBER, BOX, ROW, SCRATCH, SUMS, ROW, QUADRATIC, FLAG, WHOLE)
 VERDICT = END(*PARTS, NUMBER, NUMBER, BOX, ROW, NUMBER, ROW, ROW, QUADRATIC, SCRATCH, WHOLE, WHOLE)
 ASCENT = END(*PARTS, TILED_ROWS, NUMBER, NUMBER, BOX, ROW, ROW, SCRATCH, SUMS)
 call_em, call_newton, call_judge, call_ascend = (call_of(part) for part in (EM_PART, NEWTON_PART, VERDICT, ASCENT))
@@ -237,7 +228,8 @@ def _damped_newton(
     lifted, L, slope, move = np.empty((P, P)), np.empty((P, P)), np.empty(P), np.empty(P)
     scaled_information(-information, 1.0, one, movable, aside, -1.0, lifted)
     if not factor(lifted, L):
-        return newton_move(information, score, movable, cap)
+        careful: FloatArray = newton_move(information, score, movable, cap)
+        return careful
     for i in range(P):
         slope[i] = score[i] if movable[i] else 0.0
     solve_factored(L, slope, move)
@@ -262,7 +254,9 @@ def _move_inside(
     one = np.ones(n)
     while True:
         count = directions_aside(box.shifts, part, one, rows) if start == 0 else 0
-        step = _damped_newton(information[start:stop, start:stop].copy(), score[start:stop], part, rows[:count], STEP_CAP)
+        step = _damped_newton(
+            information[start:stop, start:stop].copy(), score[start:stop], part, rows[:count], STEP_CAP
+        )
         across = False
         for i in range(n):
             at = theta[start + i]
@@ -322,18 +316,16 @@ def _add_closed_information(
         for i in range(model.width[a]):
             at = model.columns[a, i]
             for j in range(model.width[a]):
-                information[at, model.columns[a, j]] += unit * weights[
-                    product_of(model.features[a, i], model.features[a, j])
-                ]
+                information[at, model.columns[a, j]] += (
+                    unit * weights[product_of(model.features[a, i], model.features[a, j])]
+                )
             information[at, place] += sums.slopes[a, model.features[a, i]]
             information[place, at] += sums.slopes[a, model.features[a, i]]
         information[place, place] += sums.slopes[b, 0] + 0.5 * weights[0]
 
 
 @jit_exact
-def _m_step(
-    model: Predictors, box: Box, sums: Sums, theta: FloatArray, score: FloatArray, move: FloatArray
-) -> bool:
+def _m_step(model: Predictors, box: Box, sums: Sums, theta: FloatArray, score: FloatArray, move: FloatArray) -> bool:
     """move (P,) = where one generalised EM step leads; whether the experts' move maximises their part of Q."""
     P, K, n = theta.size, model.address.size, box.n_gate
     information = np.empty((P, P))
@@ -351,7 +343,9 @@ def _m_step(
                 if not box.free[i] and target[i] != box.held[i]:
                     inside = False
                 if box.free[i] and (target[i] < box.lower[i] or target[i] > box.upper[i]):
-                    inside = inside and box.floors[i] > -np.inf  # a variance that meets its floor leaves means as they are
+                    inside = (
+                        inside and box.floors[i] > -np.inf
+                    )  # a variance that meets its floor leaves means as they are
             if inside:
                 for i in range(n, P):
                     move[i] = target[i] - theta[i]
@@ -433,7 +427,9 @@ def _set_up(q: Quadratic, box: Box, total: float) -> None:
 
 
 @jit_exact
-def _propose(q: Quadratic, box: Box, theta: FloatArray, score: FloatArray, total: float, radius: float, step: FloatArray) -> bool:
+def _propose(
+    q: Quadratic, box: Box, theta: FloatArray, score: FloatArray, total: float, radius: float, step: FloatArray
+) -> bool:
     """step (P,) = the best one inside box and trust region; whether it is Newton's own, cut by neither."""
     P = theta.size
     fixed, slope, inner = np.zeros(P), np.empty(P), np.empty(P)
@@ -505,7 +501,8 @@ def _eigenvalues(q: Quadratic, box: Box, total: float) -> FloatArray:
     for i in range(q.unit.size):
         outside += 0 if q.movable[i] else 1
     scaled_information(q.hessian, total, q.unit, q.movable, q.aside[: q.counts[0]], _beyond(q, total), q.information)
-    return np.linalg.eigvalsh(q.information)[: q.unit.size - outside]
+    eigenvalues: FloatArray = np.linalg.eigvalsh(q.information)[: q.unit.size - outside]  # type: ignore[assignment]
+    return eigenvalues
 
 
 @jit
@@ -530,7 +527,7 @@ def newton_steps(
     At the end it is that of the end point. Convergence means a gradient of zero, as far as double precision goes.
     """
     P = theta.size
-    step, new, there, one = np.empty(P), np.empty(P), np.empty(P), np.ones(P)
+    step, new, there = np.empty(P), np.empty(P), np.empty(P)
     radius, idle, passes = 1.0, 0, 0
     loglik = 0.0
     steep = np.inf
@@ -619,7 +616,7 @@ def _hessian_at(
     q: Quadratic,
 ) -> float:
     """Score and quadratic model afresh; returns the log-likelihood."""
-    loglik = call_pass(code.add_up, (model, rows, theta, HESSIAN, s, sums))
+    loglik: float = call_pass(code.add_up, (model, rows, theta, HESSIAN, s, sums))
     gather_score(model, sums, score)
     gather_hessian(model, sums, q.hessian)
     fine_units(q.hessian, total, q.unit)
@@ -723,7 +720,9 @@ def judge(
         count = np.zeros(mass.size, np.int64)
         if on_floor:
             kind = AT_FLOOR
-        elif call_behind(code.behind, (model, rows, theta, box.n_local, mass, s, count)) and is_spike(box, theta, mass, count, weight_of_a_row):
+        elif call_behind(code.behind, (model, rows, theta, box.n_local, mass, s, count)) and is_spike(
+            box, theta, mass, count, weight_of_a_row
+        ):
             kind = SPIKE
         else:
             kind = AT_BOUND if blocked else STRICT_MAXIMUM
@@ -744,34 +743,33 @@ def _warmed(
     sums: Sums,
     score: FloatArray,
     q: Quadratic,
-) -> tuple[bool, int]:
-    """Whether theta went to a strict maximum of a sample of the rows that is no worse on all; passes over all rows.
+) -> bool:
+    """Whether theta went a short way to a strict maximum of a sample of the rows.
 
-    The quadratic model is then that of the sample, in the units of all rows. The sample's maximum is better than the
-    start by chance alone for half a nat per parameter: where it is ahead by far more, that needs no look at all rows.
+    The quadratic model is then that of the sample, in the units of all rows. Where the way is long, a sample may lead
+    to another maximum than all rows do: then theta stays where it was.
     """
     P = theta.size
     start = theta.copy()
     total, share = few.weight.sum(), few.weight.sum() / rows.weight.sum()
-    before = call_pass(code.add_up, (model, few, theta, LOGLIK, s, sums))
     _, steps, passes = call_em(code.em_steps, (code, model, few, total, box, theta, EM_STEPS, s, sums, score))
-    loglik, converged, _, _ = call_newton(code.newton_steps, (code, model, few, total, box, theta, s, sums, score, q, UNKNOWN, SHORT_WAY))
+    loglik, converged, _, _ = call_newton(
+        code.newton_steps, (code, model, few, total, box, theta, s, sums, score, q, UNKNOWN, SHORT_WAY)
+    )
     mass[:] = sums.mass
     kind = OPEN
     if converged:
-        end = call_judge(code.judge, (code, model, few, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, steps, passes))
+        end = call_judge(
+            code.judge, (code, model, few, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, steps, passes)
+        )
         kind = end.kind
-    good, looks = kind == STRICT_MAXIMUM or kind == AT_BOUND, 0
-    if good and loglik - before <= CLEARLY_AHEAD * P:
-        looks = 2
-        good = call_pass(code.add_up, (model, rows, theta, LOGLIK, s, sums)) >= call_pass(code.add_up, (model, rows, start, LOGLIK, s, sums))
-    if not good:
+    if kind != STRICT_MAXIMUM and kind != AT_BOUND:
         theta[:] = start
-        return False, looks
+        return False
     for i in range(P):
         for j in range(P):
             q.hessian[i, j] /= share
-    return True, looks
+    return True
 
 
 @jit
@@ -799,18 +797,23 @@ def ascend(
     steps = passes = 0
     warm = False
     if few.weight.size > 0:
-        warm, passes = _warmed(code, model, rows, few, weight_of_a_row, box, theta, mass, s, sums, score, q)
+        warm = _warmed(code, model, rows, few, weight_of_a_row, box, theta, mass, s, sums, score, q)
     if not warm:
         _, steps, em_passes = call_em(code.em_steps, (code, model, rows, total, box, theta, EM_STEPS, s, sums, score))
         passes += em_passes
-    loglik, converged, count, more = call_newton(code.newton_steps, (code, model, rows, total, box, theta, s, sums, score, q, warm, NEWTON_STEPS))
+    loglik, converged, count, more = call_newton(
+        code.newton_steps, (code, model, rows, total, box, theta, s, sums, score, q, warm, NEWTON_STEPS)
+    )
     mass[:] = sums.mass
     steps, passes = steps + count, passes + more
     if not converged:
         one = np.ones(P)
         plain = steepness(box, theta, score, total, one)
         return End(loglik, plain, plain, np.nan, np.nan, OPEN, steps, passes)
-    return call_judge(code.judge, (code, model, rows, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, steps, passes))
+    end: End = call_judge(
+        code.judge, (code, model, rows, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, steps, passes)
+    )
+    return end
 
 
 @cache

@@ -44,33 +44,49 @@ def power_of_two(x: float) -> float:
     return float(2.0 ** min(max(np.rint(log2(x)), -1022.0), 1023.0))
 
 
-@jit_exact
-def location_and_scale(column: FloatArray, shift: FloatArray, weight: FloatArray, centred: bool) -> tuple[float, float]:
-    """Of a column less a shift; a scale of zero says that it does not vary, or is not finite."""
-    total = mean = largest = 0.0
-    first = column[0] - shift[0]
+@jit
+def location_and_scale(column: FloatArray, weight: FloatArray, centred: bool) -> tuple[float, float]:
+    """Of a column; a scale of zero says that it does not vary, or is not finite."""
+    total = mean = 0.0
+    largest = 0.0
+    first = column[0]
     for i in range(column.size):
-        x = column[i] - shift[i]
         total += weight[i]
-        mean += weight[i] * (x - first)
-        largest = max(largest, abs(x))
-        if not np.isfinite(x):
-            return 0.0, 0.0
-    if largest == 0.0:
-        return 0.0, 0.0
+        mean += weight[i] * (column[i] - first)
+    for i in range(column.size):
+        largest = max(largest, abs(column[i]))
     mean = first + mean / total
+    if not np.isfinite(mean) or not np.isfinite(largest) or largest == 0.0:
+        return 0.0, 0.0
     unit = 2.0 ** (frexp(largest)[1] - 1)
     square = 0.0
+    shrink = 1.0 / unit
     for i in range(column.size):
-        deviation = (column[i] - shift[i] - mean) / unit
+        deviation = (column[i] - mean) * shrink
         square += weight[i] * deviation * deviation
     sd = sqrt(square / total)
-    if sd == 0.0:
+    if not sd > 1e-15:
         return 0.0, 0.0
     step = power_of_two(sd)
     grid = step / LOCATION_GRID
     location = floor(mean / unit / grid + 1.0 - ROUNDS_UP_FROM) * grid * unit if centred else 0.0
     return location, step * unit
+
+
+@jit
+def _place(column: FloatArray, location: float, scale: float, tiles: FloatArray, at: int) -> None:
+    """tiles[:, at] = the column in working units; what pads the last tile repeats its last row."""
+    T, _, B = tiles.shape
+    unit = 1.0 / scale  # a power of two: exact
+    for t in range(T):
+        out = tiles[t, at]
+        first = t * B
+        size = min(B, column.size - first)
+        part = column[first : first + size]
+        for j in range(size):
+            out[j] = (part[j] - location) * unit
+        for j in range(size, B):
+            out[j] = out[size - 1]
 
 
 @jit
@@ -90,34 +106,39 @@ def lay_out(
     Regular are finite columns that vary and are not nearly collinear. The first ``centred_X`` columns are shifted.
     """
     n, d = X.shape
-    nothing = np.zeros(n)
+    T, _, B = rows.F.shape
+    column = np.empty(n)
     frame.location[0], frame.scale[0] = 0.0, 1.0
-    for i in range(d):
-        frame.location[i + 1], frame.scale[i + 1] = location_and_scale(X[:, i].copy(), nothing, weight, i < centred_X)
-        if frame.scale[i + 1] == 0.0:
+    rows.F[:, 0] = 1.0
+    for a in range(d):
+        for i in range(n):
+            column[i] = X[i, a]
+        frame.location[a + 1], frame.scale[a + 1] = location_and_scale(column, weight, a < centred_X)
+        if frame.scale[a + 1] == 0.0:
             return False
-    for i in range(y.shape[1]):
-        location, scale = location_and_scale(y[:, i].copy(), offset, weight, centred_y)
+        _place(column, frame.location[a + 1], frame.scale[a + 1], rows.F, a + 1)
+    for a in range(y.shape[1]):
+        for i in range(n):
+            column[i] = y[i, a] - offset[i]
+        location, scale = location_and_scale(column, weight, centred_y)
         if scale == 0.0:
             return False
-        frame.response_location[i] = location if scaled_y else 0.0
-        frame.response_scale[i] = scale if scaled_y else 1.0
-    T, _, B = rows.F.shape
+        frame.response_location[a] = location if scaled_y else 0.0
+        frame.response_scale[a] = scale if scaled_y else 1.0
+        for i in range(n):
+            column[i] = y[i, a]
+        _place(column, frame.response_location[a], frame.response_scale[a], rows.Y, a)
     unit = 1.0 / frame.response_scale[0]
     for t in range(T):
         size = min(B, n - t * B)
         for j in range(B):
             i = t * B + min(j, size - 1)
-            rows.F[t, 0, j] = 1.0
-            for a in range(d):
-                rows.F[t, a + 1, j] = (X[i, a] - frame.location[a + 1]) / frame.scale[a + 1]
-            for a in range(y.shape[1]):
-                rows.Y[t, a, j] = (y[i, a] - frame.response_location[a]) / frame.response_scale[a]
             rows.offset[t, j] = offset[i] * unit
             rows.weight[t, j] = weight[i] if j < size else 0.0
+        for j in range(B):
             rows.root[t, j] = sqrt(rows.weight[t, j])
             rows.inverse_root[t, j] = 1.0 / rows.root[t, j] if j < size else 0.0
-    return d == 1 or _well_conditioned(rows, d + 1)
+    return d == 1 or bool(_well_conditioned(rows, d + 1))
 
 
 @jit
@@ -167,8 +188,10 @@ def draw(rows: Rows, n: int, few: Rows) -> None:
         x = (m + 0.5) * GOLDEN_RATIO
         i = int((x - floor(x)) * n)
         t, j, a, b = i // B, i % B, m // width, m % width
-        few.F[a, :, b] = rows.F[t, :, j]
-        few.Y[a, :, b] = rows.Y[t, :, j]
+        for u in range(rows.u):
+            few.F[a, u, b] = rows.F[t, u, j]
+        for u in range(rows.Y.shape[1]):
+            few.Y[a, u, b] = rows.Y[t, u, j]
         few.offset[a, b] = rows.offset[t, j]
         few.weight[a, b] = rows.weight[t, j]
         few.root[a, b] = rows.root[t, j]
