@@ -13,8 +13,8 @@ from moestat.data import Schema
 from moestat.gates.translated import Translated
 from moestat.kernels import many_fits
 from moestat.kernels.address import LAW, address_of
+from moestat.kernels.box import Box
 from moestat.kernels.predictor_sums import Predictors
-from moestat.kernels.whole_fit import Box
 from moestat.law import Law, LinearPredictor
 from moestat.model import MixtureOfExperts
 from moestat.typing import FloatArray, IntArray

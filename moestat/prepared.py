@@ -14,7 +14,7 @@ from moestat.certificate.examine import SATURATED
 from moestat.data import Data, Schema
 from moestat.errors import InputError
 from moestat.fitting import fit
-from moestat.kernels import many_fits, whole_fit
+from moestat.kernels import many_fits, verdict, whole_fit
 from moestat.model import MixtureOfExperts, MoEParams
 from moestat.params import Layout
 from moestat.predictor_form import PredictorForm, predictor_form
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 #: What compiled code says of an end point, as the certificate says it.
 STATUS = {
-    whole_fit.STRICT_MAXIMUM: Status.STRICT_MAXIMUM,
-    whole_fit.AT_BOUND: Status.AT_BOUND,
-    whole_fit.AT_FLOOR: Status.AT_FLOOR,
-    whole_fit.SPIKE: Status.SPIKE,
+    verdict.STRICT_MAXIMUM: Status.STRICT_MAXIMUM,
+    verdict.AT_BOUND: Status.AT_BOUND,
+    verdict.AT_FLOOR: Status.AT_FLOOR,
+    verdict.SPIKE: Status.SPIKE,
+    verdict.FLAT_MAXIMUM: Status.FLAT_MAXIMUM,
+    verdict.RUNAWAY: Status.RUNAWAY,
+    verdict.SADDLE: Status.SADDLE,
 }
 
 
@@ -227,7 +230,7 @@ class Prepared:
         found = many_fits.Found(theta, np.full((R, S, many_fits.N_NUMBERS), np.nan), np.empty((R, S, K)))
         if self._form is None or (sample_weight is not None and not (weight > 0).all()):
             theta[:] = starts
-            found.numbers[:, :, many_fits.KIND] = whole_fit.OPEN
+            found.numbers[:, :, many_fits.KIND] = verdict.OPEN
         else:
             form = self._form
             together = np.ascontiguousarray(form.columns(X, Z))
@@ -301,7 +304,7 @@ class Prepared:
         numbers = found.numbers
         kind = numbers[:, :, many_fits.KIND].astype(np.int64)
         if self.schema.classes is not None or self.model.expert.discrete:  # certain predictions hide a way to infinity
-            kind[numbers[:, :, many_fits.LOGLIK] > -SATURATED * weight.sum(axis=1).max()] = whole_fit.OPEN
+            kind[numbers[:, :, many_fits.LOGLIK] > -SATURATED * weight.sum(axis=1).max()] = verdict.OPEN
         status = np.empty(kind.shape, dtype=object)
         for code, name in STATUS.items():
             status[kind == code] = name
@@ -315,7 +318,7 @@ class Prepared:
             smallest_eigenvalue=numbers[:, :, many_fits.SMALLEST].copy(),
             mass=found.mass,
             n_iter=np.nan_to_num(numbers[:, :, many_fits.STEPS]).astype(np.int64),
-            compiled=kind != whole_fit.OPEN,
+            compiled=kind != verdict.OPEN,
         )
         unsettled = ~ends.compiled | (numbers[:, :, many_fits.REPRESENTED] == 0.0)
         for i in np.flatnonzero(unsettled.any(axis=1)):

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from moestat.kernels.box import Box
 from moestat.kernels.compile import jit
+from moestat.kernels.parts import Code
 from moestat.kernels.predictor_sums import Predictors, scratch_for, sums_for
-from moestat.kernels.whole_fit import OPEN, Box, Code, call_ascend
+from moestat.kernels.verdict import OPEN
+from moestat.kernels.whole_fit import call_ascend
 from moestat.kernels.working_rows import Frame, draw, lay_out, rows_for, tile_width, to_raw, to_working
 from moestat.typing import FloatArray, IntArray
 
