@@ -46,6 +46,11 @@ MAX_RADIUS = 1e4
 #: has shown of it, is good for another.
 STILL_GOOD = 0.2
 
+#: From a gradient as small as this, one step with a fresh Hessian ends the ascent; where that step is as short as this,
+#: its Hessian is the end point's.
+POLISH = 1e-6
+NO_WAY = 1e-5
+
 #: What a step shows of the Hessian counts where it is no rounding.
 SHOWN = 1e-8
 
@@ -183,7 +188,8 @@ def newton_steps(
 
     A Hessian costs several gradients. So it is kept, and updated by the change of the gradient (symmetric rank one),
     for as long as its steps are whole and shorten the gradient fast; ``known`` says that there is one to begin with.
-    At the end it is that of the end point. Convergence means a gradient of zero, as far as double precision goes.
+    At the end it is that of the end point, or of a point that is as good as the same. Convergence means a gradient of
+    zero, as far as double precision goes.
     """
     P = theta.size
     step, new, there = np.empty(P), np.empty(P), np.empty(P)
@@ -233,13 +239,18 @@ def newton_steps(
                 ratio = gained / predicted
             else:
                 ratio = -1.0
+            if kept and not ratio > 1e-4:
+                kept = False  # not the radius is to blame, but a Hessian of elsewhere
+                moved = True
+                break
             if ratio > 0.75 and size > 0.9 * radius:
                 radius = min(2.5 * radius, MAX_RADIUS)
             elif not ratio > 0.25:
                 radius = 0.25 * min(size, radius)
             if ratio > 1e-4:
                 idle = idle + 1 if gained <= 1e-9 else 0
-                kept = whole and after <= STILL_GOOD * steep and after > GRADIENT
+                at_end = not kept and whole and size <= NO_WAY and after <= GRADIENT
+                kept = whole and after <= STILL_GOOD * steep and after > POLISH
                 if kept:
                     _learn(q, step, score, there)
                     _set_up(q, box, total)
@@ -248,6 +259,8 @@ def newton_steps(
                 loglik = level
                 steep = after
                 moved = True
+                if at_end:
+                    return loglik, True, count, passes
                 break
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break

@@ -323,7 +323,7 @@ def add_up(model: Predictors, rows: Rows, theta: FloatArray, level: int, s: Scra
         loglik += divide(model, theta, rows.F[t], rows.Y[t], rows.offset[t], weight, order, s)
         if level == LOGLIK:
             continue
-        if level == HESSIAN:
+        if level != EM:
             for k in range(out.mass.size):
                 out.mass[k] += _total(s.R[k])
         first_order(model, s)

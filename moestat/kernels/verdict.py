@@ -68,7 +68,7 @@ def is_spike(box: Box, theta: FloatArray, mass: FloatArray, count: IntArray, wei
 
 @jit_exact
 def _own_directions(q: Quadratic, box: Box, total: float, eigenvalues: FloatArray, directions: FloatArray) -> int:
-    """Eigenvalues (P,) and rows of eigenvectors (P, P) among what moves and is not set aside, in fine units; how many."""
+    """Eigenvalues (P,) and rows of eigenvectors (P, P), in fine units, of what moves and is not set aside; how many."""
     P = q.unit.size
     outside = q.counts[0]
     for i in range(P):
