@@ -23,6 +23,7 @@ from moestat.fitting import fit
 from moestat.kernels.compile import kept_in, tally
 from moestat.model import MixtureOfExperts
 from moestat.objectives import OBJECTIVES
+from moestat.prepared import prepare
 from moestat.progress import Report, reporting
 from moestat.results import Results
 
@@ -165,7 +166,10 @@ def _use(model: MixtureOfExperts) -> None:
     refusals = []
     for way in WAYS:
         try:
-            _ask(fit(model, X, y, n_starts=1, **way, **known), X, y, known)
+            results = fit(model, X, y, n_starts=1, **way, **known)
+            _ask(results, X, y, known)
+            if way.get("objective") == "likelihood" and not known:
+                prepare(model, X, y).fit(X, y, start=results.params)
         except InputError as error:  # some gates have no density, some experts no mean
             refusals.append(error)
     if len(refusals) == len(WAYS):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.benchmarks import first_use, pass_ratios, two_threads
+from tests.benchmarks import first_use, many_fits, pass_ratios, two_threads
 from tests.benchmarks.measure import Measure, at_least, at_most
 from tests.benchmarks.peers import scikit_learn, whole_fits
 
@@ -51,6 +51,25 @@ MEASURES: tuple[Measure, ...] = (
         pass_ratios.hessian_against_fused,
     ),
     Measure("threads", "Two threads: time of one / time of two", "times", at_least(1.7), two_threads.gained),
+    # many fits, one start each
+    *(
+        Measure(
+            f"fits-{K}-{n}",
+            f"Certified fits a second, K = {K}{', over-specified' if K == 3 else ''}, n = {n:,}",
+            "fits/s",
+            at_least(figure),
+            partial(many_fits.per_second, K, (n,)),
+        )
+        for K, figures in ((2, (10_000, 6_000, 1_500, 180)), (3, (1_000, 500, 80, 4.5)))
+        for n, figure in zip((100, 1_000, 10_000, 100_000), figures, strict=True)
+    ),
+    Measure(
+        "fits-one-by-one",
+        "Fits a second, one call each, prepared model",
+        "fits/s",
+        at_least(1_000.0),
+        many_fits.one_by_one,
+    ),
     # whole fits
     Measure("fit-numpy", "Whole fit: vectorised NumPy EM / moestat", "times", None, whole_fits.against_numpy),
     Measure(
