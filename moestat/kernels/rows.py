@@ -71,10 +71,15 @@ def _combine_two(
         s = _joint(a, top_gate, load(0, e0, j))
         t = _joint(b, top_gate, load(0, e1, j))
         top = max(s, t)
-        a = vexp(a - top_gate)
-        b = vexp(b - top_gate)
-        s = vexp(s - top)
-        t = vexp(t - top)
+        # of two exponentials of distances to the larger one, one is that of zero
+        gap = a - b
+        small = vexp(-abs(gap))
+        a = 1.0 if gap >= 0.0 else small
+        b = small if gap >= 0.0 else 1.0
+        gap = s - t
+        small = vexp(-abs(gap))
+        s = 1.0 if gap >= 0.0 else small
+        t = small if gap >= 0.0 else 1.0
         total_gate = a + b
         total = s + t
         both = 1.0 / (total * total_gate)  # one division for both reciprocals
