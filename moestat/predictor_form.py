@@ -15,8 +15,9 @@ from moestat.kernels import many_fits
 from moestat.kernels.address import LAW, address_of
 from moestat.kernels.box import Box
 from moestat.kernels.predictor_sums import Predictors
-from moestat.law import Law, LinearPredictor
+from moestat.law import MEAN, PLAIN, Law, LinearPredictor
 from moestat.model import MixtureOfExperts
+from moestat.params import Layout
 from moestat.typing import FloatArray, IntArray
 
 #: More predictors, or more products of features, than this are left to passes over tiles: their sums grow with the
@@ -52,7 +53,9 @@ def predictor_form(model: MixtureOfExperts, schema: Schema, bounds: Bounds, same
         return None
     own = tuple(_moved(law, gate_layout.size) for law in laws)
     predictors = [LinearPredictor(columns) for columns in logits] + [p for law in own for p in law.predictors]
-    moves_gate, moves_mean = _centred(model, bounds)
+    kept = _kept(model, layout, bounds)
+    moves_gate = model.gate.equivariant and not _shifted(predictors[:K]) & kept
+    moves_mean = model.expert.equivariant and not _shifted(predictors[K:]) & kept
     shared = same and moves_gate == moves_mean
     d, e = len(schema.features), len(schema.gate_features)
     u = 1 + d + (0 if shared else e)
@@ -80,13 +83,14 @@ def _moved(law: Law, by: int) -> Law:
     return Law(law.kernel, moved, law.settings, law.normal)
 
 
-def _centred(model: MixtureOfExperts, bounds: Bounds) -> tuple[bool, bool]:
-    """Whether the gate's covariates may be shifted, and the experts' with the response: no field in the way moves."""
-    kept = [*bounds, *(model.fixed or ())]
-    spreads = {f"expert.{name}" for name in model.expert.spreads}
-    gate = model.gate.equivariant and not any(path.startswith("gate.") for path in kept)
-    expert = model.expert.equivariant and all(path.startswith("gate.") or path in spreads for path in kept)
-    return gate, expert
+def _kept(model: MixtureOfExperts, layout: Layout, bounds: Bounds) -> set[int]:
+    """Positions that are bounded or held: no shift of the covariates may move them."""
+    return {int(i) for path in (*bounds, *(model.fixed or ())) for i in layout.index(path).ravel()}
+
+
+def _shifted(predictors: Sequence[LinearPredictor]) -> set[int]:
+    """Positions that shifts of the covariates and of the response move: intercepts."""
+    return {int(p.columns[0]) for p in predictors if p.role == MEAN or (p.role == PLAIN and p.columns.size > 1)}
 
 
 def _alike(model: MixtureOfExperts, schema: Schema, bounds: Bounds) -> bool:
