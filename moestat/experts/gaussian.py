@@ -418,16 +418,18 @@ def _law(
     y = Y[0]
     g = G[0]
     h = G[1]
-    for j in range(V.size):
-        g[j] = y[j] - offset[j] - mean[j]
-    for j in range(V.size):
-        V[j] = top - 0.5 * unit * g[j] * g[j]
     if order == 0:
+        for j in range(V.size):
+            e = load(0, y, j) - load(0, offset, j) - load(0, mean, j)
+            store(1, V, j, top - 0.5 * unit * e * e)
         return
     for j in range(V.size):
-        h[j] = 0.5 * (unit * g[j] * g[j] - 1.0)
-    for j in range(V.size):
-        g[j] *= unit
+        e = load(0, y, j) - load(0, offset, j) - load(0, mean, j)
+        s = unit * e
+        q = s * e
+        store(1, V, j, top - 0.5 * q)
+        store(2, g, j, s)
+        store(3, h, j, 0.5 * (q - 1.0))
     if order == 1:
         return
     a = C[0]

@@ -85,10 +85,9 @@ class Scratch(NamedTuple):
     bends: FloatArray  # second derivatives
     PI: FloatArray
     R: FloatArray
-    D: FloatArray
     row: FloatArray
     more: FloatArray  # (3, B)
-    first_order: FloatArray  # (M4, B)
+    first_order: FloatArray  # (M4, B): what the score in the predictors sums, r - pi of the logits first
     second_order: FloatArray  # (W4, B)
     products: FloatArray  # (v4, B)
     gate: FloatArray  # (M, B): A
@@ -118,7 +117,6 @@ def scratch_for(model: Predictors, u: int, B: int) -> Scratch:
         np.zeros((max(pairs, 1), B)),
         np.zeros((K, B)),
         np.zeros((K, B)),
-        np.zeros((K, B)),
         np.zeros(B),
         np.zeros((3, B)),
         np.zeros((up4(M), B)),
@@ -139,13 +137,16 @@ def sums_for(model: Predictors, u: int) -> Sums:
 
 @jit
 def predict(model: Predictors, theta: FloatArray, F: FloatArray, out: FloatArray) -> None:
-    """out (M, B) = the predictors."""
+    """out (M, B) = the predictors; of a law's constant ones only the first entry, as it reads no other."""
+    K = model.address.size
     for a in range(out.shape[0]):
         o = out[a]
         width = model.width[a]
         c = theta[model.columns[a, 0]]
         x = F[model.features[a, 0]]
-        if width == 1:
+        if width == 1 and a >= K:
+            o[0] = c
+        elif width == 1:
             for j in range(o.size):
                 o[j] = c * x[j]
         else:
@@ -190,7 +191,7 @@ def divide(
         slopes, bends = s.slopes[a - K : b - K], s.bends[pair : pair + m * (m + 1) // 2]
         call_law(model.address[k], (model.settings[k], s.eta[a:b], Y, offset, order, s.value[k], slopes, bends))
         pair += m * (m + 1) // 2
-    loglik: float = combine(s.eta[:K], s.value, weight, True, s.PI, s.R, s.D, s.row, s.more)
+    loglik: float = combine(s.eta[:K], s.value, weight, True, s.PI, s.R, s.first_order[:K], s.row, s.more)
     return loglik
 
 
@@ -208,10 +209,9 @@ def _copy(x: FloatArray, out: FloatArray) -> None:
 
 @jit
 def first_order(model: Predictors, s: Scratch) -> None:
-    """Rows of the score in the predictors."""
+    """Rows of the score in the predictors; those of the logits are there."""
     K = model.address.size
     for k in range(K):
-        _copy(s.D[k], s.first_order[k])
         for a in range(model.first[k], model.first[k + 1]):
             _times(s.R[k], s.slopes[a - K], s.first_order[a])
 
@@ -263,7 +263,7 @@ def hessian_weights(model: Predictors, root: FloatArray, inverse_root: FloatArra
         for b in range(a + 1):
             _outer_gate(s.gate[a], s.gate[b], s.own[a], s.own[b], s.second_order[row])
             if a == b:
-                _add(s.D[a], s.second_order[row])
+                _add(s.first_order[a], s.second_order[row])
             row += 1
     for k in range(K):
         for a in range(model.first[k], model.first[k + 1]):
@@ -490,7 +490,6 @@ SCRATCH = record(
     bends=ROWS,
     PI=ROWS,
     R=ROWS,
-    D=ROWS,
     row=ROW,
     more=ROWS,
     first_order=ROWS,
