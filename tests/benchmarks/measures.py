@@ -42,14 +42,24 @@ MEASURES: tuple[Measure, ...] = (
         None,
         scikit_learn.iterations,
     ),
-    Measure("score-fused", "Score pass: generic / by hand", "times", at_most(1.25), pass_ratios.score_against_fused),
-    Measure(
-        "hessian-fused",
-        "Hessian pass: generic / fused by hand",
-        "times",
-        at_most(2.0),
-        pass_ratios.hessian_against_fused,
+    *(
+        Measure(
+            f"{name}-fused",
+            f"{name.capitalize() if name != 'em' else 'EM'} pass: generic / fused by hand",
+            "times",
+            at_most(bound),
+            partial(pass_ratios.against_fused, name),
+        )
+        for name, bound in (("score", 1.25), ("em", 1.25), ("hessian", 2.0))
     ),
+    Measure(
+        "gram",
+        "Gram matrices, share of the matrix product's rate",
+        "%",
+        at_least(50.0),
+        pass_ratios.gram_against_product,
+    ),
+    Measure("roofline", "EM pass, share of the roofline", "%", at_least(40.0), pass_ratios.of_roofline),
     Measure("threads", "Two threads: time of one / time of two", "times", at_least(1.7), two_threads.gained),
     # many fits, one start each
     *(
