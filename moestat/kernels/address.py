@@ -51,7 +51,9 @@ def call_of(signature: Any) -> Any:
             pointer = convention.get_function_type(signature.return_type, signature.args).as_pointer()
             function = builder.inttoptr(values[0], pointer)
             given = cgutils.unpack_tuple(builder, values[1])
-            _, returned = convention.call_function(builder, function, signature.return_type, signature.args, given)
+            status, returned = convention.call_function(builder, function, signature.return_type, signature.args, given)
+            with cgutils.if_unlikely(builder, status.is_error):  # an exception goes on to the caller
+                convention.return_status_propagate(builder, status)
             return returned
 
         return signature.return_type(WHOLE, arguments), generate

@@ -128,6 +128,15 @@ def length(x: FloatArray) -> float:
 
 
 @jit_exact
+def all_finite(matrix: FloatArray) -> bool:
+    """Whether a matrix has eigenvalues that can be computed: parameters on their way to infinity may spoil it."""
+    total = 0.0
+    for x in matrix.flat:
+        total += x - x
+    return total == 0.0
+
+
+@jit_exact
 def trust_region_step(slope: FloatArray, curvature: FloatArray, radius: float) -> FloatArray:
     """Maximiser of slope's - 1/2 sum curvature_i s_i^2 over |s| <= radius, in the eigenbasis.
 
@@ -178,6 +187,9 @@ def best_step(
     lifted what does not move and what is set aside beyond all other curvature.
     """
     P = slope.size
+    out[:] = 0.0
+    if not all_finite(information):
+        return
     eigenvalues, vectors = np.linalg.eigh(information)
     along = vectors.T @ slope
     largest = 0.0
@@ -198,7 +210,6 @@ def best_step(
     for m in range(P):
         own[m] = own[m] and (abs(eigenvalues[m]) > NO_CURVATURE * largest or abs(along[m]) > NO_SLOPE)
     step = trust_region_step(along[own], eigenvalues[own], radius)
-    out[:] = 0.0
     at = 0
     for m in range(P):
         if own[m]:
@@ -221,7 +232,7 @@ def newton_move(information: FloatArray, score: FloatArray, movable: BoolArray, 
             for j in range(P):
                 seen[i] = seen[i] or information[i, j] != 0.0
     index = np.flatnonzero(seen)
-    if index.size == 0:
+    if index.size == 0 or not all_finite(information):
         return move
     own = np.empty((index.size, index.size))
     slope = np.empty(index.size)

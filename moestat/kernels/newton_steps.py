@@ -10,6 +10,7 @@ from numba.types import Tuple
 
 from moestat.kernels.address import FLAG, FLAGS, INDEX, NUMBER, ROW, ROWS, WHOLE, call_of, record
 from moestat.kernels.ascent import (
+    all_finite,
     best_step,
     directions_aside,
     factor,
@@ -165,6 +166,8 @@ def eigenvalues_of(q: Quadratic, box: Box, total: float) -> FloatArray:
     for i in range(q.unit.size):
         outside += 0 if q.movable[i] else 1
     scaled_information(q.hessian, total, q.unit, q.movable, q.aside[: q.counts[0]], beyond_all(q, total), q.information)
+    if not all_finite(q.information):
+        return np.full(q.unit.size - outside, np.nan)
     eigenvalues: FloatArray = np.linalg.eigvalsh(q.information)[: q.unit.size - outside]  # type: ignore[assignment]
     return eigenvalues
 

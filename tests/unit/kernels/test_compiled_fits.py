@@ -11,7 +11,8 @@ import pytest
 import moestat as ms
 from moestat.certificate import behind as few_rows
 from moestat.certificate import status
-from moestat.kernels import ascent, em_steps, newton_steps, predictor_sums, verdict, working_rows
+from moestat.kernels import ascent, em_steps, jit, newton_steps, predictor_sums, verdict, working_rows
+from moestat.kernels.address import LAW, address_of, call_law
 from moestat.kernels.predictor_sums import EM, HESSIAN, LOGLIK, SCORE, add_up
 from moestat.solvers import EMThenNewton, Problem, TrustRegionNewton, m_step
 from moestat.solvers import newton as newton_solver
@@ -204,3 +205,27 @@ def test_parameters_go_to_working_units_and_back(centred):
     np.testing.assert_allclose(theta, model.to_theta(params, source.schema, source.coordinates), rtol=1e-12, atol=1e-12)
     working_rows.to_raw(predictors, task.roles, frame, theta, back)
     np.testing.assert_allclose(back, raw, rtol=1e-12, atol=1e-12)
+
+
+@jit
+def _refuses(settings, eta, Y, offset, order, V, G, C):
+    raise ValueError("not this one")
+
+
+@jit
+def _asks(address, rows, row):
+    call_law(address, (row, rows, rows, row, np.int64(0), row, rows, rows))
+
+
+def test_an_exception_crosses_a_call_by_address():
+    """What a compiled function raises reaches its caller."""
+    with pytest.raises(ValueError, match="not this one"):
+        _asks(address_of(_refuses, LAW), np.zeros((2, 2)), np.zeros(2))
+
+
+def test_what_is_not_finite_moves_nothing():
+    """Matrices that overflow have no eigenvalues; nothing is raised."""
+    bad, movable, out = np.full((3, 3), np.inf), np.ones(3, dtype=bool), np.ones(3)
+    ascent.best_step(bad, np.ones(3), movable, np.zeros((0, 3)), 1.0, out)
+    assert not out.any()
+    assert not ascent.newton_move(bad, np.ones(3), movable, 5.0).any()
