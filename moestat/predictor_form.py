@@ -96,9 +96,9 @@ def _shifted(predictors: Sequence[LinearPredictor]) -> set[int]:
 def _alike(model: MixtureOfExperts, schema: Schema, bounds: Bounds) -> bool:
     """Whether what is bounded or held is so for all experts alike: then they may change places."""
     layout = model.layout(schema)
-    held = model.holding(schema, _raw(schema))
+    held = model.holding(schema, raw_units(schema))
     slots = {path: slot for path, slot, _ in layout.leaves()}
-    box = box_of(model, schema, _raw(schema), bounds)
+    box = box_of(model, schema, raw_units(schema), bounds)
     for path in (*bounds, *(model.fixed or ())):
         if slots[path].axes[:1] != ("expert",):
             continue
@@ -110,7 +110,8 @@ def _alike(model: MixtureOfExperts, schema: Schema, bounds: Bounds) -> bool:
     return True
 
 
-def _raw(schema: Schema) -> Coordinates:
+def raw_units(schema: Schema) -> Coordinates:
+    """The user's units as coordinates."""
     X, Z, y = (Affine.identity(len(names)) for names in (schema.features, schema.gate_features, schema.responses))
     return Coordinates(X, Z, y)
 
@@ -119,7 +120,7 @@ def _box(model: MixtureOfExperts, schema: Schema, bounds: Bounds, laws: Sequence
     layout, K = model.layout(schema), model.n_experts
     gate_layout, expert_layout = layout.part("gate"), layout.part("expert")
     n_gate = gate_layout.size
-    holding, box = model.holding(schema, _raw(schema)), box_of(model, schema, _raw(schema), bounds)
+    holding, box = model.holding(schema, raw_units(schema)), box_of(model, schema, raw_units(schema), bounds)
     floors = np.full(layout.size, -np.inf)
     floors[n_gate:] = model.expert.lower_bounds(expert_layout, np.ones(len(schema.responses)), K == 1)
     floors[~holding.free] = -np.inf

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from moestat.bounds import Bounds, check_bounds
+from moestat.bounds import Bounds, box_of, check_bounds
 from moestat.certificate import Status, examine
 from moestat.certificate.examine import SATURATED
 from moestat.data import Data, Schema
@@ -17,14 +18,21 @@ from moestat.fitting import fit
 from moestat.kernels import many_fits, verdict, whole_fit
 from moestat.model import MixtureOfExperts, MoEParams
 from moestat.params import Layout
-from moestat.predictor_form import PredictorForm, predictor_form
+from moestat.predictor_form import PredictorForm, predictor_form, raw_units
 from moestat.representative import canonical
 from moestat.results import Results
 from moestat.solvers import Problem, default_solver, solve
+from moestat.threads import in_order
 from moestat.typing import AnyArray, BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Rows of the data sets that are fitted between two looks at the keyboard, and that a thread takes at once.
+PART_ROWS = 200_000
+
+#: Beyond this a positive parameter is no number.
+LARGEST_LOGARITHM = 700.0
 
 #: What compiled code says of an end point, as the certificate says it.
 STATUS = {
@@ -145,7 +153,13 @@ class Prepared:
         self.bounds = bounds
         self._same = same
         self._layout: Layout = model.layout(schema)
+        box = box_of(model, schema, raw_units(schema), bounds)
+        self._lower, self._upper = box.lower, box.upper
         self._form: PredictorForm | None = predictor_form(model, schema, bounds, same)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by what it was made of: addresses of compiled code belong to one process."""
+        return Prepared, (self.model, self.schema, self._same, self.bounds)
 
     def __repr__(self) -> str:
         way = "compiled" if self.compiled else "by the general way"
@@ -170,8 +184,10 @@ class Prepared:
         -------
         End
         """
-        stacked = [None if rows is None else np.asarray(rows)[None] for rows in (X, y, Z, sample_weight, offset)]
-        ends = self.fit_many(*stacked[:3], start=start, sample_weight=stacked[3], offset=stacked[4])
+        X = None if X is None else numbers("X", self._in_order("X", X, self.schema.features))
+        Z = None if Z is None else numbers("Z", self._in_order("Z", Z, self.schema.gate_features))
+        X, Z = (rows if rows is None else rows[None] if rows.ndim == 2 else rows[None, :, None] for rows in (X, Z))
+        ends = self.fit_many(X, np.asarray(y)[None], Z, start=start, sample_weight=sample_weight, offset=offset)
         return End(
             params=self._layout.unpack(ends.theta[0, 0]),
             loglik=float(ends.loglik[0, 0]),
@@ -186,12 +202,9 @@ class Prepared:
         self, X: Any, y: Any, Z: Any = None, *, end: End, sample_weight: Any = None, offset: Any = None
     ) -> Results:
         """The results of `moestat.fit` from where a fit ended: standard errors, predictions, pictures."""
-        known = {"sample_weight": sample_weight, "offset": offset, "bounds": self._given_bounds or None}
-        return fit(self.model, X, y, Z, start=end.params, **known)
-
-    @property
-    def _given_bounds(self) -> dict[str, Any]:
-        return {path: (lower, upper) for path, (lower, upper) in self.bounds.items()}
+        categorical, classes = self.model.expert.categorical, self.schema.classes
+        rows = Data(X, y, Z, sample_weight, offset=offset, categorical=categorical, classes=classes)
+        return fit(self.model, rows, start=end.params, bounds=dict(self.bounds) or None)
 
     def fit_many(
         self, X: Any, y: Any, Z: Any = None, *, start: Any, sample_weight: Any = None, offset: Any = None
@@ -221,6 +234,7 @@ class Prepared:
         """
         y = self._responses(y)
         R, n = y.shape[:2]
+        self.model.expert.check_known(offset=offset is not None, exposure=False)
         X, Z = self._covariates("X", X, R, n, len(self.schema.features)), self._gate_covariates(Z, R, n)
         weight = _of_rows("sample_weight", sample_weight, R, n, 1.0)
         known = _of_rows("offset", offset, R, n, 0.0)
@@ -234,31 +248,43 @@ class Prepared:
         else:
             form = self._form
             together = np.ascontiguousarray(form.columns(X, Z))
-            many_fits.fit_sets(whole_fit.code(), form.predictors, form.task, together, y, known, weight, starts, found)
+            for _ in in_order(partial(_fit_part, form, together, y, known, weight, starts, found), _parts(R, n)):
+                pass  # an interruption ends here, between two parts
         return self._judged(X, y, Z, weight, known if offset is not None else None, found)
 
     # ------------------------------------------------------------------------------- arguments
-    def _responses(self, y: Any) -> FloatArray:
-        y = np.asarray(y)
-        if self.schema.classes is not None:
-            y = self._codes(y)
-        y = np.ascontiguousarray(y[..., None] if y.ndim == 2 else y, dtype=np.float64)
+    def _responses(self, given: Any) -> FloatArray:
+        y: FloatArray = self._codes(np.asarray(given)) if self.schema.classes is not None else numbers("y", given)
+        y = y[..., None] if y.ndim == 2 else y
         m = len(self.schema.responses)
         if y.ndim != 3 or y.shape[2] != m or not y.shape[0] or not y.shape[1]:
             wanted = "(R, n)" if m == 1 else f"(R, n, {m})"
-            raise InputError(f"y must have shape {wanted}: R data sets of n rows; got {np.shape(y)}.")
-        return np.asarray(y)
+            raise InputError(f"y must have shape {wanted}: R data sets of n rows, one at least; got {np.shape(given)}.")
+        return y
 
     def _codes(self, y: AnyArray) -> FloatArray:
-        classes = np.asarray(self.schema.classes)
-        code = np.searchsorted(classes, y)
-        known = (code < len(classes)) & (classes[np.minimum(code, len(classes) - 1)] == y)
-        if not known.all():
-            raise InputError(f"y must hold the classes {list(classes)} that the model was prepared for.")
-        return code.astype(np.float64)
+        """Numbers of the classes."""
+        code = np.full(y.shape, -1.0)
+        for number, label in enumerate(self.schema.classes or ()):
+            code[y == label] = number
+        if (code < 0).any():
+            stranger = y[code < 0].ravel()[0]
+            listed = np.asarray(self.schema.classes).tolist()
+            raise InputError(f"y must hold the classes {listed} that the model was prepared for; got {stranger!r}.")
+        return code
 
-    def _covariates(self, name: str, columns: Any, R: int, n: int, d: int) -> FloatArray:
-        columns = np.asarray(columns, dtype=np.float64)
+    @staticmethod
+    def _in_order(name: str, columns: Any, wanted: tuple[str, ...]) -> Any:
+        """A data frame's columns by their names, in the order that the model was prepared for."""
+        names = getattr(columns, "columns", None)
+        if names is None:
+            return columns
+        if sorted(map(str, names)) != sorted(wanted):
+            raise InputError(f"{name} must have the columns {list(wanted)}; got {list(map(str, names))}.")
+        return columns[[next(own for own in names if str(own) == one) for one in wanted]]
+
+    def _covariates(self, name: str, given: Any, R: int, n: int, d: int) -> FloatArray:
+        columns = np.zeros((1, n, 0)) if given is None and not d else numbers(name, given)
         if columns.ndim == 2:
             columns = columns[:, :, None] if d == 1 and columns.shape == (R, n) else columns[None]
         if columns.ndim != 3 or columns.shape[0] not in (1, R) or columns.shape[1:] != (n, d):
@@ -266,7 +292,7 @@ class Prepared:
                 f"{name} must have shape (R, n, {d}), or (n, {d}) for all data sets, with R={R} and n={n} of y; "
                 f"got {columns.shape}."
             )
-        return np.asarray(columns)
+        return columns
 
     def _gate_covariates(self, Z: Any, R: int, n: int) -> FloatArray | None:
         if (Z is None) != self._same:
@@ -276,19 +302,31 @@ class Prepared:
     def _starts(self, start: Any, R: int) -> FloatArray:
         """(R, S, P) or (1, S, P)."""
         if isinstance(start, MoEParams):
-            return self._layout.pack(start)[None, None]
+            return self._inside(self._layout.pack(start)[None, None])
         if isinstance(start, Sequence) and start and all(isinstance(point, MoEParams) for point in start):
-            return np.array([self._layout.pack(point) for point in start])[None]
-        array = np.asarray(start, dtype=np.float64)
+            return self._inside(np.array([self._layout.pack(point) for point in start])[None])
+        return self._inside(self._packed(start, R))
+
+    def _inside(self, starts: FloatArray) -> FloatArray:
+        """The same starts, none of which lies outside the user's bounds."""
+        outside = ((starts < self._lower) | (starts > self._upper)).any(axis=(0, 1))
+        if outside.any():
+            listed = ", ".join(np.array(self.model.names(self.schema))[outside])
+            raise InputError(f"start lies outside the bounds in {listed}. Move the start inside, or widen the bounds.")
+        return starts
+
+    def _packed(self, start: Any, R: int) -> FloatArray:
+        array = numbers("start", start)
         array = array.reshape((1,) * (3 - array.ndim) + array.shape) if array.ndim < 3 else array
         if array.ndim != 3 or array.shape[0] not in (1, R) or array.shape[2] != self._layout.size or not array.size:
             raise InputError(
                 f"start must be parameters made by model.params(...), or an array (S, {self._layout.size}) or "
                 f"({R}, S, {self._layout.size}) of packed ones; got shape {np.shape(start)}."
             )
-        if not np.isfinite(array).all():
+        logarithms = array[..., self._layout.positive]
+        if not np.isfinite(array).all() or (np.abs(logarithms) > LARGEST_LOGARITHM).any():
             raise InputError("start must be finite; pack it with `Layout.pack`, logarithms for positive fields.")
-        return np.ascontiguousarray(array)
+        return array
 
     # ------------------------------------------------------------------------------- verdicts
     def _judged(
@@ -353,24 +391,62 @@ class Prepared:
         schema, coordinates = source.schema, source.coordinates
         theta = self.model.to_theta(self._layout.unpack(ends.theta[i, m]), schema, coordinates)
         if not ends.compiled[i, m]:
-            solution = solve(problem, default_solver(problem), theta)
+            try:
+                solution = solve(problem, default_solver(problem), theta)
+            except (np.linalg.LinAlgError, OverflowError, FloatingPointError):  # nothing can be computed from there
+                ends.status[i, m], ends.loglik[i, m], ends.gradient[i, m] = Status.NOT_CONVERGED, -np.inf, np.inf
+                return
             theta, ends.n_iter[i, m] = solution.theta, ends.n_iter[i, m] + solution.n_iter
         theta = canonical(problem, theta)
         ends.theta[i, m] = self._layout.pack(self.model.from_theta(theta, schema, coordinates))
-        if ends.compiled[i, m]:
-            ends.mass[i, m] = problem.passes.shares(theta).mass
-            return
         optimum, _ = examine(problem, theta, self.model.names(schema), problem.shift)
         ends.loglik[i, m], ends.status[i, m] = optimum.loglik, optimum.status
         ends.gradient[i, m], ends.mass[i, m] = optimum.gradient, optimum.masses
         ends.smallest_eigenvalue[i, m] = optimum.eigenvalues.min(initial=np.inf)
 
 
+def numbers(name: str, value: Any) -> FloatArray:
+    """An array of float64 in C order that may be written to: any other would be compiled for anew."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise InputError(f"{name} must have no masked entries: leave rows out, or fill them in.")
+    try:
+        array = np.asarray(value)
+        kind = array.dtype.kind
+        if kind in "biuf" or (kind == "O" and not any(isinstance(x, str) for x in array.ravel())):
+            return np.require(array, np.float64, ["C", "W"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be an array of numbers; {error}.") from error
+    raise InputError(f"{name} must be an array of real numbers; got entries of type {array.dtype}.")
+
+
+def _parts(R: int, n: int) -> list[slice]:
+    """Data sets that are fitted in one go: about `PART_ROWS` rows."""
+    size = max(1, PART_ROWS // n)
+    return [slice(first, min(first + size, R)) for first in range(0, R, size)]
+
+
+def _fit_part(
+    form: PredictorForm,
+    X: FloatArray,
+    y: FloatArray,
+    offset: FloatArray,
+    weight: FloatArray,
+    starts: FloatArray,
+    found: many_fits.Found,
+    part: slice,
+) -> None:
+    """Fit some of the data sets; what all share is not cut."""
+    own = [rows[part] if len(rows) == len(y) else rows for rows in (X, offset, weight, starts)]
+    mine = many_fits.Found(*(values[part] for values in found))
+    X, offset, weight, starts = own
+    many_fits.fit_sets(whole_fit.code(), form.predictors, form.task, X, y[part], offset, weight, starts, mine)
+
+
 def _of_rows(name: str, value: Any, R: int, n: int, default: float) -> FloatArray:
     """Known numbers of rows, (R, n) or (1, n)."""
     if value is None:
         return np.full((1, n), default)
-    rows = np.ascontiguousarray(np.atleast_2d(np.asarray(value, dtype=np.float64)))
+    rows = np.atleast_2d(numbers(name, value))
     if rows.ndim != 2 or rows.shape[0] not in (1, R) or rows.shape[1] != n:
         raise InputError(f"{name} must have shape ({n},) or ({R}, {n}); got {np.shape(value)}.")
     return rows
@@ -382,8 +458,8 @@ def prepare(
     """Make a model ready for many fits to data with the same columns.
 
     A simulation study fits one model to thousands of small data sets. Each of these fits is then one compiled
-    function, from the data to the verdict: it takes the steps that `moestat.fit` takes from a start, ends at the same
-    maximum, and costs a hundredth of the time. What needs a closer look, a flat ridge or a way to infinity, is handed
+    function, from the data to the verdict: it climbs as `moestat.fit` does from a start, to the same maximum, and costs
+    a hundredth of the time. What needs a closer look, a flat ridge or a way to infinity, is handed
     over to the general way, and so are models whose gate or experts have no compiled law.
 
     Parameters

@@ -71,7 +71,8 @@ def fit_sets(
     R, n, r = y.shape
     d, P, K = X.shape[2], starts.shape[2], model.address.size
     B = tile_width(n)
-    rows, few = rows_for(n, B, d + 1, r), rows_for(n // SAMPLE if n >= SAMPLED_FROM else 0, B, d + 1, r)
+    rows, none = rows_for(n, B, d + 1, r), rows_for(0, B, d + 1, r)
+    sample = rows_for(n // SAMPLE, B, d + 1, r) if n >= SAMPLED_FROM else none
     scratch, sums = scratch_for(model, d + 1, B), sums_for(model, d + 1)
     frame = Frame(np.zeros(d + 1), np.ones(d + 1), np.zeros(r), np.ones(r))
     lower, upper, held, theta, mass = np.empty(P), np.empty(P), np.empty(P), np.empty(P), np.empty(K)
@@ -91,7 +92,9 @@ def fit_sets(
             frame,
             rows,
         )
-        if few.weight.size > 0 and regular:
+        few = none
+        if regular and own_weight.min() == own_weight.max():  # unequal weights would be lost on a sample
+            few = sample
             draw(rows, n, few)
         to_working(model, task.roles, frame, raw.lower, lower)
         to_working(model, task.roles, frame, raw.upper, upper)

@@ -57,8 +57,11 @@ SHOWN = 1e-8
 
 
 class Quadratic(NamedTuple):
-    """The quadratic model of the log-likelihood per row: Hessian (P, P), units, what moves, what is set aside, the
-    information in these units (P, P) and its factor, and numbers: how many are aside, whether it has a factor."""
+    """The quadratic model of the log-likelihood per row.
+
+    Hessian (P, P), units, what moves, what is set aside, the information in these units (P, P) and its factor, and
+    numbers: how many are aside, whether there is a factor, whether the Hessian is that of a point nearby.
+    """
 
     hessian: FloatArray
     unit: FloatArray
@@ -79,7 +82,7 @@ def quadratic_for(P: int, r: int) -> Quadratic:
         np.empty((r, P)),
         np.empty((P, P)),
         np.empty((P, P)),
-        np.zeros(2, np.int64),
+        np.zeros(3, np.int64),
     )
 
 
@@ -212,7 +215,7 @@ def newton_steps(
         kept = steep > GRADIENT
     while count < most:
         if not kept:
-            loglik = _hessian_at(code, model, rows, total, box, theta, s, sums, score, q)
+            loglik = hessian_at(code, model, rows, total, box, theta, s, sums, score, q)
             passes += 1
             steep = steepness(box, theta, score, total, q.unit)
             if steep <= GRADIENT and (q.counts[1] == 1 or not _leads_up(q, box, total)):
@@ -263,6 +266,7 @@ def newton_steps(
                 steep = after
                 moved = True
                 if at_end:
+                    q.counts[2] = 1
                     return loglik, True, count, passes
                 break
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
@@ -270,7 +274,7 @@ def newton_steps(
         if not moved:
             # nothing is left to gain, or what was promised did not come
             nothing = promised <= roundoff or steep <= CERTIFIED_GRADIENT
-            loglik = _hessian_at(code, model, rows, total, box, theta, s, sums, score, q)
+            loglik = hessian_at(code, model, rows, total, box, theta, s, sums, score, q)
             return loglik, nothing, count, passes + 1
         if idle >= 20:
             break
@@ -278,7 +282,7 @@ def newton_steps(
 
 
 @jit
-def _hessian_at(
+def hessian_at(
     code: Code,
     model: Predictors,
     rows: Rows,
@@ -292,6 +296,7 @@ def _hessian_at(
 ) -> float:
     """Score and quadratic model afresh; returns the log-likelihood."""
     loglik: float = call_pass(code.add_up, (model, rows, theta, HESSIAN, s, sums))
+    q.counts[2] = 0
     gather_score(model, sums, score)
     gather_hessian(model, sums, q.hessian)
     fine_units(q.hessian, total, q.unit)

@@ -7,10 +7,10 @@ from math import sqrt
 import numpy as np
 
 from moestat.kernels.address import NUMBER, ROW, WHOLE, call_of
-from moestat.kernels.ascent import scaled_information
+from moestat.kernels.ascent import all_finite, scaled_information
 from moestat.kernels.box import BOX, Box, steepness
 from moestat.kernels.compile import jit, jit_exact
-from moestat.kernels.newton_steps import CERTIFIED_GRADIENT, QUADRATIC, ROUNDOFF, Quadratic, beyond_all
+from moestat.kernels.newton_steps import CERTIFIED_GRADIENT, QUADRATIC, ROUNDOFF, Quadratic, beyond_all, hessian_at
 from moestat.kernels.parts import END, PARTS, Code, End
 from moestat.kernels.predictor_sums import (
     FEW,
@@ -27,11 +27,15 @@ from moestat.kernels.predictor_sums import (
 from moestat.typing import FloatArray, IntArray
 
 #: Kinds of end points; `OPEN` is for others to say.
-STRICT_MAXIMUM, AT_BOUND, AT_FLOOR, SPIKE, FLAT_MAXIMUM, RUNAWAY, SADDLE, OPEN = range(8)
+OPEN, STRICT_MAXIMUM, AT_BOUND, AT_FLOOR, SPIKE, FLAT_MAXIMUM, RUNAWAY, SADDLE = range(8)
 
 #: Eigenvalues of the information below this share of the largest, or below round-off, count as flat.
 FLAT = 1e-10
 NO_INFORMATION = 1e-15
+
+#: The Hessian may be that of a point nearby, where its smallest eigenvalue is so large a share of the largest that the
+#: way from there is nothing to it.
+NEAR_IS_ENOUGH = 1e-3
 
 #: Length of the step uphill that must gain nothing where the gradient is zero; directions are suspect where a Newton
 #: step is longer than a tenth of it.
@@ -50,7 +54,7 @@ def is_spike(box: Box, theta: FloatArray, mass: FloatArray, count: IntArray, wei
     largest = -np.inf
     for k in range(K):
         for i in box.sinks[k]:
-            if i >= 0:
+            if i >= 0 and box.floors[i] > -np.inf:  # under a bound of the user's it cannot sink
                 smallest[k] = min(smallest[k], theta[i])
         if np.isfinite(smallest[k]):
             largest = max(largest, smallest[k])
@@ -165,8 +169,15 @@ def judge(
     P = theta.size
     fine = steepness(box, theta, score, total, q.unit)
     plain = steepness(box, theta, score, total, np.ones(P))
+    if not np.isfinite(loglik) or not all_finite(q.hessian):
+        return End(loglik, np.inf, np.inf, np.nan, np.nan, OPEN, steps, passes)
     values, directions = np.empty(P), np.empty((P, P))
     own = _own_directions(q, box, total, values, directions)
+    if q.counts[2] == 1 and own > 0 and not values[0] > NEAR_IS_ENOUGH * values[own - 1]:
+        hessian_at(code, model, rows, total, box, theta, s, sums, score, q)
+        fine = steepness(box, theta, score, total, q.unit)
+        own = _own_directions(q, box, total, values, directions)
+        passes += 1
     smallest = values[0] if own > 0 else np.inf
     largest = values[own - 1] if own > 0 else np.inf
     slope = 0.0

@@ -12,12 +12,13 @@ import numpy as np
 
 from moestat.kernels.address import NUMBER, ROW, address_of, call_of
 from moestat.kernels.box import BOX, Box, admit, steepness
-from moestat.kernels.compile import jit
+from moestat.kernels.compile import jit, jit_exact
 from moestat.kernels.em_steps import EM_PART, EM_STEPS, call_em, em_steps
 from moestat.kernels.newton_steps import NEWTON_PART, Quadratic, call_newton, newton_steps, quadratic_for
 from moestat.kernels.parts import END, PARTS, Code, End
 from moestat.kernels.predictor_sums import (
     BEHIND,
+    LOGLIK,
     PASS,
     SCRATCH,
     SUMS,
@@ -27,6 +28,7 @@ from moestat.kernels.predictor_sums import (
     Scratch,
     Sums,
     add_up,
+    call_pass,
     rests_on_few,
 )
 from moestat.kernels.verdict import AT_BOUND, OPEN, STRICT_MAXIMUM, VERDICT, call_judge, judge
@@ -53,17 +55,19 @@ def _warmed(
     sums: Sums,
     score: FloatArray,
     q: Quadratic,
-) -> bool:
-    """Whether theta went a short way to a strict maximum of a sample of the rows.
+) -> tuple[bool, int]:
+    """Whether theta went a short way to a strict maximum of a sample of the rows; and the steps on it.
 
-    The quadratic model is then that of the sample, in the units of all rows. Where the way is long, a sample may lead
-    to another maximum than all rows do: then theta stays where it was.
+    The quadratic model is then that of the sample, in the units of all rows. A start from which the maximum's quadratic
+    model foretells the gain lies in the maximum's own basin. From farther off a sample may lead to another maximum than
+    all rows do: then theta stays where it was.
     """
     P = theta.size
     start = theta.copy()
     total, share = few.weight.sum(), few.weight.sum() / rows.weight.sum()
-    _, steps, passes = call_em(code.em_steps, (code, model, few, total, box, theta, EM_STEPS, s, sums, score))
-    loglik, converged, _, _ = call_newton(
+    before = call_pass(code.add_up, (model, few, theta, LOGLIK, s, sums))
+    _, em_count, passes = call_em(code.em_steps, (code, model, few, total, box, theta, EM_STEPS, s, sums, score))
+    loglik, converged, count, _ = call_newton(
         code.newton_steps, (code, model, few, total, box, theta, s, sums, score, q, UNKNOWN, SHORT_WAY)
     )
     mass[:] = sums.mass
@@ -71,16 +75,27 @@ def _warmed(
     if converged:
         end = call_judge(
             code.judge,
-            (code, model, few, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, sums, steps, passes),
+            (code, model, few, total, weight_of_a_row, box, theta, loglik, score, mass, q, s, sums, em_count, passes),
         )
         kind = end.kind
-    if kind != STRICT_MAXIMUM and kind != AT_BOUND:
+    steps = em_count + count
+    if (kind != STRICT_MAXIMUM and kind != AT_BOUND) or not _as_predicted(q, start - theta, loglik - before):
         theta[:] = start
-        return False
+        return False, steps
     for i in range(P):
         for j in range(P):
             q.hessian[i, j] /= share
-    return True
+    return True, steps
+
+
+@jit_exact
+def _as_predicted(q: Quadratic, way: FloatArray, gain: float) -> bool:
+    """Whether the gain of a way to a maximum is about what the quadratic model there says."""
+    predicted = 0.0
+    for i in range(way.size):
+        for j in range(way.size):
+            predicted -= 0.5 * way[i] * q.hessian[i, j] * way[j]
+    return bool(gain <= 2.0 * predicted and predicted <= 2.0 * gain)
 
 
 @jit
@@ -108,10 +123,12 @@ def ascend(
     steps = passes = 0
     warm = False
     if few.weight.size > 0:
-        warm = _warmed(code, model, rows, few, weight_of_a_row, box, theta, mass, s, sums, score, q)
+        warm, steps = _warmed(code, model, rows, few, weight_of_a_row, box, theta, mass, s, sums, score, q)
     if not warm:
-        _, steps, em_passes = call_em(code.em_steps, (code, model, rows, total, box, theta, EM_STEPS, s, sums, score))
-        passes += em_passes
+        _, em_count, em_passes = call_em(
+            code.em_steps, (code, model, rows, total, box, theta, EM_STEPS, s, sums, score)
+        )
+        steps, passes = steps + em_count, em_passes
     loglik, converged, count, more = call_newton(
         code.newton_steps, (code, model, rows, total, box, theta, s, sums, score, q, warm, NEWTON_STEPS)
     )

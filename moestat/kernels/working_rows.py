@@ -22,6 +22,9 @@ PLAIN, MEAN, LOG_VARIANCE = range(3)
 LOCATION_GRID = 1024.0
 ROUNDS_UP_FROM = GOLDEN_RATIO = (sqrt(5.0) - 1.0) / 2.0
 
+#: Ranges of a response whose squares stay within double precision.
+SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
+
 #: Rows of a tile.
 WIDTH = 512
 
@@ -121,7 +124,7 @@ def lay_out(
         for i in range(n):
             column[i] = y[i, a] - offset[i]
         location, scale = location_and_scale(column, weight, centred_y)
-        if scale == 0.0:
+        if not SMALLEST_SPREAD < scale < LARGEST_SPREAD:
             return False
         frame.response_location[a] = location if scaled_y else 0.0
         frame.response_scale[a] = scale if scaled_y else 1.0

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
+import pandas as pd
 import pytest
 
 import moestat as ms
 from moestat.bounds import check_bounds
 from moestat.certificate import examine
+from moestat.kernels.compile import tally
 from moestat.representative import canonical
 from moestat.solvers import EMThenNewton, Problem, solve
 from simulations.solver.cases import benchmark_rows
@@ -254,3 +260,164 @@ def test_bad_input_is_named(change, words):
     X, y, start = change(X, y, two_lines(model))
     with pytest.raises(ms.InputError, match=words):
         prepared.fit_many(X, y, start=start)
+
+
+# --------------------------------------------------------------------------------------- verdicts
+def judged_again(ends, number, model, X, y, **known):
+    """What the certificate says of the very parameters that are reported."""
+    source = model.prepare(model.data(X, y, **known))
+    problem = Problem.of(model, source)
+    layout = model.layout(source.schema)
+    theta = model.to_theta(layout.unpack(ends.theta[number, 0]), source.schema, source.coordinates)
+    return examine(problem, theta, model.names(source.schema), problem.shift)[0]
+
+
+def test_maxima_of_merged_experts_are_flat():
+    """Where experts coincide the information is singular: a Hessian of a point nearby would not tell."""
+    model = ms.MixtureOfExperts(expert=ms.experts.Gaussian(variance="common"), n_experts=3)
+    kinds = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, y = np.empty((100, 0)), rng.normal(size=100)
+        start = model.params(
+            gate={"slopes": np.zeros((3, 0)), "intercepts": 0.3 * rng.normal(size=3)},
+            expert={"slopes": np.zeros((3, 0)), "intercepts": 0.3 * rng.normal(size=3), "variance": 0.3},
+        )
+        ends = ms.prepare(model, X, y).fit_many(X[None], y[None], start=start)
+        again = judged_again(ends, 0, model, X, y)
+        kinds.append(ends.status[0, 0])
+        assert ends.status[0, 0].trusted == again.status.trusted
+    assert ms.Status.FLAT_MAXIMUM in kinds
+
+
+def test_bounded_variances_make_no_spike():
+    """A few rows far off are a spike, unless a bound keeps the variance from sinking."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 1)), rng.normal(size=60)
+    y[:4] = 5.0 + 0.01 * rng.normal(size=4)
+    model = ms.MixtureOfExperts(n_experts=2)
+    start = model.params(
+        gate={"slopes": [[0.0], [0.0]], "intercepts": [0.0, -2.5]},
+        expert={"slopes": [[0.0], [0.0]], "intercepts": [0.0, 5.0], "variances": [1.0, 0.06]},
+    )
+    free = ms.prepare(model, X, y).fit(X, y, start=start)
+    bounded = ms.prepare(model, X, y, bounds={"expert.variances": (0.05, 10.0)}).fit(X, y, start=start)
+    assert free.status in (ms.Status.SPIKE, ms.Status.AT_FLOOR)
+    assert bounded.status is ms.Status.AT_BOUND
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_far_starts_on_many_rows_end_where_the_general_way_ends(weighted):
+    """A sample is followed from nearby alone; unequal weights have none."""
+    model, n = ms.MixtureOfExperts(n_experts=2), 4001
+    same = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(n, 2))
+        y = np.where(rng.random(n) < 0.5, X[:, 0], 2.0 - X[:, 1]) + 0.5 * rng.normal(size=n)
+        known = {"sample_weight": rng.exponential(size=n) ** 2} if weighted else {}
+        start = model.params(
+            gate={"slopes": rng.normal(size=(2, 2)), "intercepts": rng.normal(size=2)},
+            expert={"slopes": 2 * rng.normal(size=(2, 2)), "intercepts": rng.normal(size=2), "variances": [1.0, 1.0]},
+        )
+        ends = ms.prepare(model, X, y).fit_many(X[None], y[None], start=start, **known)
+        _, optimum = by_the_general_way(model, X, y, start, **known)
+        near = abs(ends.loglik[0, 0] - optimum.loglik) < 1e-6 or optimum.status is ms.Status.RUNAWAY
+        same += ends.status[0, 0] is optimum.status and near
+    assert same >= 9
+
+
+# --------------------------------------------------------------------------------------- input
+def _fitted_elsewhere(prepared, X, y, start):
+    return prepared.fit(X, y, start=start).loglik
+
+
+def test_a_prepared_model_goes_to_other_processes():
+    """Pickled by its model: addresses of compiled code are of one process."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    X, y = many_rows(100, 1)
+    prepared, start = ms.prepare(model, X[0], y[0]), two_lines(model)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        there = pool.submit(_fitted_elsewhere, prepared, X[0], y[0], start).result(timeout=300)
+    assert there == prepared.fit(X[0], y[0], start=start).loglik
+
+
+def test_layouts_compile_nothing_new():
+    """Read-only, Fortran-ordered, integer and single-precision arrays, and data frames by their columns' names."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    X, y, _ = random_rows(200, 2, 1)
+    X, y = np.round(X), np.round(y)
+    start = model.params(
+        gate={"slopes": [[0.5, 0.0], [0.0, 0.0]], "intercepts": [0.0, 0.0]},
+        expert={"slopes": [[3.0, 0.0], [0.0, -2.0]], "intercepts": [40.0, 10.0], "variances": [9.0, 9.0]},
+    )
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    prepared = ms.prepare(model, frame, y)
+    end, before = prepared.fit(X, y, start=start), tally()
+    held = y.copy()
+    held.setflags(write=False)
+    for columns, response in (
+        (np.asfortranarray(X), held),
+        (X.astype(np.float32), y.astype(int)),
+        (X[::1].tolist(), y.tolist()),
+        (frame[["b", "a"]], pd.Series(y)),
+    ):
+        again = prepared.fit(columns, response, start=start)
+        np.testing.assert_array_equal(again.params.expert.slopes, end.params.expert.slopes)
+    assert tally().compiled == before.compiled
+    with pytest.raises(ms.InputError, match="must have the columns"):
+        prepared.fit(frame.rename(columns={"a": "c"}), y, start=start)
+
+
+def test_no_covariates_and_absent_classes():
+    """X=None is a model without covariates; a data set may lack a class, also for results."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    y = np.concatenate([np.random.default_rng(0).normal(size=50), 6 + np.random.default_rng(1).normal(size=50)])
+    start = model.params(
+        gate={"slopes": np.zeros((2, 0)), "intercepts": [0.0, 0.0]},
+        expert={"slopes": np.zeros((2, 0)), "intercepts": [0.0, 6.0], "variances": [1.0, 1.0]},
+    )
+    assert ms.prepare(model, None, y).fit(None, y, start=start).status is ms.Status.STRICT_MAXIMUM
+    labels = ms.MixtureOfExperts(expert="multinomial", n_experts=2)
+    x, c = np.linspace(-1, 1, 90), np.repeat(["a", "b", "c"], 30)
+    start = labels.params(
+        gate={"slopes": [[1.0], [0.0]], "intercepts": [0.0, 0.0]},
+        expert={"slopes": np.zeros((2, 2, 1)), "intercepts": [[0.0, 1.0], [1.0, 0.0]]},
+    )
+    prepared, two = ms.prepare(labels, x, c), np.tile(["a", "b"], 45)
+    end = prepared.fit(x, two, start=start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert prepared.results(x, two, end=end).params.expert.intercepts.shape == (2, 2)
+    with pytest.raises(ms.InputError, match="offset"):
+        prepared.fit(x, two, start=start, offset=np.ones(90))
+
+
+@pytest.mark.parametrize(
+    ("y", "words"),
+    [
+        (1j * np.ones((1, 50)), "real numbers"),
+        (np.ma.masked_array(np.ones((1, 50)), mask=False), "masked"),
+        (np.full((1, 50), "3"), "numbers"),
+        (1e200 * np.arange(50.0)[None], "double precision"),
+    ],
+)
+def test_what_fits_refuse_is_refused(y, words):
+    """Complex, masked, words, and numbers whose squares overflow."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    X, rows = many_rows(50, 1)
+    with pytest.raises(ms.InputError, match=words):
+        ms.prepare(model, X[0], rows[0]).fit_many(X, y, start=two_lines(model))
+
+
+def test_one_bad_start_costs_nothing_else():
+    """A start from which nothing can be computed is told as such; the others end as they would without it."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    X, y = many_rows(100, 2)
+    prepared, good = ms.prepare(model, X[0], y[0]), two_lines(model)
+    packed = model.layout(prepared.schema).pack(good)
+    bad = packed.copy()
+    bad[model.layout(prepared.schema).index("expert.intercepts")[0]] = 1e200
+    ends = prepared.fit_many(X, y, start=np.array([packed, bad]))
+    np.testing.assert_array_equal(ends.theta[:, 0], prepared.fit_many(X, y, start=good).theta[:, 0])
+    assert (ends.best == 0).all()
