@@ -37,7 +37,7 @@ class EMThenNewton:
             return self.newton.step(problem, state)
         if self.em.finished(state) is None:
             return self.em.step(problem, state)
-        return self.newton.step(problem, self.newton.init(problem, state.theta))
+        return self.newton.step(problem, self.newton.at(problem, state.theta, state))
 
     def finished(self, state: EMState | NewtonState) -> Stop | None:
         """Newton decides: it also sees whether a point with zero gradient is a saddle."""

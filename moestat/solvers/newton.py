@@ -3,17 +3,22 @@
 Steps live in the directions that change the density (declared invariances are set aside) and that
 held parameters and active bounds leave open. The trust-region problem is solved exactly by
 eigenvalues, so saddle points are left along their directions of ascent.
+
+A Hessian costs several scores. It is kept for as long as its steps are whole and shorten the gradient fast, brought up
+to date by what each of them shows of it: a symmetric change of rank one (SR1; Conn, Gould and Toint 1991, Mathematical
+Programming 50). The last word has the exact Hessian at the end point.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from moestat.directions import complement
 from moestat.errors import InputError
+from moestat.passes import FirstOrder
 from moestat.solvers.loop import State, Stop
 from moestat.solvers.problem import Problem
 from moestat.solvers.rules import Rules
@@ -31,17 +36,29 @@ NO_SLOPE = 1e-10
 IDLE_STEPS = 20
 IDLE_GAIN = 1e-9
 
+#: A step that leaves at most this share of the gradient came from a Hessian that is good for another one.
+STILL_GOOD = 0.2
+
+#: What a step shows of the Hessian counts where it is no rounding; and a step is whole if it leaves at most this share
+#: of the model's slope.
+SHOWN = 1e-8
+WHOLE = 1e-6
+
 #: Negative curvature below this share of the largest is round-off.
 SADDLE = 1e-10
 
 
 @dataclass(frozen=True)
 class NewtonState(State):
-    """Newton's state: the trust region's radius, why the last step found no way up, and idle steps in a row."""
+    """Newton's state: the trust region's radius, why the last step found no way up, and idle steps in a row.
+
+    model is the quadratic model of the next step, where that need not be made afresh.
+    """
 
     radius: float = 1.0
     exhausted: Stop | None = None
     idle: int = 0
+    model: QuadraticModel | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,16 +91,27 @@ class TrustRegionNewton(Rules):
 
     def init(self, problem: Problem, theta: FloatArray) -> NewtonState:
         """State at the start."""
-        sums = problem.passes.score(theta)
+        return self.at(problem, theta, problem.passes.score(theta))
+
+    def at(self, problem: Problem, theta: FloatArray, sums: FirstOrder) -> NewtonState:
+        """State at a start where the log-likelihood and its score are known."""
         gradient = problem.gradient_norm(theta, sums.score)
         return NewtonState(theta, sums.loglik, sums.score, gradient, 0, "newton", self.radius, shift=problem.shift)
 
     def step(self, problem: Problem, state: NewtonState) -> NewtonState:
         """One accepted step; the radius shrinks until there is one."""
+        if state.model is not None:
+            new = self._step(problem, state, state.model)
+            if new.exhausted is None:
+                return new
+        # the exact Hessian has the last word
+        return self._step(problem, replace(state, model=None), QuadraticModel.at(problem, state))
+
+    def _step(self, problem: Problem, state: NewtonState, here: QuadraticModel) -> NewtonState:
+        """A step of this model that keeps a part of what it promises; otherwise, why there is none."""
         rows = problem.total_weight
-        here = QuadraticModel.at(problem, state)
         steepness = problem.steepness(state.theta, state.score, here.unit)
-        if self.gtol is not None and steepness <= self.gtol and not leads_up(here.curvature):
+        if self._meets_gtol(steepness) and not leads_up(here.curvature):
             return replace(state, iteration=state.iteration + 1, exhausted=Stop.GRADIENT)
         roundoff = ROUNDOFF * max(1.0, abs(state.loglik) / rows)
         radius, promised = state.radius, 0.0
@@ -95,9 +123,10 @@ class TrustRegionNewton(Rules):
             theta = problem.move(state.theta, step)
             sums = problem.passes.score(theta)
             gained = (sums.loglik - state.loglik) / rows
+            left = problem.steepness(theta, sums.score, here.unit)
             if abs(gained) <= roundoff and abs(predicted) <= roundoff:
                 # both are below round-off: the gradient decides
-                ratio = 1.0 if problem.steepness(theta, sums.score, here.unit) < steepness else -1.0
+                ratio = 1.0 if left < steepness else -1.0
             else:
                 ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
             if ratio > 0.75 and length > 0.9 * radius:
@@ -110,15 +139,21 @@ class TrustRegionNewton(Rules):
                 after = state.iteration + 1
                 new = NewtonState(theta, sums.loglik, sums.score, norm, after, "newton", radius)
                 idle = state.idle + 1 if gain <= IDLE_GAIN * rows else 0
-                creeps = idle >= IDLE_STEPS and problem.steepness(theta, sums.score, here.unit) <= self.ACCEPTABLE
+                creeps = idle >= IDLE_STEPS and left <= self.ACCEPTABLE
                 exhausted = Stop.CREEPING if creeps else None
-                return replace(new, gain=gain, move=move, shift=state.shift, idle=idle, exhausted=exhausted)
+                good = left <= STILL_GOOD * steepness and not self._meets_gtol(left) and here.reaches(step)
+                model = here.moved(step, theta, sums.score) if good else None
+                new = replace(new, gain=gain, move=move, shift=state.shift, idle=idle, exhausted=exhausted)
+                return replace(new, model=model)
             if radius < 1e-13 or abs(predicted) <= 1e-2 * roundoff:
                 break
         # the best step had nothing to offer, or what it promised did not come
         nothing = promised <= roundoff or steepness <= self.ACCEPTABLE
         stop = Stop.PRECISION if nothing else Stop.STALLED
         return replace(state, iteration=state.iteration + 1, exhausted=stop)
+
+    def _meets_gtol(self, steepness: float) -> bool:
+        return self.gtol is not None and steepness <= self.gtol
 
     def finished(self, state: NewtonState) -> Stop | None:
         """Gradient (once no direction leads up), precision, a small step where that is asked for, or limit."""
@@ -143,8 +178,12 @@ class QuadraticModel:
 
     @staticmethod
     def at(problem: Problem, state: NewtonState) -> QuadraticModel:
-        sums = problem.passes.hessian(state.theta)
-        hessian = problem.chart.hessian(state.theta, state.score, sums.hessian)
+        return QuadraticModel.of(problem, state, problem.passes.hessian(state.theta).hessian)
+
+    @staticmethod
+    def of(problem: Problem, state: NewtonState, hessian: FloatArray) -> QuadraticModel:
+        """The model with this Hessian (P, P), a sum over rows."""
+        hessian = problem.chart.hessian(state.theta, state.score, hessian)
         unit = problem.unit(hessian)
         hessian = hessian / problem.total_weight
         score = problem.chart.score(state.theta, state.score)
@@ -161,6 +200,22 @@ class QuadraticModel:
         """Length of a step."""
         scaled = step / self.unit
         return float(np.sqrt(scaled @ scaled))
+
+    def reaches(self, step: FloatArray) -> bool:
+        """Whether a step is Newton's own, cut by neither box nor trust region, in coordinates that do not turn."""
+        if self.problem.chart.bent or not self.curvature.size or self.curvature[0] <= 0.0:
+            return False
+        slope, left = (self.basis.T @ (self.unit * g) for g in (self.gradient, self.gradient + self.hessian @ step))
+        return bool(np.abs(left).max() <= WHOLE * np.abs(slope).max())
+
+    def moved(self, step: FloatArray, theta: FloatArray, score: FloatArray) -> QuadraticModel:
+        """The model where a step has led, its Hessian changed so that it explains what became of the score (P,)."""
+        gradient = score / self.problem.total_weight
+        rest = np.where(self.movable, gradient - self.gradient - self.hessian @ step, 0.0)
+        along, size = float(rest @ step), float(np.linalg.norm(self.unit * rest)) * self.length(step)
+        hessian = self.hessian + (np.outer(rest, rest) / along if abs(along) > SHOWN * size else 0.0)
+        basis, curvature = _eigenbasis(self.problem, theta, gradient, hessian, self.unit, self.movable)
+        return replace(self, theta=theta, gradient=gradient, hessian=hessian, basis=basis, curvature=curvature)
 
     def step(self, radius: float) -> FloatArray:
         """The best step inside the trust region; what meets a wall stays there, and the rest is solved again."""
