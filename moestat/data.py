@@ -19,7 +19,7 @@ from moestat.coordinates import Affine, Blend, ColumnMap, Coordinates
 from moestat.distinct import distinct_rows
 from moestat.errors import InputError
 from moestat.threads import in_order
-from moestat.typing import BoolArray, FloatArray
+from moestat.typing import BoolArray, FloatArray, IntArray
 from moestat.validate import as_classes, as_matrix, as_vector, as_weights, column_names, count_rows
 
 R = TypeVar("R")
@@ -31,7 +31,7 @@ SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
 LOCATION_GRID = 1024.0
 
 #: Where the rounding turns. Means of whole numbers and of simple fractions are not near it, as they are near a half.
-ROUNDS_UP_FROM = (np.sqrt(5.0) - 1.0) / 2.0
+ROUNDS_UP_FROM = GOLDEN_RATIO = (np.sqrt(5.0) - 1.0) / 2.0
 
 BLOCK_ROWS = 4096  # few calls per row; passes narrow the tiles where their buffers would leave the cache
 
@@ -228,6 +228,33 @@ class Data:
             other._offset = [offset * ratio for offset in base._offset]
         return other
 
+    def thinned(self, n_rows: int) -> Data:
+        """A sample of so many rows in the same working coordinates, spread evenly over the rows whatever their order.
+
+        The rows are those at multiples of the golden ratio, modulo one, times the number of all rows: neither blocks
+        nor periods in the order of the rows are met more often than others.
+        """
+        share = (np.arange(n_rows) + 0.5) * GOLDEN_RATIO % 1.0
+        place = divmod((share * self.n_rows).astype(np.intp), self._X.shape[2])
+        width = _tile_rows(n_rows, None)
+        few = copy(self)
+        few._merged = few._unblended = None
+        few.n_rows = n_rows
+        few._X = _taken(self._X, place, width)
+        few._Z = few._X if self._Z is self._X else _taken(self._Z, place, width)
+        few._raw_Y = _taken(self._raw_Y, place, width)
+        few._Y = few._raw_Y if self._Y is self._raw_Y else _taken(self._Y, place, width)
+        weight = _taken(np.stack(self._weight)[:, None], place, width)[:, 0]
+        weight.reshape(-1)[n_rows:] = 0.0
+        few.total_weight = float(weight.sum())
+        few._weight = _in_common(weight)
+        few._offset = _in_common(_taken(np.stack(self._offset)[:, None], place, width)[:, 0])
+        exposed = [exposure for exposure in self._exposure if exposure is not None]
+        few._exposure = (
+            _in_common(_taken(np.stack(exposed)[:, None], place, width)[:, 0]) if exposed else [None] * len(weight)
+        )
+        return few
+
 
 # ------------------------------------------------------------------------------------- validation
 @dataclass(frozen=True, slots=True)
@@ -382,6 +409,11 @@ def _tiles(rows: FloatArray, coordinates: ColumnMap, size: int, *, ones: bool = 
         tile[:, : chunk.shape[1]] = chunk
         tile[:, chunk.shape[1] :] = chunk[:, -1:]
     return out
+
+
+def _taken(tiles: FloatArray, place: tuple[IntArray, IntArray], size: int) -> FloatArray:
+    """Tiles (T, features, size) of the rows with these tiles and columns; the last tile repeats the last row."""
+    return _tiles(tiles[place[0], :, place[1]], Affine.identity(tiles.shape[1]), size)
 
 
 def _standardised(tiles: FloatArray, coordinates: Affine) -> FloatArray:

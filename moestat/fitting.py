@@ -31,7 +31,7 @@ from moestat.representative import canonical
 from moestat.results import Results
 from moestat.search import Law, Outcome, Search
 from moestat.solvers import SOLVERS, Problem, Solver, Stop, solver_named
-from moestat.starts import Start
+from moestat.starts import GIVEN, Start
 from moestat.terms import Terms
 from moestat.typing import FloatArray
 
@@ -195,7 +195,7 @@ def _given(problem: Problem, model: MixtureOfExperts, start: Any) -> list[Start]
     thetas = [model.to_theta(point, source.schema, source.coordinates) for point in points]
     for theta in thetas:
         _check_inside(problem, theta, model.names(source.schema))
-    return [Start("given", theta) for theta in thetas]
+    return [Start(GIVEN, theta) for theta in thetas]
 
 
 def _check_inside(problem: Problem, theta: FloatArray, names: list[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from typing import ClassVar, Protocol
 
@@ -20,16 +21,25 @@ from moestat.representative import canonical
 from moestat.solvers import (
     EM,
     AcrossTies,
+    EMThenNewton,
     LeastSquaresNewton,
     Problem,
+    SampleFirst,
     Solution,
     Solver,
+    State,
+    Stop,
+    TraceRow,
     TrustRegionNewton,
     default_solver,
+    from_sample,
+    go_on,
     relaxed,
     solve,
+    thinned,
 )
-from moestat.starts import Start, lost_experts, reseed
+from moestat.solvers.newton import NewtonState
+from moestat.starts import GIVEN, Start, lost_experts, reseed
 from moestat.typing import FloatArray
 
 #: Steps of EM that every start gets before the most promising are finished.
@@ -38,9 +48,23 @@ SHORT_RUN = EM(max_iter=15, rtol=1e-9)
 #: The same for least squares.
 SHORT_NEWTON = TrustRegionNewton(max_iter=15)
 
+#: From so many rows on a start that is alone begins on a sample of them.
+SAMPLED_ROWS = 4000
+
 #: Up to this many rows every start is finished; beyond, fewer in proportion, and at least `MIN_FINISHED`.
 FINISH_ALL_ROWS = 20_000
 MIN_FINISHED = 5
+
+#: From so many rows on, starts are screened on a sample: of this share of them, and at least so many. What a short run
+#: there leads to is climbed to the sample's maximum, unless that is far.
+SCREENED_ROWS = 20_000
+SCREEN_SHARE, SCREEN_ROWS = 0.05, 5_000
+SCREEN = EMThenNewton(newton=TrustRegionNewton(max_iter=30))
+
+NEWTON = TrustRegionNewton()
+
+#: By what share of it the gain that Newton's first step promises may be wrong.
+DOUBT = 0.5
 
 #: How often an expert that loses its rows is placed anew before it is reported as empty.
 RESEEDS = 3
@@ -80,11 +104,15 @@ class Law(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of one start; two outcomes are the same only when they are one."""
+    """What became of one start; two outcomes are the same only when they are one.
+
+    seen is the state on all rows where a run on a sample ended; short then says the same.
+    """
 
     start: Start
     short: Solution
     reseeded: int = 0
+    seen: NewtonState | None = None
     final: Solution | None = None
     optimum: Optimum | None = None
 
@@ -150,7 +178,7 @@ class Search:
     # ------------------------------------------------------------------------------- running
     def _try(self, starts: list[Start]) -> None:
         if self.solver is not None or len(starts) + len(self.outcomes) == 1:
-            solver = self.solver or self._finisher
+            solver = self.solver or self._single
             runs = (Outcome(start, solve(self.problem, solver, start.theta)) for start in starts)
             self.outcomes += self._reported("runs", (self._examined(run, run.short) for run in runs), len(starts))
             return
@@ -172,52 +200,82 @@ class Search:
         """The solver that carries a start to its end."""
         return default_solver(self.problem)
 
+    @property
+    def _single(self) -> Solver:
+        """The solver of a start that is alone."""
+        large = self.problem.passes.source.n_rows >= SAMPLED_ROWS and self.problem.passes.terms.gate.continuous
+        return SampleFirst() if large else self._finisher
+
+    @cached_property
+    def _few(self) -> Problem | None:
+        """A sample of the rows, where there are so many that starts are screened on one."""
+        n = self.problem.passes.source.n_rows
+        return thinned(self.problem, max(SCREEN_ROWS, round(SCREEN_SHARE * n))) if n >= SCREENED_ROWS else None
+
     def _short_run(self, number: int, start: Start) -> Outcome:
-        """EM for a few steps; an expert that loses its rows gets others, a few times."""
-        short = self._led(start.theta)
+        """A short run on all rows, or on a sample and what that looks like on all rows."""
+        few = None if start.family == GIVEN else self._few
+        if few is None:
+            short, times = self._kept_alive(self.problem, number, start.theta)
+            return Outcome(start, short, reseeded=times)
+        short, times = self._kept_alive(few, number, start.theta)
+        seen = from_sample(self.problem, few, SCREEN, short.theta)
+        seen = seen or replace(NEWTON.init(self.problem, short.theta), method="sample")
+        return Outcome(start, _as_it_stands(seen, short.stop), reseeded=times, seen=seen)
+
+    def _kept_alive(self, problem: Problem, number: int, theta: FloatArray) -> tuple[Solution, int]:
+        """EM for a few steps; an expert that loses its rows gets others, a few times, and how often."""
+        short = self._led(problem, theta)
         rng = np.random.default_rng(np.random.SeedSequence(self.law.seed, spawn_key=(number, 1)))
         times = 0
-        while times < RESEEDS and (lost := lost_experts(self.problem, short.theta)).size:
-            theta = reseed(self.problem, self.law.rows, short.theta, lost, rng)
-            short = self._led(theta)
+        while times < RESEEDS and (lost := lost_experts(problem, short.theta)).size:
+            short = self._led(problem, reseed(problem, self.law.rows, short.theta, lost, rng))
             times += 1
-        return Outcome(start, short, reseeded=times)
+        return short, times
 
     #: What a short run takes its steps with.
     _stepper: ClassVar[Solver] = SHORT_RUN
 
-    def _led(self, theta: FloatArray) -> Solution:
+    def _led(self, problem: Problem, theta: FloatArray) -> Solution:
         """A few steps; where experts are switched off, by denser gates or directly, as leads higher."""
-        direct = solve(self.problem, self._stepper, theta)
-        if not (denser := relaxed(self.problem)):
+        direct = solve(problem, self._stepper, theta)
+        if not (denser := relaxed(problem)):
             return direct
-        for problem in denser:
-            theta = solve(problem, self._stepper, theta).theta
-        return max(direct, solve(self.problem, self._stepper, theta), key=lambda run: run.loglik)
+        for dense in denser:
+            theta = solve(dense, self._stepper, theta).theta
+        return max(direct, solve(problem, self._stepper, theta), key=lambda run: run.loglik)
 
     def _finish_promising(self) -> None:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
-        wanted = self._n_wanted
-        order = sorted(range(len(self.outcomes)), key=lambda i: -self.outcomes[i].short.loglik)
-        interior, done = False, 0
-        twins = _Twins(self.problem)
+        order = sorted(range(len(self.outcomes)), key=lambda i: -_promise(self.outcomes[i]))
+        wanted, done, interior = self._n_wanted, 0, False
+        twins = _Twins(self._few or self.problem)
         for rank, i in enumerate(order):
-            if rank >= wanted and interior:
+            # where a sample has shown which runs end at one point, such runs count as one
+            enough = interior and (done if self._few else rank) >= wanted
+            if enough and not self._few:
                 break
-            self.report("finishing", done, max(wanted, done + 1))
             outcome = self.outcomes[i]
             twin = twins.of(outcome)
+            if outcome.final is None and twin is not None and twin.final is not None:
+                self.outcomes[i] = replace(outcome, final=twin.final, optimum=twin.optimum, seen=None)
+                continue
+            if enough and outcome.final is None and not self._may_be_best(outcome):
+                continue
+            self.report("finishing", done, max(wanted, done + 1))
             if outcome.final is None:
-                if twin is None or twin.final is None:
-                    self.outcomes[i] = self._finished(outcome)
-                else:
-                    self.outcomes[i] = replace(outcome, final=twin.final, optimum=twin.optimum)
+                self.outcomes[i] = self._finished(outcome)
             twins.add(self.outcomes[i])
-            optimum = self.outcomes[i].optimum
-            interior |= optimum is not None and optimum.status.trusted
+            interior |= _optimum(self.outcomes[i]).status.trusted
             done += 1
         self._deepen()
         self.report("finishing", done, done)
+
+    def _may_be_best(self, outcome: Outcome) -> bool:
+        """Whether a maximum of the sample is so near to the best solution that its own of all rows may be higher."""
+        if outcome.seen is None or outcome.seen.model is None:
+            return False
+        return _promise(outcome) + DOUBT * outcome.seen.model.ahead > max(map(_height, self.finished))
 
     def _deepen(self) -> None:
         """Where the likelihood jumps, look around the best ends for others nearby that are better, longest at the best.
@@ -262,13 +320,17 @@ class Search:
         return min(n, max(MIN_FINISHED, round(share * n)))
 
     def _finished(self, outcome: Outcome) -> Outcome:
-        final = solve(self.problem, self._finisher, outcome.short.theta)
-        return self._examined(outcome, replace(final, trace=outcome.short.trace + final.trace[1:]))
+        if outcome.seen is not None and outcome.seen.model is not None:
+            final = go_on(self.problem, NEWTON, outcome.seen)
+        else:
+            final = solve(self.problem, self._finisher, outcome.short.theta)
+        return self._examined(replace(outcome, seen=None), replace(final, trace=outcome.short.trace + final.trace[1:]))
 
     def _examined(self, outcome: Outcome, final: Solution) -> Outcome:
         source = self.problem.passes.source
-        optimum, _ = examine(self.problem, final.theta, self.model.names(source.schema), self.problem.shift)
-        return replace(outcome, final=final, optimum=optimum)
+        names, sums = self.model.names(source.schema), final.second_order
+        optimum, _ = examine(self.problem, final.theta, names, self.problem.shift, sums)
+        return replace(outcome, final=replace(final, second_order=None), optimum=optimum)
 
     # ------------------------------------------------------------------------------- solutions
     @property
@@ -333,8 +395,12 @@ class SquaresSearch(Search):
     def _finisher(self) -> Solver:
         return LeastSquaresNewton() if self.problem.passes.terms.gate.continuous else super()._finisher
 
+    @property
+    def _single(self) -> Solver:
+        return self._finisher
+
     def _short_run(self, number: int, start: Start) -> Outcome:
-        return Outcome(start, self._led(start.theta))
+        return Outcome(start, self._led(self.problem, start.theta))
 
 
 class _Twins:
@@ -356,6 +422,17 @@ class _Twins:
             return None
         point = canonical(self._problem, outcome.short.theta)
         return next((o for o, seen in near if np.abs(seen - point).max(initial=0.0) <= SAME_POINT), None)
+
+
+def _as_it_stands(state: State, stop: Stop) -> Solution:
+    """A solver's state as a solution, and its trace."""
+    return Solution(state.theta, state.loglik, state.score, state.gradient, stop, (TraceRow.of(state),))
+
+
+def _promise(outcome: Outcome) -> float:
+    """How high a short run has come; with what Newton's first step promises from a maximum of the sample."""
+    model = None if outcome.seen is None else outcome.seen.model
+    return outcome.short.loglik + (0.0 if model is None else model.ahead)
 
 
 def _optimum(outcome: Outcome) -> Optimum:

@@ -33,7 +33,9 @@ SATURATED = 1e-9
 SMALL_MASS = 1.0
 
 
-def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float) -> tuple[Optimum, SecondOrder]:
+def examine(
+    problem: Problem, theta: FloatArray, names: list[str], log_jacobian: float, sums: SecondOrder | None = None
+) -> tuple[Optimum, SecondOrder]:
     """Say what kind of point theta is.
 
     Parameters
@@ -44,6 +46,8 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
         Parameter names, for flat directions, bounds and floors.
     log_jacobian : float
         Added to the log-likelihood in working units to give raw units.
+    sums : SecondOrder, optional
+        The pass of second order over all rows at theta, by one who has just made it.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def examine(problem: Problem, theta: FloatArray, names: list[str], log_jacobian:
     ties = ties_at(problem, theta)
     problem = replace(problem, ties=normals(problem, theta, ties))
     passes = problem.passes
-    sums = passes.hessian(theta)
+    sums = passes.hessian(theta) if sums is None else sums
     slopes = problem.chart.score(theta, sums.score)
     movable = problem.movable(theta, slopes)
     blocked = problem.active(theta) & ~movable

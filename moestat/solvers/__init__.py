@@ -11,10 +11,11 @@ from moestat.solvers.classification import ClassificationEM
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EM
 from moestat.solvers.least_squares import LeastSquaresNewton
-from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, solve
+from moestat.solvers.loop import Solution, Solver, State, Stop, TraceRow, go_on, solve
 from moestat.solvers.newton import TrustRegionNewton
 from moestat.solvers.problem import Problem
 from moestat.solvers.rules import Rules
+from moestat.solvers.sampled import SampleFirst, from_sample, thinned
 from moestat.solvers.squarem import SQUAREM
 
 SOLVERS: dict[str, type[Solver]] = {
@@ -54,6 +55,7 @@ __all__ = [
     "LeastSquaresNewton",
     "Problem",
     "Rules",
+    "SampleFirst",
     "Solution",
     "Solver",
     "State",
@@ -61,7 +63,10 @@ __all__ = [
     "TraceRow",
     "TrustRegionNewton",
     "default_solver",
+    "from_sample",
+    "go_on",
     "relaxed",
     "solve",
     "solver_named",
+    "thinned",
 ]

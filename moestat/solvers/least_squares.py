@@ -77,6 +77,7 @@ def _gauss_newton(problem: Problem, state: NewtonState) -> NewtonState | None:
         gradient=problem.gradient_norm(theta, sums.score),
         gain=max(sums.loglik - state.loglik, 0.0),
         move=float(np.abs(theta - state.theta).max(initial=0.0)),
+        second_order=None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from moestat.passes import SecondOrder
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
 
@@ -35,7 +36,8 @@ class State:
     climbs something other than the log-likelihood puts it into objective; score and gradient are then its
     derivatives. gain is how much the last step raised what is climbed, and move the largest change of a
     parameter; both are infinite before the first step, so that no stopping rule holds there. shift turns
-    log-likelihoods, which are in working units of the response, into those of the raw response.
+    log-likelihoods, which are in working units of the response, into those of the raw response. second_order
+    holds the derivatives at theta up to the second, where the last pass was one of them.
     """
 
     theta: FloatArray
@@ -48,6 +50,7 @@ class State:
     gain: float = field(default=np.inf, kw_only=True)
     move: float = field(default=np.inf, kw_only=True)
     shift: float = field(default=0.0, kw_only=True)
+    second_order: SecondOrder | None = field(default=None, kw_only=True, repr=False)
 
     @property
     def climbed(self) -> float:
@@ -104,7 +107,8 @@ class TraceRow:
 class Solution:
     """What a solver found.
 
-    theta (P,) in working coordinates, loglik and score there (see `State`), why it stopped, and the whole trace.
+    theta (P,) in working coordinates, loglik and score there (see `State`), why it stopped, and the whole trace;
+    second_order as in `State`.
     """
 
     theta: FloatArray
@@ -113,6 +117,7 @@ class Solution:
     gradient: float
     stop: Stop
     trace: tuple[TraceRow, ...]
+    second_order: SecondOrder | None = field(default=None, repr=False)
 
     @property
     def n_iter(self) -> int:
@@ -145,11 +150,15 @@ def solve(
     -------
     Solution
     """
-    state = solver.init(problem, problem.admit(np.asarray(theta, dtype=np.float64)))
+    return go_on(problem, solver, solver.init(problem, problem.admit(np.asarray(theta, dtype=np.float64))), callback)
+
+
+def go_on(problem: Problem, solver: Solver, state: State, callback: Callable[[State], None] | None = None) -> Solution:
+    """The same from one of the solver's states."""
     trace = [TraceRow.of(state)]
     while (stop := solver.finished(state)) is None:
         state = solver.step(problem, state)
         trace.append(TraceRow.of(state))
         if callback is not None:
             callback(state)
-    return Solution(state.theta, state.loglik, state.score, state.gradient, stop, tuple(trace))
+    return Solution(state.theta, state.loglik, state.score, state.gradient, stop, tuple(trace), state.second_order)

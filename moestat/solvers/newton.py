@@ -44,6 +44,9 @@ STILL_GOOD = 0.2
 SHOWN = 1e-8
 WHOLE = 1e-6
 
+#: Curvature below this share of the largest does not tell a strict maximum from a ridge.
+FLAT = 1e-8
+
 #: Negative curvature below this share of the largest is round-off.
 SADDLE = 1e-10
 
@@ -105,7 +108,9 @@ class TrustRegionNewton(Rules):
             if new.exhausted is None:
                 return new
         # the exact Hessian has the last word
-        return self._step(problem, replace(state, model=None), QuadraticModel.at(problem, state))
+        sums = problem.passes.hessian(state.theta)
+        fresh = replace(state, model=None, second_order=sums)
+        return self._step(problem, fresh, QuadraticModel.of(problem, state.theta, state.score, sums.hessian))
 
     def _step(self, problem: Problem, state: NewtonState, here: QuadraticModel) -> NewtonState:
         """A step of this model that keeps a part of what it promises; otherwise, why there is none."""
@@ -178,19 +183,33 @@ class QuadraticModel:
 
     @staticmethod
     def at(problem: Problem, state: NewtonState) -> QuadraticModel:
-        return QuadraticModel.of(problem, state, problem.passes.hessian(state.theta).hessian)
+        return QuadraticModel.of(problem, state.theta, state.score, problem.passes.hessian(state.theta).hessian)
 
     @staticmethod
-    def of(problem: Problem, state: NewtonState, hessian: FloatArray) -> QuadraticModel:
-        """The model with this Hessian (P, P), a sum over rows."""
-        hessian = problem.chart.hessian(state.theta, state.score, hessian)
+    def of(problem: Problem, theta: FloatArray, score: FloatArray, hessian: FloatArray) -> QuadraticModel:
+        """The model at theta (P,) with this score (P,) and Hessian (P, P), sums over rows."""
+        hessian = problem.chart.hessian(theta, score, hessian)
         unit = problem.unit(hessian)
         hessian = hessian / problem.total_weight
-        score = problem.chart.score(state.theta, state.score)
+        score = problem.chart.score(theta, score)
         gradient = score / problem.total_weight
-        movable = problem.movable(state.theta, score)
-        basis, curvature = _eigenbasis(problem, state.theta, gradient, hessian, unit, movable)
-        return QuadraticModel(problem, state.theta, gradient, hessian, unit, movable, basis, curvature)
+        movable = problem.movable(theta, score)
+        basis, curvature = _eigenbasis(problem, theta, gradient, hessian, unit, movable)
+        return QuadraticModel(problem, theta, gradient, hessian, unit, movable, basis, curvature)
+
+    @property
+    def strict(self) -> bool:
+        """Whether every direction but those set aside is clearly curved as at a maximum."""
+        n = int(self.movable.sum()) - len(self.problem.aside(self.theta, self.movable, self.unit))
+        return self.curvature.size == n and bool(n and self.curvature[0] > FLAT * self.curvature[-1])
+
+    @property
+    def ahead(self) -> float:
+        """What the model promises for Newton's step to its top, of all rows; infinite where it has none."""
+        if not (self.curvature.size and self.curvature[0] > 0.0):
+            return np.inf
+        slope = self.basis.T @ (self.unit * self.gradient)
+        return float(0.5 * self.problem.total_weight * slope @ (slope / self.curvature))
 
     def gain(self, step: FloatArray) -> float:
         """What the model promises for a step."""

@@ -21,6 +21,9 @@ from moestat.typing import FloatArray
 #: Distinct rows of the sketch that starts are made from.
 SKETCH_ROWS = 4096
 
+#: The family of starts that the caller brings.
+GIVEN = "given"
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
