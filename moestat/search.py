@@ -56,9 +56,11 @@ FINISH_ALL_ROWS = 20_000
 MIN_FINISHED = 5
 
 #: From so many rows on, starts are screened on a sample: of this share of them, and at least so many. What a short run
-#: there leads to is climbed to the sample's maximum, unless that is far.
-SCREENED_ROWS = 20_000
+#: there leads to is climbed to the sample's maximum, unless that is far; and what is finished is first climbed on a
+#: larger one.
+SCREENED_ROWS = 40_000
 SCREEN_SHARE, SCREEN_ROWS = 0.05, 5_000
+MIDDLE_SHARE = 0.25
 SCREEN = EMThenNewton(newton=TrustRegionNewton(max_iter=30))
 
 NEWTON = TrustRegionNewton()
@@ -212,6 +214,13 @@ class Search:
         n = self.problem.passes.source.n_rows
         return thinned(self.problem, max(SCREEN_ROWS, round(SCREEN_SHARE * n))) if n >= SCREENED_ROWS else None
 
+    @cached_property
+    def _middle(self) -> Problem:
+        """A larger sample, for the way from the small one's maxima to those of all rows."""
+        few = thinned(self.problem, round(MIDDLE_SHARE * self.problem.passes.source.n_rows))
+        assert few is not None
+        return few
+
     def _short_run(self, number: int, start: Start) -> Outcome:
         """A short run on all rows, or on a sample and what that looks like on all rows."""
         few = None if start.family == GIVEN else self._few
@@ -219,7 +228,7 @@ class Search:
             short, times = self._kept_alive(self.problem, number, start.theta)
             return Outcome(start, short, reseeded=times)
         short, times = self._kept_alive(few, number, start.theta)
-        seen = from_sample(self.problem, few, SCREEN, short.theta)
+        seen = from_sample(self.problem, few, solve(few, SCREEN, short.theta))
         seen = seen or replace(NEWTON.init(self.problem, short.theta), method="sample")
         return Outcome(start, _as_it_stands(seen, short.stop), reseeded=times, seen=seen)
 
@@ -255,21 +264,43 @@ class Search:
             enough = interior and (done if self._few else rank) >= wanted
             if enough and not self._few:
                 break
-            outcome = self.outcomes[i]
-            twin = twins.of(outcome)
-            if outcome.final is None and twin is not None and twin.final is not None:
-                self.outcomes[i] = replace(outcome, final=twin.final, optimum=twin.optimum, seen=None)
-                continue
-            if enough and outcome.final is None and not self._may_be_best(outcome):
+            before = self.outcomes[i]
+            if enough and before.final is None and not self._may_be_best(before) and twins.of(before) is None:
                 continue
             self.report("finishing", done, max(wanted, done + 1))
-            if outcome.final is None:
-                self.outcomes[i] = self._finished(outcome)
-            twins.add(self.outcomes[i])
+            self.outcomes[i], is_new = self._finished_once(before, twins)
             interior |= _optimum(self.outcomes[i]).status.trusted
-            done += 1
+            done += is_new or not self._few
         self._deepen()
         self.report("finishing", done, done)
+
+    def _finished_once(self, outcome: Outcome, twins: _Twins) -> tuple[Outcome, bool]:
+        """The outcome carried to its end, or to that of a twin; whether it has gone there itself."""
+        twin = twins.of(outcome)
+        if outcome.final is not None:
+            if twin is None:
+                twins.add(outcome.short, outcome)
+            return outcome, twin is None
+        ends = [outcome.short]
+        if twin is None and (nearer := self._nearer(outcome)) is not None:
+            outcome, twin = nearer, twins.of(nearer)
+            ends.append(outcome.short)
+        if twin is not None:
+            finished = replace(outcome, final=twin.final, optimum=twin.optimum, seen=None)
+        else:
+            finished = self._finished(outcome)
+        for end in ends if twin is None else ends[:-1]:
+            twins.add(end, finished)
+        return finished, twin is None
+
+    def _nearer(self, outcome: Outcome) -> Outcome | None:
+        """From the maximum of a sample to that of a larger one; None where that is no way."""
+        if outcome.seen is None or outcome.seen.model is None:
+            return None
+        seen = from_sample(self.problem, self._middle, solve(self._middle, NEWTON, outcome.seen.theta))
+        if seen is None or not seen.loglik > outcome.seen.loglik:
+            return None
+        return replace(outcome, short=_as_it_stands(seen, outcome.short.stop), seen=seen)
 
     def _may_be_best(self, outcome: Outcome) -> bool:
         """Whether a maximum of the sample is so near to the best solution that its own of all rows may be higher."""
@@ -408,20 +439,21 @@ class _Twins:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._seen: list[tuple[Outcome, FloatArray]] = []
+        self._seen: list[tuple[Solution, FloatArray, Outcome]] = []
 
-    def add(self, outcome: Outcome) -> None:
-        self._seen.append((outcome, canonical(self._problem, outcome.short.theta)))
+    def add(self, short: Solution, finished: Outcome) -> None:
+        """Where a short run ended, and what became of it."""
+        self._seen.append((short, canonical(self._problem, short.theta), finished))
 
     def of(self, outcome: Outcome) -> Outcome | None:
         """A run seen before that ended where this one did."""
         level = outcome.short.loglik
         size = self._problem.total_weight + abs(level)
-        near = [s for s in self._seen if abs(s[0].short.loglik - level) <= SAME_RUN * size]
+        near = [(seen, o) for run, seen, o in self._seen if abs(run.loglik - level) <= SAME_RUN * size]
         if not near:
             return None
         point = canonical(self._problem, outcome.short.theta)
-        return next((o for o, seen in near if np.abs(seen - point).max(initial=0.0) <= SAME_POINT), None)
+        return next((o for seen, o in near if np.abs(seen - point).max(initial=0.0) <= SAME_POINT), None)
 
 
 def _as_it_stands(state: State, stop: Stop) -> Solution:

@@ -14,7 +14,7 @@ from moestat.buffers import Shelf
 from moestat.data import Data
 from moestat.solvers.default import EMThenNewton
 from moestat.solvers.em import EMState
-from moestat.solvers.loop import Solution, Solver, Stop, solve
+from moestat.solvers.loop import Solution, Stop, solve
 from moestat.solvers.newton import NewtonState, QuadraticModel, TrustRegionNewton
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
@@ -43,18 +43,16 @@ def thinned(problem: Problem, n_rows: int) -> Problem | None:
     return replace(problem, passes=replace(passes, source=passes.source.thinned(n_rows), shelf=Shelf()))
 
 
-def from_sample(problem: Problem, few: Problem, solver: Solver, theta: FloatArray) -> NewtonState | None:
-    """Newton's state on all rows at the strict maximum of a sample that a solver leads to, if it leads to one.
+def from_sample(problem: Problem, few: Problem, end: Solution) -> NewtonState | None:
+    """Newton's state on all rows at a strict maximum of a sample; None where a solution on the sample is no such point.
 
     Parameters
     ----------
     problem, few : Problem
         All rows, and a sample of them.
-    solver : Solver
-    theta : ndarray (P,)
-        Where the solver starts.
+    end : Solution
+        What a solver found on the sample.
     """
-    end = solve(few, solver, theta)
     if end.second_order is None or not _is_sound(few, end, end.second_order.hessian):
         return None
     sums = problem.passes.score(end.theta)
@@ -105,7 +103,7 @@ class SampleFirst:
 
     def _sampled(self, problem: Problem, state: EMState) -> NewtonState | None:
         few = thinned(problem, round(SHARE * problem.passes.source.n_rows))
-        found = None if few is None else from_sample(problem, few, self.on_few, state.theta)
+        found = None if few is None else from_sample(problem, few, solve(few, self.on_few, state.theta))
         if found is None or not found.loglik >= state.loglik:
             return None
         move = float(np.abs(found.theta - state.theta).max(initial=0.0))
