@@ -244,15 +244,13 @@ class Data:
         few._Z = few._X if self._Z is self._X else _taken(self._Z, place, width)
         few._raw_Y = _taken(self._raw_Y, place, width)
         few._Y = few._raw_Y if self._Y is self._raw_Y else _taken(self._Y, place, width)
-        weight = _taken(np.stack(self._weight)[:, None], place, width)[:, 0]
+        weight = _taken_singly(self._weight, place, width)
         weight.reshape(-1)[n_rows:] = 0.0
         few.total_weight = float(weight.sum())
         few._weight = _in_common(weight)
-        few._offset = _in_common(_taken(np.stack(self._offset)[:, None], place, width)[:, 0])
+        few._offset = _in_common(_taken_singly(self._offset, place, width))
         exposed = [exposure for exposure in self._exposure if exposure is not None]
-        few._exposure = (
-            _in_common(_taken(np.stack(exposed)[:, None], place, width)[:, 0]) if exposed else [None] * len(weight)
-        )
+        few._exposure = _in_common(_taken_singly(exposed, place, width)) if exposed else [None] * len(weight)
         return few
 
 
@@ -414,6 +412,17 @@ def _tiles(rows: FloatArray, coordinates: ColumnMap, size: int, *, ones: bool = 
 def _taken(tiles: FloatArray, place: tuple[IntArray, IntArray], size: int) -> FloatArray:
     """Tiles (T, features, size) of the rows with these tiles and columns; the last tile repeats the last row."""
     return _tiles(tiles[place[0], :, place[1]], Affine.identity(tiles.shape[1]), size)
+
+
+def _taken_singly(tiles: list[FloatArray], place: tuple[IntArray, IntArray], size: int) -> FloatArray:
+    """The same of one number per row, in vectors of which many may be one."""
+    column = np.empty(place[0].size)
+    order = np.argsort(place[0], kind="stable")
+    ends = np.searchsorted(place[0][order], np.arange(len(tiles) + 1))
+    for tile, first, end in zip(tiles, ends[:-1], ends[1:], strict=True):
+        mine = order[first:end]
+        column[mine] = tile[place[1][mine]]
+    return _tiles(column[:, None], Affine.identity(1), size)[:, 0]
 
 
 def _standardised(tiles: FloatArray, coordinates: Affine) -> FloatArray:

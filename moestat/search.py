@@ -18,26 +18,22 @@ from moestat.data import Block
 from moestat.model import MixtureOfExperts
 from moestat.progress import Report, silent
 from moestat.representative import canonical
+from moestat.screening import Screen, as_it_stands, may_reach, promise
 from moestat.solvers import (
     EM,
     AcrossTies,
-    EMThenNewton,
     LeastSquaresNewton,
     Problem,
     SampleFirst,
     Solution,
     Solver,
-    State,
-    Stop,
-    TraceRow,
     TrustRegionNewton,
     default_solver,
-    from_sample,
     go_on,
     relaxed,
     solve,
-    thinned,
 )
+from moestat.solvers.default import NEWTON
 from moestat.solvers.newton import NewtonState
 from moestat.starts import GIVEN, Start, lost_experts, reseed
 from moestat.typing import FloatArray
@@ -54,19 +50,6 @@ SAMPLED_ROWS = 4000
 #: Up to this many rows every start is finished; beyond, fewer in proportion, and at least `MIN_FINISHED`.
 FINISH_ALL_ROWS = 20_000
 MIN_FINISHED = 5
-
-#: From so many rows on, starts are screened on a sample: of this share of them, and at least so many. What a short run
-#: there leads to is climbed to the sample's maximum, unless that is far; and what is finished is first climbed on a
-#: larger one.
-SCREENED_ROWS = 40_000
-SCREEN_SHARE, SCREEN_ROWS = 0.05, 5_000
-MIDDLE_SHARE = 0.25
-SCREEN = EMThenNewton(newton=TrustRegionNewton(max_iter=30))
-
-NEWTON = TrustRegionNewton()
-
-#: By what share of it the gain that Newton's first step promises may be wrong.
-DOUBT = 0.5
 
 #: How often an expert that loses its rows is placed anew before it is reported as empty.
 RESEEDS = 3
@@ -209,28 +192,18 @@ class Search:
         return SampleFirst() if large else self._finisher
 
     @cached_property
-    def _few(self) -> Problem | None:
-        """A sample of the rows, where there are so many that starts are screened on one."""
-        n = self.problem.passes.source.n_rows
-        return thinned(self.problem, max(SCREEN_ROWS, round(SCREEN_SHARE * n))) if n >= SCREENED_ROWS else None
-
-    @cached_property
-    def _middle(self) -> Problem:
-        """A larger sample, for the way from the small one's maxima to those of all rows."""
-        few = thinned(self.problem, round(MIDDLE_SHARE * self.problem.passes.source.n_rows))
-        assert few is not None
-        return few
+    def _screen(self) -> Screen | None:
+        """Samples of the rows, where there are many."""
+        return Screen.of(self.problem)
 
     def _short_run(self, number: int, start: Start) -> Outcome:
         """A short run on all rows, or on a sample and what that looks like on all rows."""
-        few = None if start.family == GIVEN else self._few
-        if few is None:
+        if self._screen is None or start.family == GIVEN:
             short, times = self._kept_alive(self.problem, number, start.theta)
             return Outcome(start, short, reseeded=times)
-        short, times = self._kept_alive(few, number, start.theta)
-        seen = from_sample(self.problem, few, solve(few, SCREEN, short.theta))
-        seen = seen or replace(NEWTON.init(self.problem, short.theta), method="sample")
-        return Outcome(start, _as_it_stands(seen, short.stop), reseeded=times, seen=seen)
+        short, times = self._kept_alive(self._screen.few, number, start.theta)
+        seen = self._screen.seen(short.theta)
+        return Outcome(start, as_it_stands(seen, short.stop), reseeded=times, seen=seen)
 
     def _kept_alive(self, problem: Problem, number: int, theta: FloatArray) -> tuple[Solution, int]:
         """EM for a few steps; an expert that loses its rows gets others, a few times, and how often."""
@@ -258,55 +231,40 @@ class Search:
         """Finish the most promising runs, and go on for as long as none of them is a strict maximum."""
         order = sorted(range(len(self.outcomes)), key=lambda i: -_promise(self.outcomes[i]))
         wanted, done, interior = self._n_wanted, 0, False
-        twins = _Twins(self._few or self.problem)
+        twins = _Twins(self._screen.few if self._screen else self.problem)
         for rank, i in enumerate(order):
-            # where a sample has shown which runs end at one point, such runs count as one
-            enough = interior and (done if self._few else rank) >= wanted
-            if enough and not self._few:
-                break
-            before = self.outcomes[i]
-            if enough and before.final is None and not self._may_be_best(before) and twins.of(before) is None:
+            # a sample shows so many more runs that end at one point that these count as one
+            enough = interior and (done if self._screen else rank) >= wanted
+            if enough and not (self._screen and self._may_be_best(self.outcomes[i], twins)):
                 continue
             self.report("finishing", done, max(wanted, done + 1))
-            self.outcomes[i], is_new = self._finished_once(before, twins)
+            self.outcomes[i], is_new = self._finished_once(self.outcomes[i], twins)
             interior |= _optimum(self.outcomes[i]).status.trusted
-            done += is_new or not self._few
+            done += is_new or not self._screen
         self._deepen()
         self.report("finishing", done, done)
 
+    def _may_be_best(self, outcome: Outcome, twins: _Twins) -> bool:
+        """Whether a run seen on a sample may lead higher than the best; one whose end is known costs nothing."""
+        known = outcome.final is not None or twins.of(outcome.short) is not None
+        return known or (outcome.seen is not None and may_reach(outcome.seen, _height(self.best)))
+
     def _finished_once(self, outcome: Outcome, twins: _Twins) -> tuple[Outcome, bool]:
         """The outcome carried to its end, or to that of a twin; whether it has gone there itself."""
-        twin = twins.of(outcome)
+        twin, ends, seen = twins.of(outcome.short), [outcome.short], outcome.seen
+        if twin is None and outcome.final is None and self._screen and seen and (nearer := self._screen.nearer(seen)):
+            seen = nearer
+            ends.append(as_it_stands(seen, outcome.short.stop))
+            twin = twins.of(ends[-1])
         if outcome.final is not None:
-            if twin is None:
-                twins.add(outcome.short, outcome)
-            return outcome, twin is None
-        ends = [outcome.short]
-        if twin is None and (nearer := self._nearer(outcome)) is not None:
-            outcome, twin = nearer, twins.of(nearer)
-            ends.append(outcome.short)
-        if twin is not None:
+            finished = outcome
+        elif twin is not None:
             finished = replace(outcome, final=twin.final, optimum=twin.optimum, seen=None)
         else:
-            finished = self._finished(outcome)
-        for end in ends if twin is None else ends[:-1]:
+            finished = replace(self._finished(replace(outcome, short=ends[-1], seen=seen)), short=outcome.short)
+        for end in ends:
             twins.add(end, finished)
         return finished, twin is None
-
-    def _nearer(self, outcome: Outcome) -> Outcome | None:
-        """From the maximum of a sample to that of a larger one; None where that is no way."""
-        if outcome.seen is None or outcome.seen.model is None:
-            return None
-        seen = from_sample(self.problem, self._middle, solve(self._middle, NEWTON, outcome.seen.theta))
-        if seen is None or not seen.loglik > outcome.seen.loglik:
-            return None
-        return replace(outcome, short=_as_it_stands(seen, outcome.short.stop), seen=seen)
-
-    def _may_be_best(self, outcome: Outcome) -> bool:
-        """Whether a maximum of the sample is so near to the best solution that its own of all rows may be higher."""
-        if outcome.seen is None or outcome.seen.model is None:
-            return False
-        return _promise(outcome) + DOUBT * outcome.seen.model.ahead > max(map(_height, self.finished))
 
     def _deepen(self) -> None:
         """Where the likelihood jumps, look around the best ends for others nearby that are better, longest at the best.
@@ -445,26 +403,20 @@ class _Twins:
         """Where a short run ended, and what became of it."""
         self._seen.append((short, canonical(self._problem, short.theta), finished))
 
-    def of(self, outcome: Outcome) -> Outcome | None:
+    def of(self, short: Solution) -> Outcome | None:
         """A run seen before that ended where this one did."""
-        level = outcome.short.loglik
+        level = short.loglik
         size = self._problem.total_weight + abs(level)
         near = [(seen, o) for run, seen, o in self._seen if abs(run.loglik - level) <= SAME_RUN * size]
         if not near:
             return None
-        point = canonical(self._problem, outcome.short.theta)
+        point = canonical(self._problem, short.theta)
         return next((o for seen, o in near if np.abs(seen - point).max(initial=0.0) <= SAME_POINT), None)
 
 
-def _as_it_stands(state: State, stop: Stop) -> Solution:
-    """A solver's state as a solution, and its trace."""
-    return Solution(state.theta, state.loglik, state.score, state.gradient, stop, (TraceRow.of(state),))
-
-
 def _promise(outcome: Outcome) -> float:
-    """How high a short run has come; with what Newton's first step promises from a maximum of the sample."""
-    model = None if outcome.seen is None else outcome.seen.model
-    return outcome.short.loglik + (0.0 if model is None else model.ahead)
+    """How high a short run has come, or what it promises on all rows."""
+    return outcome.short.loglik if outcome.seen is None else promise(outcome.seen)
 
 
 def _optimum(outcome: Outcome) -> Optimum:

@@ -10,6 +10,9 @@ from moestat.solvers.newton import NewtonState, TrustRegionNewton
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
 
+#: Newton's method as the default ends with it.
+NEWTON = TrustRegionNewton(keep=0.2)
+
 
 @dataclass(frozen=True)
 class EMThenNewton:
@@ -21,11 +24,11 @@ class EMThenNewton:
         When to leave EM: by default after 30 steps, or when a step gains less than 1e-4 of the
         log-likelihood's size.
     newton : TrustRegionNewton
-        The solver that finishes.
+        The solver that finishes: by default `NEWTON`, which keeps a Hessian while it shortens the gradient to a fifth.
     """
 
     em: EM = field(default_factory=lambda: EM(max_iter=30, rtol=1e-4))
-    newton: TrustRegionNewton = field(default_factory=TrustRegionNewton)
+    newton: TrustRegionNewton = NEWTON
 
     def init(self, problem: Problem, theta: FloatArray) -> EMState | NewtonState:
         """EM's first state."""

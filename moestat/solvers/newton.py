@@ -4,8 +4,8 @@ Steps live in the directions that change the density (declared invariances are s
 held parameters and active bounds leave open. The trust-region problem is solved exactly by
 eigenvalues, so saddle points are left along their directions of ascent.
 
-A Hessian costs several scores. It is kept for as long as its steps are whole and shorten the gradient fast, brought up
-to date by what each of them shows of it: a symmetric change of rank one (SR1; Conn, Gould and Toint 1991, Mathematical
+A Hessian costs several scores. It may be kept for as long as its steps are whole and shorten the gradient fast, brought
+up to date by what each of them shows of it: a symmetric change of rank one (Conn, Gould and Toint 1991, Mathematical
 Programming 50). The last word has the exact Hessian at the end point.
 """
 
@@ -35,9 +35,6 @@ NO_SLOPE = 1e-10
 #: way to infinity it never gets smaller for good.
 IDLE_STEPS = 20
 IDLE_GAIN = 1e-9
-
-#: A step that leaves at most this share of the gradient came from a Hessian that is good for another one.
-STILL_GOOD = 0.2
 
 #: What a step shows of the Hessian counts where it is no rounding; and a step is whole if it leaves at most this share
 #: of the model's slope.
@@ -75,12 +72,16 @@ class TrustRegionNewton(Rules):
         exceeds one, and only where no direction leads up.
     radius, max_radius : float
         First and largest trust-region radius, in working coordinates and finer units as above.
+    keep : float
+        A Hessian is kept for another step, and updated, where a whole step leaves at most this share of the gradient;
+        at 0 every step has its own. The last word always has the exact one.
     """
 
     max_iter: int = 300
     gtol: float | None = 1e-11
     radius: float = 1.0
     max_radius: float = 1e4
+    keep: float = 0.0
 
     #: a stop at the limit of precision counts as converged below this gradient per row
     ACCEPTABLE: ClassVar[float] = 1e-8
@@ -91,6 +92,8 @@ class TrustRegionNewton(Rules):
             raise InputError(
                 f"radius must be larger than 0 and at most max_radius; got {self.radius!r} and {self.max_radius!r}."
             )
+        if not 0.0 <= self.keep < 1.0:
+            raise InputError(f"keep must be at least 0 and less than 1; got {self.keep!r}. At 0 no Hessian is kept.")
 
     def init(self, problem: Problem, theta: FloatArray) -> NewtonState:
         """State at the start."""
@@ -146,7 +149,7 @@ class TrustRegionNewton(Rules):
                 idle = state.idle + 1 if gain <= IDLE_GAIN * rows else 0
                 creeps = idle >= IDLE_STEPS and left <= self.ACCEPTABLE
                 exhausted = Stop.CREEPING if creeps else None
-                good = left <= STILL_GOOD * steepness and not self._meets_gtol(left) and here.reaches(step)
+                good = left <= self.keep * steepness and not self._meets_gtol(left) and here.reaches(step)
                 model = here.moved(step, theta, sums.score) if good else None
                 new = replace(new, gain=gain, move=move, shift=state.shift, idle=idle, exhausted=exhausted)
                 return replace(new, model=model)

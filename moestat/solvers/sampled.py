@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from moestat.buffers import Shelf
 from moestat.data import Data
-from moestat.solvers.default import EMThenNewton
+from moestat.solvers.default import NEWTON, EMThenNewton
 from moestat.solvers.em import EMState
 from moestat.solvers.loop import Solution, Stop, solve
-from moestat.solvers.newton import NewtonState, QuadraticModel, TrustRegionNewton
+from moestat.solvers.newton import NewtonState, QuadraticModel
 from moestat.solvers.problem import Problem
 from moestat.typing import FloatArray
 
@@ -24,8 +23,6 @@ SHARE = 0.1
 
 #: Gradient per row that counts as zero.
 GRADIENT = 1e-8
-
-NEWTON = TrustRegionNewton()
 
 #: At a maximum of the sample every expert has rows there, more than so many for each of its parameters: on fewer the
 #: maximum may be a spike.
@@ -40,7 +37,7 @@ def thinned(problem: Problem, n_rows: int) -> Problem | None:
     passes = problem.passes
     if not (isinstance(passes.source, Data) and passes.has_em and passes.terms.gate.continuous):
         return None
-    return replace(problem, passes=replace(passes, source=passes.source.thinned(n_rows), shelf=Shelf()))
+    return replace(problem, passes=replace(passes, source=passes.source.thinned(n_rows)))
 
 
 def from_sample(problem: Problem, few: Problem, end: Solution) -> NewtonState | None:
@@ -89,7 +86,7 @@ class SampleFirst:
     """
 
     on_all: EMThenNewton = field(default_factory=EMThenNewton)
-    on_few: EMThenNewton = field(default_factory=lambda: EMThenNewton(newton=TrustRegionNewton(max_iter=10)))
+    on_few: EMThenNewton = field(default_factory=lambda: EMThenNewton(newton=replace(NEWTON, max_iter=10)))
 
     def init(self, problem: Problem, theta: FloatArray) -> EMState | NewtonState:
         """EM's first state, on all rows."""

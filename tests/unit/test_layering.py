@@ -30,7 +30,7 @@ LAYERS = (
     ("model", "squares"),
     ("description", "bounds", "regression"),
     ("solvers", "theory"),
-    ("starts", "representative", "predictor_form"),
+    ("starts", "representative", "predictor_form", "screening"),
     ("certificate", "inference", "plotting", "results", "squares_results", "search"),
     ("objectives",),
     ("fitting", "loading"),

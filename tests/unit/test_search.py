@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import moestat as ms
-from moestat import Status, search
+from moestat import Status, screening, search
 from moestat.gates import Entmax, Gate, Softmax, Sparsemax, Threshold
 from moestat.search import Outcome, Search
 from moestat.solvers import EM
-from moestat.starts import FAMILIES, StartLaw
+from moestat.starts import FAMILIES, GIVEN, Start, StartLaw
 from tests.unit.draws import normal
 from tests.unit.samples import problem_of, sample
 
@@ -131,6 +131,117 @@ def test_families_can_be_chosen():
     results = ms.fit(rows.model, rows.X, rows.y, n_starts=4, families=["cells", "clusters"])
     assert list(results.starts.family) == ["cells", "clusters"] * 2
     assert set(easy().starts.family) <= set(FAMILIES)
+
+
+# ------------------------------------------------------------------------------------ screened on a sample
+MANY = 8000
+
+
+@pytest.fixture
+def screened(monkeypatch):
+    """As with many rows, but fewer."""
+    monkeypatch.setattr(screening, "SCREENED_ROWS", MANY)
+    monkeypatch.setattr(screening, "LEAST_ROWS", 1000)
+    monkeypatch.setattr(search, "FINISH_ALL_ROWS", MANY // 4)
+
+
+def many_rows(kind):
+    """Lines far apart, lines that overlap, and one with a hundredth of the rows."""
+    K = {"apart": 3, "overlapping": 2, "rare": 4, "six": 6}[kind]
+    rng = np.random.default_rng(len(kind))
+    noise = 1.5 if kind == "overlapping" else 0.4
+    gate = {
+        "slopes": rng.standard_normal((K, 2)),
+        "intercepts": np.r_[-4.5 if kind == "rare" else 0.0, np.zeros(K - 1)],
+    }
+    lines = {"slopes": 2 * rng.standard_normal((K, 2)), "intercepts": rng.standard_normal(K)}
+    lines["variances"] = np.full(K, noise**2)
+    model = ms.MixtureOfExperts(n_experts=K)
+    X = rng.standard_normal((MANY, 2))
+    return model, X, model.sample(model.params(gate=gate, expert=lines), X, rng)
+
+
+@cache
+def on_all_rows(kind):
+    """The fit whose starts all see all rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(screening, "SCREENED_ROWS", MANY + 1)
+        return quiet(*many_rows(kind))
+
+
+@pytest.mark.parametrize("kind", ["apart", "overlapping", "rare", "six"])
+def test_screened_starts_lead_to_a_solution_that_is_no_worse(kind, screened):
+    results = quiet(*many_rows(kind))
+    assert results.certificate.trusted
+    assert results.llf >= on_all_rows(kind).llf - 1e-6
+    assert len(results.starts) == 20
+
+
+def runs_of(kind, n_starts=8, given=()):
+    model, X, y = many_rows(kind)
+    law = StartLaw.of(problem_of(model, X, y), 0)
+    runs = Search(model, law.problem, law)
+    runs.run(list(given), n_starts)
+    return runs
+
+
+def test_what_a_sample_says_is_judged_on_all_rows(screened):
+    """Log-likelihoods of every start are those of all rows at its point, finished or not, and never fall."""
+    runs = runs_of("six")
+    passes = runs.problem.passes
+    assert len(runs.outcomes) == 8
+    assert len({outcome.start.family for outcome in runs.outcomes}) == len(FAMILIES)
+    for outcome in runs.outcomes:
+        assert outcome.short.loglik == pytest.approx(passes.loglik(outcome.short.theta), rel=1e-12)
+        if outcome.final is not None:
+            assert outcome.final.loglik >= outcome.short.loglik - 1e-9 * abs(outcome.short.loglik)
+            assert outcome.final.loglik == pytest.approx(passes.loglik(outcome.final.theta), rel=1e-12)
+            climbed = [row.loglik for row in outcome.final.trace]
+            assert np.diff(climbed).min(initial=0.0) > -1e-9 * abs(climbed[-1])
+
+
+def test_runs_that_meet_on_a_sample_are_finished_once(screened, monkeypatch):
+    finished = []
+    monkeypatch.setattr(Search, "_finished", lambda self, o, real=Search._finished: finished.append(o) or real(self, o))
+    runs = runs_of("apart", 14)
+    assert len(finished) < len(runs.finished) == 14
+    assert all(outcome.seen is None for outcome in runs.finished)
+
+
+def test_short_runs_see_a_sample_only(screened):
+    """Of all rows there is no EM, where the sample's ends are of use."""
+    runs = runs_of("apart")
+    assert {row.method for outcome in runs.finished for row in outcome.final.trace} == {"sample", "newton"}
+
+
+def test_starts_of_the_caller_are_followed_on_all_rows(screened):
+    start = Start(GIVEN, runs_of("apart", 2).best.final.theta)
+    runs = runs_of("apart", 3, [start])
+    assert runs.outcomes[0].short.trace[0].method == "em"
+    assert runs.outcomes[0].final.loglik >= runs.problem.passes.loglik(start.theta) - 1e-7
+
+
+def test_an_expert_that_loses_its_rows_of_a_sample_is_placed_anew(screened, monkeypatch):
+    model, X, y = many_rows("apart")
+    far = problem_of(model, X, y).layout.index("expert.intercepts")[1]
+    real = StartLaw.__iter__
+
+    def exiled(self):
+        for start in real(self):
+            start.theta[far] = 1e5
+            yield start
+
+    monkeypatch.setattr(StartLaw, "__iter__", exiled)
+    results = quiet(model, X, y, n_starts=6)
+    assert (results.starts.reseeded > 0).all()
+    assert results.llf == pytest.approx(on_all_rows("apart").llf, abs=1e-6)
+
+
+def test_where_weights_jump_every_start_sees_all_rows(screened):
+    _, X, y = many_rows("apart")
+    model = ms.MixtureOfExperts(gate=ms.gates.TopK(n_active=2), n_experts=3)
+    law = StartLaw.of(problem_of(model, X, y), 0)
+    assert Search(model, law.problem, law)._screen is None
 
 
 # --------------------------------------------------------------------------------------- which end is reported

@@ -442,6 +442,7 @@ def test_newton_without_a_tolerance_ends_in_round_off():
     [
         (TrustRegionNewton, {"radius": 0.0}, r"radius must be larger than 0 and at most max_radius; got 0\.0"),
         (TrustRegionNewton, {"radius": 2.0, "max_radius": 1.0}, r"at most max_radius; got 2\.0 and 1\.0"),
+        (TrustRegionNewton, {"keep": 1.0}, r"keep must be at least 0 and less than 1; got 1\.0"),
     ],
 )
 def test_settings_that_are_refused(solver, settings, message):
