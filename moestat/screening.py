@@ -10,7 +10,7 @@ from moestat.solvers.newton import NewtonState
 from moestat.typing import FloatArray
 
 #: From so many rows on starts are screened, on this share of them, and on at least so many.
-SCREENED_ROWS = 40_000
+SCREENED_ROWS = 100_000
 SHARE, LEAST_ROWS = 0.05, 5_000
 
 #: The share of the rows on which what is to be finished is brought nearer.
@@ -45,11 +45,11 @@ class Screen:
         found = from_sample(self.problem, self.few, solve(self.few, CLIMB, theta))
         return found or replace(NEWTON.init(self.problem, theta), method="sample")
 
-    def nearer(self, seen: NewtonState) -> NewtonState | None:
-        """From there to the maximum of the larger sample; None where that is no way up."""
+    def nearer(self, seen: NewtonState, theta: FloatArray) -> NewtonState | None:
+        """State on all rows at the maximum of the larger sample that theta leads to; None where that is no way up."""
         if seen.model is None:
             return None
-        found = from_sample(self.problem, self.more, solve(self.more, NEWTON, seen.theta))
+        found = from_sample(self.problem, self.more, solve(self.more, CLIMB, theta))
         return found if found is not None and found.loglik > seen.loglik else None
 
 

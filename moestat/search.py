@@ -91,13 +91,15 @@ class Law(Protocol):
 class Outcome:
     """What became of one start; two outcomes are the same only when they are one.
 
-    seen is the state on all rows where a run on a sample ended; short then says the same.
+    seen is the state on all rows where a run on a sample ended, and short says the same; led (P,) is where it was
+    before it climbed to the sample's maximum.
     """
 
     start: Start
     short: Solution
     reseeded: int = 0
     seen: NewtonState | None = None
+    led: FloatArray | None = None
     final: Solution | None = None
     optimum: Optimum | None = None
 
@@ -203,7 +205,7 @@ class Search:
             return Outcome(start, short, reseeded=times)
         short, times = self._kept_alive(self._screen.few, number, start.theta)
         seen = self._screen.seen(short.theta)
-        return Outcome(start, as_it_stands(seen, short.stop), reseeded=times, seen=seen)
+        return Outcome(start, as_it_stands(seen, short.stop), reseeded=times, seen=seen, led=short.theta)
 
     def _kept_alive(self, problem: Problem, number: int, theta: FloatArray) -> tuple[Solution, int]:
         """EM for a few steps; an expert that loses its rows gets others, a few times, and how often."""
@@ -238,7 +240,7 @@ class Search:
             if enough and not (self._screen and self._may_be_best(self.outcomes[i], twins)):
                 continue
             self.report("finishing", done, max(wanted, done + 1))
-            self.outcomes[i], is_new = self._finished_once(self.outcomes[i], twins)
+            self.outcomes[i], is_new = self._finished_once(self.outcomes[i], twins, doubtful=rank < wanted)
             interior |= _optimum(self.outcomes[i]).status.trusted
             done += is_new or not self._screen
         self._deepen()
@@ -249,13 +251,19 @@ class Search:
         known = outcome.final is not None or twins.of(outcome.short) is not None
         return known or (outcome.seen is not None and may_reach(outcome.seen, _height(self.best)))
 
-    def _finished_once(self, outcome: Outcome, twins: _Twins) -> tuple[Outcome, bool]:
-        """The outcome carried to its end, or to that of a twin; whether it has gone there itself."""
+    def _finished_once(self, outcome: Outcome, twins: _Twins, doubtful: bool) -> tuple[Outcome, bool]:
+        """The outcome carried to its end, or to that of a twin; whether it has gone there itself.
+
+        Runs that meet on a small sample need not do so on all rows: doubtful ones go on from where they were before.
+        """
         twin, ends, seen = twins.of(outcome.short), [outcome.short], outcome.seen
-        if twin is None and outcome.final is None and self._screen and seen and (nearer := self._screen.nearer(seen)):
-            seen = nearer
-            ends.append(as_it_stands(seen, outcome.short.stop))
-            twin = twins.of(ends[-1])
+        if outcome.final is None and self._screen and seen and (twin is None or doubtful):
+            start = seen.theta if outcome.led is None or not doubtful else outcome.led
+            nearer = self._screen.nearer(seen, start)
+            if nearer is not None:
+                seen = nearer
+                ends.append(as_it_stands(seen, outcome.short.stop))
+                twin = twins.of(ends[-1])
         if outcome.final is not None:
             finished = outcome
         elif twin is not None:
