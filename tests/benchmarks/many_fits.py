@@ -39,7 +39,7 @@ def study(K: int, n: int, count: int) -> Study:
 
 
 def per_second(K: int, sizes: Sequence[int], quick: bool) -> Iterator[Found]:
-    """Fits from one start each, on one core, from the raw arrays to the verdict; only maxima that may be trusted count."""
+    """Fits from one start each, on one core, from the raw arrays to the verdict; only trusted maxima count."""
     for n in sizes[:2] if quick else sizes:
         count = max(6, min(1000, ROWS // n // 5))
         prepared, X, y, starts = study(K, n, count)
