@@ -38,7 +38,7 @@ class Law:
         With the signature `moestat.kernels.address.LAW`: settings (s,), predictors (m, B), responses (r, B), offset
         (B,) and an order come in; the log density (B,) goes out, for order 1 and 2 with its derivatives in the
         predictors (m, B), for order 2 also with the second ones (m (m + 1) / 2, B) in the order (0,0), (1,0), (1,1) ...
-        Of a constant predictor it may read the first entry alone.
+        Of a log variance in a normal law only the first entry is there.
     predictors : tuple of LinearPredictor
     settings : ndarray (s,)
     normal : bool

@@ -137,14 +137,16 @@ def sums_for(model: Predictors, u: int) -> Sums:
 
 @jit
 def predict(model: Predictors, theta: FloatArray, F: FloatArray, out: FloatArray) -> None:
-    """out (M, B) = the predictors; of a law's constant ones only the first entry, as it reads no other."""
-    K = model.address.size
+    """out (M, B) = the predictors; of a normal law's log variance only the first entry, as the law reads no other."""
+    k = 0
     for a in range(out.shape[0]):
+        while a >= model.first[k + 1]:
+            k += 1
         o = out[a]
         width = model.width[a]
         c = theta[model.columns[a, 0]]
         x = F[model.features[a, 0]]
-        if width == 1 and a >= K:
+        if width == 1 and a == model.scale[k]:
             o[0] = c
         elif width == 1:
             for j in range(o.size):

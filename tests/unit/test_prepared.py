@@ -89,6 +89,23 @@ def random_rows(n, d, e, seed=0):
     return X, y, Z
 
 
+@pytest.mark.parametrize("d", [0, 2])
+def test_data_without_covariates(d):
+    """Logits and means that are the same in all rows."""
+    model = ms.MixtureOfExperts(n_experts=2)
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((400, d))
+    y = np.where(rng.random(400) < 0.4, 3.0 + X.sum(axis=1), -X.sum(axis=1)) + 0.5 * rng.standard_normal(400)
+    start = model.params(
+        gate={"intercepts": [-0.4, 0.0], "slopes": np.zeros((2, d))},
+        expert={"slopes": np.outer([1.0, -1.0], np.ones(d)), "intercepts": [3.0, 0.0], "variances": [0.3, 0.3]},
+    )
+    ends = ms.prepare(model, X, y).fit_many(X[None], y[None], start=start)
+    params, optimum = by_the_general_way(model, X, y, start)
+    assert ends.compiled.all()
+    assert_same(ends, 0, params, optimum)
+
+
 @pytest.mark.parametrize("variance", ["own", "common"])
 @pytest.mark.parametrize("separate", [False, True])
 def test_covariates_weights_offsets_and_variances(variance, separate):
