@@ -131,10 +131,9 @@ class TrustRegionNewton(Rules):
             theta = problem.move(state.theta, step)
             sums = problem.passes.score(theta)
             gained = (sums.loglik - state.loglik) / rows
-            left = problem.steepness(theta, sums.score, here.unit)
             if abs(gained) <= roundoff and abs(predicted) <= roundoff:
                 # both are below round-off: the gradient decides
-                ratio = 1.0 if left < steepness else -1.0
+                ratio = 1.0 if problem.steepness(theta, sums.score, here.unit) < steepness else -1.0
             else:
                 ratio = gained / predicted if predicted > 0 and np.isfinite(gained) else -1.0
             if ratio > 0.75 and length > 0.9 * radius:
@@ -142,6 +141,7 @@ class TrustRegionNewton(Rules):
             elif not ratio > 0.25:
                 radius = 0.25 * min(length, radius)
             if ratio > 1e-4:
+                left = problem.steepness(theta, sums.score, here.unit)  # not before: a refused point may lie anywhere
                 norm = problem.gradient_norm(theta, sums.score)
                 gain, move = sums.loglik - state.loglik, float(np.abs(theta - state.theta).max(initial=0.0))
                 after = state.iteration + 1
