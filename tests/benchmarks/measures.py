@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.benchmarks import first_use, many_fits, pass_ratios, two_threads
+from tests.benchmarks import arithmetic, first_use, many_fits, pass_ratios, two_threads
 from tests.benchmarks.measure import Measure, at_least, at_most
 from tests.benchmarks.peers import scikit_learn, whole_fits
 
@@ -80,6 +80,7 @@ MEASURES: tuple[Measure, ...] = (
         at_least(1_000.0),
         many_fits.one_by_one,
     ),
+    Measure("profile", "Share of a fit's time in compiled code", "%", None, arithmetic.shares),
     # whole fits
     Measure("fit-numpy", "Whole fit: vectorised NumPy EM / moestat", "times", None, whole_fits.against_numpy),
     Measure(

@@ -23,6 +23,24 @@ always are, R with flexmix and mixtools where it is installed. `make bench QUICK
 written by `python -m tests.benchmarks.report --write docs/benchmarks`; the numbers are in `results.json` beside it.
 """
 
+LIMITS = """## What stands in the way
+
+- *The roofline* counts what a pass cannot do without, exponentials and multiply-adds, and nothing else. With maxima,
+  differences, sums and one division per row counted, passes by small models come to two fifths to a half of it. The
+  rest are numbers that go through the cache between gate, experts and sums, which are compiled apart so that any gate
+  meets any expert, and calls, some ten microseconds for every tile of rows.
+- *Beside NumPy* the pass gains most where NumPy moves temporaries through memory. From five covariates on, NumPy's own
+  matrix products, compiled code as well, do a growing share of the work.
+- *Many fits* of 10,000 rows and more spend their time in passes over all rows, five or six gradients and a Hessian:
+  what the passes are short of the roofline, these fits are.
+- *Two threads* are measured beside two bare loops of compiled code on the same machine. Between two calls of compiled
+  code a thread holds the interpreter, about eight microseconds for every tile.
+- *R's flexmix* ends by its own tolerance, up to half a unit of log-likelihood below the maximum; ours ends at a
+  gradient of zero, with a certificate.
+- *A profile* of many fits at once shows compiled code and next to nothing else. `ms.fit` from one start has fixed costs
+  beside it, checks of the data, the sketch for the starts, the certificate's words, which fade with rows and starts.
+"""
+
 PICTURE = "![Times of other programs over that of moestat, on a logarithmic axis](peers.png)"
 
 
@@ -75,7 +93,7 @@ def page(results: Sequence[Result]) -> str:
     """The whole page."""
     listed = [f"- {chr(ord('A') + i)}: {_told(at, results)}" for i, at in enumerate(machines(results))]
     command = "One measurement alone is run by its name in brackets: `python -m tests.benchmarks.report em-numpy`."
-    parts = (INTRODUCTION, PICTURE, "## The table", command, table(results), "## Machines", "\n".join(listed))
+    parts = (INTRODUCTION, PICTURE, "## The table", command, table(results), LIMITS, "## Machines", "\n".join(listed))
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
