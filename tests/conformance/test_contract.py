@@ -596,7 +596,8 @@ def test_blocks_may_differ_in_size(problem: Problem) -> None:
     first = raw(problem.rows.data(slice(0, 50), block_rows=16))
     second = raw(problem.rows.data(slice(50, None), block_rows=1000))
     assert next(first.blocks()).weight.size != next(second.blocks()).weight.size
-    both = SimpleNamespace(blocks=lambda: chain(first.blocks(), second.blocks()))
+    n_rows = first.n_rows + second.n_rows
+    both = SimpleNamespace(blocks=lambda: chain(first.blocks(), second.blocks()), n_rows=n_rows)
     streamed = Passes(problem.terms, both)
     assert_same_sums(streamed, problem.passes, problem.theta)
     a, b = (passes.outer_products(problem.theta).matrix for passes in (streamed, problem.passes))
