@@ -39,7 +39,8 @@ class Total(Additive):
 
     @property
     def values(self) -> tuple[FloatArray, ...]:
-        return self._split(self._rows[1] + self._rows[2])
+        with np.errstate(invalid="ignore"):  # sums at a point that is about to be refused may be infinite
+            return self._split(self._rows[1] + self._rows[2])
 
     def merge(self, later: Self) -> None:
         """Add another total and what its roundings have dropped, which is exact as far as one tile's addition is."""
