@@ -56,7 +56,9 @@ def predictor_form(model: MixtureOfExperts, schema: Schema, bounds: Bounds, same
     kept = _kept(model, layout, bounds)
     moves_gate = model.gate.equivariant and not _shifted(predictors[:K]) & kept
     moves_mean = model.expert.equivariant and not _shifted(predictors[K:]) & kept
-    shared = same and moves_gate == moves_mean
+    if same and moves_gate != moves_mean:  # moved for one and not for the other they would be two collinear sets
+        moves_gate = moves_mean = False
+    shared = same
     d, e = len(schema.features), len(schema.gate_features)
     u = 1 + d + (0 if shared else e)
     if len(predictors) > MOST_PREDICTORS or u * (u + 1) // 2 > MOST_PRODUCTS:
