@@ -170,6 +170,11 @@ class Prepared:
         """Whether whole fits run as compiled code; other models are fitted as `moestat.fit` does it."""
         return self._form is not None
 
+    @property
+    def box(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper ends (P,) of the bounds, in the user's units, unconstrained; infinite where there are none."""
+        return self._lower, self._upper
+
     def fit(self, X: Any, y: Any, Z: Any = None, *, start: Any, sample_weight: Any = None, offset: Any = None) -> End:
         """Fit one data set from one start.
 
