@@ -87,14 +87,11 @@ class Loss:
             tree = expression(self.label)
         except SyntaxError:
             tree = ast.Constant(None)
-        if (
-            isinstance(tree, ast.Call)
-            and isinstance(tree.func, ast.Name)
-            and tree.func.id == "voronoi"
-            and not tree.args
-        ):
-            if all(k.arg is not None and isinstance(k.value, ast.Constant) for k in tree.keywords):
-                return {str(k.arg): k.value.value for k in tree.keywords}  # type: ignore[attr-defined]
+        match tree:
+            case ast.Call(func=ast.Name(id="voronoi"), args=[], keywords=settings):
+                literals = {s.arg: s.value.value for s in settings if s.arg and isinstance(s.value, ast.Constant)}
+                if len(literals) == len(settings):
+                    return literals
         known = [f"voronoi:{name}" for name in VARIANTS if name]
         raise InputError(
             f"a loss is 'voronoi', one of {known}, or has options, as \"voronoi(cells='fixed')\"; got {self.label!r}."
@@ -114,8 +111,8 @@ class Record:
     Parameters
     ----------
     losses : tuple of str
-        Such as ``("voronoi", "voronoi:sharp")``; with every summand, and the deviations of every coordinate in exact and
-        in over-covered cells.
+        Such as ``("voronoi", "voronoi:sharp")``; with every summand, and the deviations of every coordinate in exact
+        and in over-covered cells.
     distances : tuple of str
         Some of "hellinger", "total_variation", "kullback_leibler" and "measure".
     reference : str, optional
