@@ -97,12 +97,15 @@ class Replications:
     def _task(self, fitted: FittedModel, protocol: Protocol, i: int) -> Task:
         study, batch = self._study, self._batch
         X, y = self._samples[i]
-        others = {
-            name: self._outcomes(fitted, study.protocol(name))[i] for name in protocol.polish_from if name != TRUTH
-        }
-        ends = {name: one.end.params for name, one in others.items() if one.end is not None}
+        ends = {name: end.params for name, end in self._others(fitted, protocol, i).items()}
         purpose = ("fit", study.sample_digest(batch.n), batch.n, batch.replications[i], fitted.digest, protocol.digest)
         return Task(fitted, study.truth, study.truth.schema, X, y, ends, study.seed, purpose)
+
+    def _others(self, fitted: FittedModel, protocol: Protocol, i: int) -> dict[str, End]:
+        """Where the protocols ended that this one starts from; those that failed are missing."""
+        names = [name for name in protocol.polish_from if name != TRUTH]
+        ends = {name: self._outcomes(fitted, self._study.protocol(name))[i].end for name in names}
+        return {name: end for name, end in ends.items() if end is not None}
 
     # ------------------------------------------------------------------------------- rows
     def _row(
@@ -122,12 +125,10 @@ class Replications:
         """Numbers that an end does not know itself."""
         assert outcome.end is not None
         loglik = outcome.end.loglik
-        others = [
-            self._outcomes(fitted, self._study.protocol(name))[i].end for name in protocol.polish_from if name != TRUTH
-        ]
+        others = self._others(fitted, protocol, i).values()
         found = {
             "n_warnings": float(len(outcome.warned)),
-            "shortfall": max([0.0, *(end.loglik - loglik for end in others if end is not None)]),
+            "shortfall": max([0.0, *(end.loglik - loglik for end in others)]),
         }
         if (reference := self._study.reference) is not None:
             end = self._outcomes(reference[0], reference[1] or protocol)[i].end

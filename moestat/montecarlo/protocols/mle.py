@@ -59,8 +59,8 @@ class MLE(Protocol):
     def __post_init__(self) -> None:
         if 0 < self.screen_from < self.screen_rows:
             raise InputError(
-                f"screen_rows={self.screen_rows} must not be more than screen_from={self.screen_from}, of whose rows it "
-                "is a part."
+                f"screen_rows={self.screen_rows} must not be more than screen_from={self.screen_from}: it is a part of "
+                "so many rows."
             )
 
     def fit(self, task: Task) -> End:
