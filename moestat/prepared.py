@@ -172,7 +172,7 @@ class Prepared:
 
     @property
     def box(self) -> tuple[FloatArray, FloatArray]:
-        """Ends (P,) of the bounds, lower and upper, unconstrained in the user's units; infinite where there are none."""
+        """Ends (P,) of the bounds: lower, upper; unconstrained, in the user's units, infinite where there are none."""
         return self._lower, self._upper
 
     def fit(self, X: Any, y: Any, Z: Any = None, *, start: Any, sample_weight: Any = None, offset: Any = None) -> End:

@@ -137,7 +137,7 @@ class Replications:
 
 
 def _run_all(protocol: Protocol, tasks: Sequence[Task]) -> list[Outcome]:
-    """All at once; one by one where something was raised or said, so that it belongs to the data set that it is about."""
+    """All at once; one by one where something was raised or said, so that it belongs to one data set."""
     start = perf_counter()
     try:
         with warnings.catch_warnings(record=True) as said:
