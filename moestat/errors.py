@@ -53,6 +53,10 @@ class ScaleWarning(MoestatWarning):
     """Covariates come in units in which the gate can hardly do what it is for."""
 
 
+class VersionsWarning(MoestatWarning):
+    """Results of different versions, or of different kinds of machines, come together in one store."""
+
+
 def warn(text: str, kind: type[MoestatWarning]) -> None:
     """Warn at the line of the first caller outside the package, whichever door was used."""
     level, frame = 1, sys._getframe()
