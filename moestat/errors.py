@@ -18,6 +18,14 @@ class NotIdentifiedError(MoestatError):
     """Inference was asked for parameters that the data do not determine."""
 
 
+class StoreError(MoestatError):
+    """A store of results cannot be read or written now; what was committed is intact unless the text says otherwise."""
+
+
+class DamagedStoreError(StoreError):
+    """Bytes of a store are not those that were written."""
+
+
 class MoestatWarning(UserWarning):
     """Base class of moestat's warnings."""
 
