@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,6 @@ class Slow:
     """Sleeps for each replication."""
 
     seconds: float = 0.0
-    done: str = ""
 
     def __call__(self, batch: Batch) -> Finished:
         time.sleep(self.seconds * len(batch.replications))
@@ -148,6 +146,3 @@ def run(engine, work, what=None, **options):
     """Drive a small plan, and give the outcome and what was delivered."""
     store = Store()
     return drive(Plan(what or wanted(), seconds=0.05), work, engine, store, crashed=crashed, **options), store
-
-
-partial = partial
