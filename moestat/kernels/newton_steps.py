@@ -175,6 +175,19 @@ def eigenvalues_of(q: Quadratic, box: Box, total: float) -> FloatArray:
     return eigenvalues
 
 
+@jit_exact
+def _in_units(step: FloatArray, unit: FloatArray) -> float:
+    """The length of a step in units of the parameters.
+
+    With reassociation its rounding would depend on where the arrays lie: a vector loop runs where they are far enough
+    from each other, and a plain one where they are neighbours.
+    """
+    s = 0.0
+    for i in range(step.size):
+        s += (step[i] / unit[i]) ** 2
+    return sqrt(s)
+
+
 @jit
 def newton_steps(
     code: Code,
@@ -226,11 +239,9 @@ def newton_steps(
         promised = 0.0
         for _ in range(60):
             whole = _propose(q, box, theta, score, total, radius, step)
-            size = 0.0
+            size = _in_units(step, q.unit)
             for i in range(P):
-                size += (step[i] / q.unit[i]) ** 2
                 new[i] = theta[i] + step[i]
-            size = sqrt(size)
             admit(box, new, new)
             predicted = _promise(q, score, total, step)
             promised = max(promised, predicted)

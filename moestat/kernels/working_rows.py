@@ -28,6 +28,10 @@ SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
 #: Rows of a tile.
 WIDTH = 512
 
+#: Tiles are no narrower, empty rows included: of shorter arrays it hangs on where they lie whether a loop over them runs
+#: in vectors, and sums are rounded in one way or the other.
+LEAST = 32
+
 #: Smallest pivot, as a share of its diagonal entry, of well-conditioned covariates.
 WELL_CONDITIONED = 1e-5
 
@@ -171,8 +175,8 @@ def _well_conditioned(rows: Rows, u: int) -> bool:
 
 @jit
 def tile_width(n: int) -> int:
-    """Width of the tiles of n rows: even ones, of whole vectors."""
-    return -(-n // (8 * -(-n // WIDTH))) * 8
+    """Width of the tiles of n rows: even ones, of whole vectors, and of `LEAST` rows at least."""
+    return max(LEAST, -(-n // (8 * -(-n // WIDTH))) * 8)
 
 
 @jit

@@ -438,3 +438,18 @@ def test_one_bad_start_costs_nothing_else():
     ends = prepared.fit_many(X, y, start=np.array([packed, bad]))
     np.testing.assert_array_equal(ends.theta[:, 0], prepared.fit_many(X, y, start=good).theta[:, 0])
     assert (ends.best == 0).all()
+
+
+@pytest.mark.parametrize("n", [20, 316])
+def test_a_fit_does_not_hang_on_where_its_arrays_lie(n):
+    rng = np.random.default_rng(3)
+    model = ms.MixtureOfExperts(n_experts=3)
+    X = rng.standard_normal((n, 1))
+    y = np.where(rng.random(n) < 0.5, 1.5 + 0.5 * X[:, 0], -1.5 - 0.5 * X[:, 0]) + rng.standard_normal(n)
+    bounds = {"gate.slopes": 2.0, "gate.intercepts": 1.5, "expert.variances": (0.09, 4.0)}
+    prepared = ms.prepare(model, X, y, bounds=bounds)
+    starts = np.clip(rng.normal(0.0, 1.0, (8, 15)), *prepared.box)
+    ends = prepared.fit_many(X[None], y[None], start=np.tile(starts, (60, 1)))  # again and again, in other memory
+    again = ends.theta[0].reshape(60, 8, -1)
+    assert (again == again[:1]).all()
+    assert (ends.loglik[0].reshape(60, 8) == ends.loglik[0, :8]).all()

@@ -9,6 +9,15 @@ from moestat.montecarlo.store.reading import CellRows
 from moestat.montecarlo.store.repairing import Repair, repair
 
 __all__ = [
-    *("Store", "Study", "CellRows", "read_export"),
-    *("verify", "Report", "Finding", "repair", "Repair", "merge", "Merged"),
+    "CellRows",
+    "Finding",
+    "Merged",
+    "Repair",
+    "Report",
+    "Store",
+    "Study",
+    "merge",
+    "read_export",
+    "repair",
+    "verify",
 ]
