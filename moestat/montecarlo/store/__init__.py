@@ -9,15 +9,15 @@ from moestat.montecarlo.store.reading import CellRows
 from moestat.montecarlo.store.repairing import Repair, repair
 
 __all__ = [
-    "CellRows",
-    "Finding",
-    "Merged",
-    "Repair",
-    "Report",
     "Store",
     "Study",
-    "merge",
+    "CellRows",
     "read_export",
-    "repair",
     "verify",
+    "Report",
+    "Finding",
+    "repair",
+    "Repair",
+    "merge",
+    "Merged",
 ]

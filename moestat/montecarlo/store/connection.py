@@ -10,6 +10,7 @@ from typing import Literal
 
 from moestat.errors import DamagedStoreError, InputError, MoestatError, StoreError
 from moestat.montecarlo.store import schema
+from moestat.montecarlo.store.files import beside
 
 Journal = Literal["auto", "wal", "delete"]
 
@@ -19,6 +20,20 @@ PATIENCE = 30.0
 MAGIC = b"SQLite format 3\0"
 
 REPAIR = "`moestat study verify` tells what is damaged, `moestat study repair` saves the rest."
+
+
+class FormatError(InputError):
+    """A store has another format.
+
+    Parameters
+    ----------
+    version : int
+    text : str
+    """
+
+    def __init__(self, version: int, text: str) -> None:
+        super().__init__(text)
+        self.damaged = (version ^ schema.FORMAT_VERSION).bit_count() == 1
 
 
 @contextmanager
@@ -116,7 +131,7 @@ def _opened(path: Path, read_only: bool) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        wal = path.with_name(path.name + "-wal")
+        wal = beside(path, "-wal")
         blocked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not (read_only and blocked) or (wal.exists() and wal.stat().st_size):
             raise
@@ -130,9 +145,10 @@ def _identify(connection: sqlite3.Connection, path: Path) -> None:
         raise InputError(f"{str(path)!r} is a database, but not a store of a study. {REPAIR}")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version != schema.FORMAT_VERSION:
-        raise InputError(
+        raise FormatError(
+            version,
             f"{str(path)!r} has format version {version}; this moestat reads {schema.FORMAT_VERSION}. "
-            "Use the moestat that wrote it, or a newer one."
+            "Use the moestat that wrote it, or a newer one.",
         )
 
 
@@ -163,11 +179,10 @@ def fold(connection: sqlite3.Connection) -> None:
 @contextmanager
 def transaction(connection: sqlite3.Connection, path: Path, write: bool = False) -> Iterator[None]:
     """All or nothing; a reader sees one state throughout. A transaction within another is part of it."""
-    if connection.in_transaction:
-        with guarded(path):
-            yield
-        return
     with guarded(path):
+        if connection.in_transaction:
+            yield
+            return
         connection.execute("BEGIN IMMEDIATE" if write else "BEGIN")
         try:
             yield

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from moestat.montecarlo.rows import Cell
 from moestat.montecarlo.store.catalogue import canonical, cell_body, cell_of
 from moestat.montecarlo.store.connection import guarded
 from moestat.montecarlo.store.digests import RawRow, digest, row_digests
+from moestat.montecarlo.store.files import settle, unfinished
 from moestat.montecarlo.store.reading import CellRows
 from moestat.montecarlo.store.results import ResultsDigest
 
@@ -71,24 +71,15 @@ def export(store: Store, path: Path) -> Path:
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise InputError(f"path must end in {' or '.join(writers)}; got {path.name!r}.")
-    raw = path.with_name(f".{path.name}.new-{os.getpid()}")
+    raw = unfinished(path)
     try:
         with guarded(path):
             writer(store, raw)
-            _settle(raw, path)
+            settle(raw, path)
     finally:
         with suppress(OSError):
             raw.unlink(missing_ok=True)
     return path
-
-
-def _settle(raw: Path, path: Path) -> None:
-    from moestat.montecarlo.store.journal import sync_folder
-
-    with raw.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(raw, path)
-    sync_folder(path)
 
 
 def _csv(store: Store, path: Path) -> None:
@@ -218,8 +209,8 @@ def _split(table: Any, cells: Sequence[Cell], sizes: Sequence[int]) -> Iterator[
             for key, outcome, status, line, word in zip(whole.tolist(), outcomes, statuses, numbers, words, strict=True)
         ]
         own = tuple(row_digests(cell.digest, raw))
-        yield CellRows(cell, whole, np.array(outcomes, dtype=np.str_), np.array(statuses, dtype=np.str_), numbers,
-                       tuple(words), own)  # fmt: skip
+        ends = np.array(outcomes, dtype=np.str_), np.array(statuses, dtype=np.str_)
+        yield CellRows(cell, whole, ends[0], ends[1], numbers, tuple(words), own)
 
 
 def _libraries() -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,6 +27,7 @@ from moestat.montecarlo.store.connection import (
     transaction,
 )
 from moestat.montecarlo.store.differences import refuse_changes, refuse_namesakes
+from moestat.montecarlo.store.files import BESIDE, beside, settle, unfinished
 from moestat.montecarlo.store.locking import WriterLock
 from moestat.montecarlo.store.reading import CellRows
 from moestat.montecarlo.store.records import BrokenSealError, Head
@@ -217,7 +217,8 @@ class Store:
     def lacks(self, row: Row) -> bool:
         """Whether there is no row yet of this replication of its cell."""
         with self._transaction():
-            number = schema.row_number(self._catalogue().numbers[row.cell], row.replication)
+            cell = self._catalogue().numbers.get(row.cell, 0)
+            number = schema.row_number(cell, row.replication)
             return self._connection.execute(schema.THERE, (number,)).fetchone() is None
 
     @contextmanager
@@ -329,8 +330,10 @@ class Store:
         """
         from moestat.montecarlo.store.exporting import frame
 
+        wanted = None if cells is None else set(cells)
         with self._transaction():
-            return frame([self.rows(cell, verify=verify) for cell in self.cells() if cells is None or cell in cells])
+            known = self.cells()
+            return frame([self.rows(cell, verify=verify) for cell in known if wanted is None or cell in wanted])
 
     def timings(self) -> pd.DataFrame:
         """What the rows took: columns ``batch``, ``fit``, ``protocol``, ``n``, ``replication``, ``seconds``, ``host``
@@ -417,11 +420,12 @@ def _added(texts: Catalogue, study: str, cells: Sequence[Cell], where: str) -> l
 def _make(target: Path, study: str, cells: Sequence[Cell]) -> None:
     """A store appears with its study and cells, or not at all."""
     added = _added(Catalogue(()), study, cells, "it")
-    raw = target.with_name(f".{target.name}.new-{os.getpid()}")
+    raw = unfinished(target)
     try:
         fill(raw, added)
-        os.replace(raw, target)
-        sync_folder(target)
+        for ending in BESIDE:  # of a store that was deleted: SQLite would take them for parts of this one
+            beside(target, ending).unlink(missing_ok=True)
+        settle(raw, target)
     finally:
         raw.unlink(missing_ok=True)
 
@@ -440,12 +444,3 @@ def fill(path: Path, added: Iterable[tuple[str, str]]) -> None:
             writing.write_texts(connection, Catalogue(()), added)
     finally:
         connection.close()
-
-
-def sync_folder(path: Path) -> None:
-    """Make a name that was just given to a file survive a loss of power."""
-    folder = os.open(path.absolute().parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

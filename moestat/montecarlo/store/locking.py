@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from moestat.errors import StoreError
+from moestat.montecarlo.store.files import beside
 
 try:
     import fcntl
@@ -36,7 +37,7 @@ class WriterLock:
     """
 
     def __init__(self, store: Path) -> None:
-        self._path = store.resolve().with_name(store.name + ".lock")
+        self._path = beside(store.resolve(), ".lock")
         self._store = store
         if self._path in _HELD:
             raise self._refusal("this process")

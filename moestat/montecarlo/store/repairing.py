@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,9 +19,10 @@ from moestat.montecarlo.rows import Cell, Finished, Row
 from moestat.montecarlo.store import reading, schema
 from moestat.montecarlo.store.catalogue import CELL, VERSIONS, canonical, cell_of
 from moestat.montecarlo.store.checking import LIMIT, Report, verify
-from moestat.montecarlo.store.connection import connect, guarded
+from moestat.montecarlo.store.connection import FormatError, connect, guarded
 from moestat.montecarlo.store.digests import RawRow, row_digests
-from moestat.montecarlo.store.journal import Store, fill, sync_folder
+from moestat.montecarlo.store.files import BESIDE, beside, settle, sync_folder, unfinished
+from moestat.montecarlo.store.journal import Store, fill
 from moestat.montecarlo.store.locking import WriterLock
 from moestat.montecarlo.store.records import BrokenSealError, Entry, Record, Text, Timing, unsealed
 from moestat.montecarlo.store.salvage import Pages
@@ -33,9 +33,6 @@ UNKNOWN = canonical({"unknown": "the record of the batch was damaged"})
 
 #: Rows without a batch are given new ones of this size.
 LOT = 1000
-
-#: Files that SQLite keeps beside its own.
-BESIDE = ("-wal", "-journal", "-shm")
 
 
 @dataclass(frozen=True)
@@ -110,13 +107,17 @@ def repair(path: str | Path) -> Repair:
 
 
 def _looked_at(source: Path) -> Report | None:
-    with suppress(InputError):  # the bytes that say what the file is may be among the damaged ones
+    """What is damaged; None where that can be the bytes that say what the file is."""
+    try:
         return verify(source)
-    return None
+    except InputError as error:
+        if isinstance(error, FormatError) and not error.damaged:
+            raise
+        return None
 
 
 def _rebuilt(source: Path, before: Report | None) -> Repair:
-    fresh = source.with_name(f".{source.name}.repaired-{os.getpid()}")
+    fresh = unfinished(source)
     try:
         with _pages(source) as pages:
             found = _Salvaged(pages)
@@ -130,8 +131,7 @@ def _rebuilt(source: Path, before: Report | None) -> Repair:
         if not after.clean:
             raise DamagedStoreError(f"The repaired store is not in order, so {str(source)!r} was left alone: {after}")
         backup = _kept_aside(source)
-        os.replace(fresh, source)
-        sync_folder(source)
+        settle(fresh, source)
     finally:
         fresh.unlink(missing_ok=True)
     return Repair(before, backup, after.rows, found.lost(), found.unknown)
@@ -140,15 +140,14 @@ def _rebuilt(source: Path, before: Report | None) -> Repair:
 def _kept_aside(source: Path) -> Path:
     """Copy a store and the files beside it, and remove these: they are not of the store that is coming."""
     number = 1
-    while (backup := source.with_name(f"{source.name}.damaged-{number}")).exists():
+    while (backup := beside(source, f".damaged-{number}")).exists():
         number += 1
     for ending in ("", *BESIDE):
-        beside = source.with_name(source.name + ending)
-        if beside.exists():
-            shutil.copy2(beside, backup.with_name(backup.name + ending))
+        if (old := beside(source, ending)).exists():
+            shutil.copy2(old, beside(backup, ending))
     sync_folder(backup)
     for ending in BESIDE:
-        source.with_name(source.name + ending).unlink(missing_ok=True)
+        beside(source, ending).unlink(missing_ok=True)
     return backup
 
 
@@ -158,10 +157,9 @@ def _pages(source: Path) -> Iterator[Pages]:
     with TemporaryDirectory(prefix=f".{source.name}.", dir=source.absolute().parent) as folder:
         copy = Path(folder) / "copy"
         for ending in ("", *BESIDE[:2]):
-            beside = source.with_name(source.name + ending)
-            if beside.exists():
-                shutil.copy2(beside, copy.with_name(copy.name + ending))
-        if any(copy.with_name(copy.name + ending).exists() for ending in BESIDE[:2]):
+            if (old := beside(source, ending)).exists():
+                shutil.copy2(old, beside(copy, ending))
+        if any(beside(copy, ending).exists() for ending in BESIDE[:2]):
             with suppress(sqlite3.Error), closing(connect(copy, "mode=rw")) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with copy.open("rb") as file:
@@ -212,13 +210,10 @@ class _Salvaged:
 
     def _raw(self, place: int) -> RawRow | None:
         values = self.pages.record(place)
-        cell = self.cells.get(values[0] >> schema.REPLICATION_BITS) if values is not None else None
-        if (
-            values is None
-            or cell is None
-            or len(values) != 6
-            or not all(isinstance(value, bytes) for value in values[1:])
-        ):
+        if values is None or len(values) != 6 or not all(isinstance(value, bytes) for value in values[1:]):
+            return None
+        cell = self.cells.get(values[0] >> schema.REPLICATION_BITS)
+        if cell is None:
             return None
         raw: RawRow = (values[0], values[1], values[2], values[3], values[4], values[5])
         fits = len(raw[3]) == 8 * len(cell.columns)

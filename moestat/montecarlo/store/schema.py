@@ -9,7 +9,8 @@ file it is found.
 
 from __future__ import annotations
 
-#: What SQLite keeps in the file's header: ours ("moes"), and the version of these tables.
+#: What SQLite keeps in the file's header: ours ("moes"), and the version of these tables. Two versions differ in two
+#: bits at least (1, 2, 4, 7, 8, ...): so a damaged one is told from another one.
 APPLICATION_ID = 0x6D6F6573
 FORMAT_VERSION = 1
 

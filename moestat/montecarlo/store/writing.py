@@ -50,7 +50,7 @@ def write_batch(
         digest(*(row[5] for row in raw)),
         top.chain,
     )
-    took = Timing(entry.id, finished.host, time.time() if ended is None else ended, seconds)
+    took = Timing(entry.id, finished.host, time.time() if ended is None else float(ended), seconds)
     connection.execute(schema.PUT_ENTRY, sealed(entry))
     connection.execute(schema.PUT_TIMING, sealed(took))
     for cell in {row[0] >> schema.REPLICATION_BITS: None for row in raw}:
@@ -131,4 +131,4 @@ def _raw(texts: Catalogue, row: Row) -> RawRow:
     except UnicodeEncodeError as error:
         raise InputError(f"rows: status and words must be texts that UTF-8 can write ({error}).") from None
     numbers = np.ascontiguousarray(row.numbers, dtype="<f8").tobytes()
-    return schema.row_number(number, row.replication), outcome, status, numbers, words, row.digest
+    return schema.row_number(number, int(row.replication)), outcome, status, numbers, words, row.digest
