@@ -62,9 +62,9 @@ class Cluster:
 
 class _Client(Remote):
     def __init__(self, client: Any, work: Work) -> None:
-        self._client, self._counted, self._slots = client, -COUNT, 0
         executor: Executor = client.get_executor(pure=False)
         super().__init__(executor, work, 0)
+        self._client, self._counted = client, -COUNT
 
     @property
     def slots(self) -> int:
@@ -72,10 +72,6 @@ class _Client(Remote):
             self._slots = sum(self._client.nthreads().values())
             self._counted = monotonic()
         return self._slots
-
-    @slots.setter
-    def slots(self, value: int) -> None:
-        self._slots = value
 
     def lost(self, error: BaseException) -> Lost:
         """A task that is given up stands for all the workers that died with it; the others go on."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import product
 from time import monotonic
 from typing import Any
 
@@ -164,9 +165,9 @@ class _Driver:
         if self._raised is not None:
             batch, error = self._raised
             raise WorkError(
-                f"the work raised an error in the batch of {named(batch)}: {error.text}\n"
-                "An error of a fit is a row; this one is a mistake in the work. What was delivered is stored.\n\n"
-                + error.trace
+                f"the work went wrong in the batch of {named(batch)}: {error.text}. An error of a fit is a row; this "
+                "is a mistake in the work. What was delivered is stored.",
+                error.trace,
             )
 
     # ------------------------------------------------------------------------------ sending
@@ -268,5 +269,7 @@ def _problem(batch: Batch, finished: Any) -> str:
     """What is wrong with what the work gave; empty where nothing is."""
     if not isinstance(finished, Finished):
         return f"it must give a Finished; got {finished!r}"
-    wanted, given = len(batch.replications) * len(batch.cells), len(finished.rows)
-    return "" if given == wanted else f"it must give a row for each replication of each cell, {wanted}; got {given}"
+    wanted, given = sorted(product(batch.cells, batch.replications)), len(finished.rows)
+    if sorted((row.cell, row.replication) for row in finished.rows) == wanted:
+        return ""
+    return f"it must give one row for each replication of each cell, {len(wanted)} in all; got {given} and not these"

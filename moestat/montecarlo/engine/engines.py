@@ -62,7 +62,12 @@ class Remote:
     inline = False
 
     def __init__(self, executor: Executor, work: Work, slots: int) -> None:
-        self._executor, self._call, self.slots, self.broken = executor, Sent.of(work), slots, False
+        self._executor, self._call, self._slots, self.broken = executor, Sent.of(work), slots, False
+
+    @property
+    def slots(self) -> int:
+        """How many batches run at the same time."""
+        return self._slots
 
     def ready(self) -> Future[Any]:
         """What is done when a worker has loaded the work."""

@@ -10,7 +10,20 @@ NAMED = 5
 
 
 class WorkError(MoestatError):
-    """The work raised an error: a mistake in it, as a fit that fails is a row. The text names the batch."""
+    """The work raised an error: a mistake in it, as a fit that fails is a row. The text names the batch.
+
+    Parameters
+    ----------
+    text : str
+    trace : str
+        Where it was raised, as the worker saw it; comes with the traceback.
+    """
+
+    def __init__(self, text: str, trace: str = "") -> None:
+        super().__init__(text)
+        self.trace = trace
+        if trace:
+            self.add_note(f"\nIn the worker:\n{trace}")
 
 
 class EngineError(MoestatError):

@@ -7,13 +7,13 @@ from time import monotonic
 from types import TracebackType
 from typing import Any
 
-from moestat.montecarlo.engine.calls import Raised, Work, said
+from moestat.montecarlo.engine.calls import Raised, Work
 from moestat.montecarlo.engine.engines import Engine, Pool
 from moestat.montecarlo.engine.faults import EngineError, WorkError
 from moestat.montecarlo.engine.interruption import Interruption
 
 #: Times that workers may die before their first batch.
-STARTS = 3
+STARTS = 5
 
 #: Seconds without any worker.
 PATIENCE = 60.0
@@ -83,7 +83,7 @@ class Workplace:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.leave(at_once=kind is not None or self._interruption.over)
+        self.leave(at_once=kind is not None or self._interruption.asked)
 
     def _suffices(self, slots: int | None) -> bool:
         return self._slots is None or (slots is not None and slots <= self._slots)
@@ -101,11 +101,11 @@ class Workplace:
             except EngineError:
                 raise
             except Exception as error:
-                reason = said(error)
+                reason = pool.lost(error).reason
                 self.leave(at_once=True)
                 continue
             if isinstance(problem, Raised):
-                raise WorkError(f"workers cannot load the work: {problem.text}\n{problem.trace}")
+                raise WorkError(f"workers cannot load the work: {problem.text}", problem.trace)
             return pool
         raise EngineError(
             f"{self._engine.name} cannot start: workers died {STARTS} times before they had done anything ({reason}). "

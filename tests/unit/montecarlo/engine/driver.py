@@ -1,5 +1,7 @@
 """A driver as a program of its own, for tests that kill it: ``python driver.py ENGINE SECONDS GRACE STORE``.
 
+The engine is ``serial``, ``loky``, or the address of a scheduler.
+
 Every delivered batch adds a line to the store, its rows and the process that made them; what comes last is the outcome.
 """
 
@@ -9,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from moestat.montecarlo.engine import Plan, Processes, Serial, drive
+from moestat.montecarlo.engine import Cluster, Plan, Processes, Serial, drive
 from moestat.montecarlo.rows import Finished
 from tests.unit.montecarlo.engine.works import Slow, crashed, wanted
 
@@ -23,11 +25,11 @@ def main(engine: str, seconds: str, grace: str, store: str) -> None:
         def deliver(batch: Finished) -> None:
             print(len(batch.rows), batch.host, file=file, flush=True)
 
-        where = Serial() if engine == "serial" else Processes(2)
+        where = {"serial": Serial(), "loky": Processes(2)}.get(engine) or Cluster(engine)
         plan = Plan(wanted(replications=5000))
         outcome = drive(
             plan,
-            Slow(float(seconds)),
+            Slow(float(seconds), begun=store + ".begun"),
             where,
             deliver,
             crashed=crashed,

@@ -37,11 +37,9 @@ class Driver:
         )
 
     def wait_for(self, lines: int) -> Driver:
-        """Until so many batches were delivered; for none, until the work must have begun."""
-        self._until(lambda: self.store.exists() and len(self.delivered) >= lines)
-        if not lines:
-            self._until(lambda: self.store.exists())
-            time.sleep(1.5)
+        """Until so many batches were delivered, and one has begun."""
+        begun = self.store.with_name(self.store.name + ".begun")
+        self._until(lambda: begun.exists() and len(self.delivered) >= lines)
         return self
 
     def send(self, number: int) -> Driver:
@@ -86,7 +84,7 @@ def driver(tmp_path):
     started = []
 
     def start(*arguments, **options):
-        started.append(Driver(tmp_path / "store", *arguments, **options))
+        started.append(Driver(tmp_path / f"store{len(started)}", *arguments, **options))
         return started[-1]
 
     yield start
@@ -108,6 +106,14 @@ def test_the_first_signal_finishes_what_runs(driver, engine, number):
     assert "Stopping: running batches get 10 s to finish." in err
     assert "Traceback" not in err
     assert run.left() == []
+
+
+def test_batches_on_a_cluster_finish_or_are_abandoned_as_well(driver, cluster):
+    run = driver(cluster.scheduler_address, 0.05, 10.0).wait_for(4).send(signal.SIGINT)
+    code, out, _ = run.end(within=10.0)
+    assert (code, out.split()) == (130, [str(sum(rows for rows, _ in run.delivered)), "True"])
+    (run := driver(cluster.scheduler_address, 2.0, 0.2)).wait_for(0).send(signal.SIGINT)
+    assert run.end(within=5.0)[0] == 130
 
 
 @both
@@ -141,7 +147,7 @@ def test_workers_end_with_a_driver_that_was_killed(driver):
 def test_idle_workers_do_too(driver):
     """They wait for batches at a queue, of which they hold the other end themselves."""
     run = driver("loky", 60.0, 5.0).wait_for(0)
-    assert len(run._alive()) >= 2
+    run._until(lambda: len(run._alive()) >= 2)
     os.kill(run.process.pid, signal.SIGKILL)
     run.process.wait()
     assert run.left() == []

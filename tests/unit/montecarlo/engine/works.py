@@ -38,11 +38,14 @@ def crashed(batch: Batch, reason: str) -> Finished:
 
 @dataclass(frozen=True)
 class Slow:
-    """Sleeps for each replication."""
+    """Sleeps for each replication; a file says that it has begun."""
 
     seconds: float = 0.0
+    begun: str = ""
 
     def __call__(self, batch: Batch) -> Finished:
+        if self.begun:
+            Path(self.begun).touch()
         time.sleep(self.seconds * len(batch.replications))
         return finished(batch)
 
