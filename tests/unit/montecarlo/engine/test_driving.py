@@ -136,7 +136,7 @@ def test_when_all_die_there_is_an_end(monkeypatch):
 
 def test_workers_that_cannot_start_are_told_of(monkeypatch):
     monkeypatch.setattr("moestat.montecarlo.engine.processes.begin", partial(int, "no number"))
-    with pytest.raises(EngineError, match="worker processes cannot start: workers died 3 times"):
+    with pytest.raises(EngineError, match="worker processes cannot start: workers died 5 times"):
         run(Processes(1), Slow())
 
 
@@ -159,7 +159,7 @@ def test_a_cluster_that_is_not_there_is_told_of():
         ("raise", "by zero"),
         ("exit", "SystemExit: 2"),
         ("nothing", "got None"),
-        ("few", "one row for each .*; got \\d and not these"),
+        ("few", "not these"),
     ],
 )
 @on("serial", "loky")
