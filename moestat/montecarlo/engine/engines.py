@@ -22,6 +22,10 @@ class Pool(Protocol):
         """Whether a batch runs within `submit`."""
 
     @property
+    def partial(self) -> bool:
+        """Whether it has fewer workers than its engine could give, as few were asked for."""
+
+    @property
     def broken(self) -> bool:
         """Whether nothing can be run here any more."""
 
@@ -59,7 +63,7 @@ class Remote:
     slots : int
     """
 
-    inline = False
+    inline = partial = False
 
     def __init__(self, executor: Executor, work: Work, slots: int) -> None:
         self._executor, self._call, self._slots, self.broken = executor, Sent.of(work), slots, False

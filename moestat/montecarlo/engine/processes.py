@@ -70,7 +70,9 @@ class Processes:
 
     def open(self, work: Work, slots: int | None = None) -> _Workers:
         """New processes, which start when they are first needed."""
-        return _Workers(work, min(self.workers, slots or self.workers))
+        pool = _Workers(work, min(self.workers, slots or self.workers))
+        pool.partial = pool.slots < self.workers
+        return pool
 
 
 class _Workers(Remote):

@@ -22,7 +22,7 @@ class Serial:
 
 
 class _Here:
-    slots, inline, broken = 1, True, False
+    slots, inline, partial, broken = 1, True, False, False
 
     def __init__(self, work: Work) -> None:
         self._call = Direct(work)

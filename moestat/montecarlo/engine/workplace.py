@@ -35,7 +35,6 @@ class Workplace:
     def __init__(self, engine: Engine, work: Work, interruption: Interruption) -> None:
         self._engine, self._work, self._interruption = engine, work, interruption
         self._pool: Pool | None = None
-        self._slots: int | None = None
         self._peopled = monotonic()
 
     @property
@@ -53,7 +52,7 @@ class Workplace:
         WorkError
             When they cannot load the work.
         """
-        if self._pool is not None and (self._pool.broken or not self._suffices(slots)):
+        if self._pool is not None and (self._pool.broken or not _suffices(self._pool, slots)):
             self.leave(at_once=self._pool.broken)
         return self._pool if self._pool is not None else self._opened(slots)
 
@@ -85,14 +84,11 @@ class Workplace:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.leave(at_once=kind is not None or self._interruption.asked)
 
-    def _suffices(self, slots: int | None) -> bool:
-        return self._slots is None or (slots is not None and slots <= self._slots)
-
     def _opened(self, slots: int | None) -> Pool | None:
         reason = ""
         for _ in range(STARTS):
             pool = self._pool = self._engine.open(self._work, slots)
-            self._slots, self._peopled = slots, monotonic()
+            self._peopled = monotonic()
             try:
                 future = pool.ready()
                 if not self._waited(future):
@@ -118,3 +114,7 @@ class Workplace:
                 return False
             self.look_after()
         return True
+
+
+def _suffices(pool: Pool, slots: int | None) -> bool:
+    return not pool.partial or (slots is not None and slots <= pool.slots)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def shoot(seed, over):
     """Kill a random worker now and then."""
     rng = np.random.default_rng(seed)
-    while not over.wait(rng.exponential(0.8)):
+    while not over.wait(rng.exponential(2.0)):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # one that just ended
             workers = [each for each in psutil.Process().children() if "--process-name" in each.cmdline()]
             if workers:
@@ -34,7 +34,7 @@ def test_every_row_is_delivered_once_while_workers_are_shot(seed):
     shooter = threading.Thread(target=shoot, args=(seed, over))
     shooter.start()
     try:
-        outcome = drive(Plan(what, seconds=0.1), Slow(0.01), Processes(3), store, crashed=crashed)
+        outcome = drive(Plan(what, seconds=0.1), Slow(0.02), Processes(3), store, crashed=crashed)
     finally:
         over.set()
         shooter.join()
