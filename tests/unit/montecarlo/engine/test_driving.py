@@ -115,6 +115,7 @@ def test_a_replication_that_kills_is_found_and_the_others_finish(engine):
     }
 
 
+@pytest.mark.slow
 def test_so_is_one_that_ends_its_process():
     _, store = run(Processes(2), Fatal((7,), how="exit"), ONE)
     assert all_but_the_poison(store, 7)
@@ -129,14 +130,15 @@ def test_so_is_one_whose_result_does_not_come_through(engine, kind):
 
 
 def test_when_all_die_there_is_an_end(monkeypatch):
-    monkeypatch.setattr("moestat.montecarlo.engine.driving.CRASHES", 2)
-    with pytest.raises(EngineError, match="2 replications in a row killed their workers, the last of them n="):
+    monkeypatch.setattr("moestat.montecarlo.engine.driving.CRASHES", 1)
+    with pytest.raises(EngineError, match="1 replications in a row killed their workers, the last of them n="):
         run(Processes(1), Fatal(tuple(range(20))))
 
 
 def test_workers_that_cannot_start_are_told_of(monkeypatch):
+    monkeypatch.setattr("moestat.montecarlo.engine.workplace.STARTS", 2)
     monkeypatch.setattr("moestat.montecarlo.engine.processes.begin", partial(int, "no number"))
-    with pytest.raises(EngineError, match="worker processes cannot start: workers died 5 times"):
+    with pytest.raises(EngineError, match="worker processes cannot start: workers died 2 times"):
         run(Processes(1), Slow())
 
 
@@ -153,19 +155,16 @@ def test_a_cluster_that_is_not_there_is_told_of():
 
 
 # ------------------------------------------------------------------------------------- mistakes
+MISTAKES = {"raise": "by zero", "exit": "SystemExit: 2", "nothing": "got None", "few": "not these"}
+
+
 @pytest.mark.parametrize(
-    ("how", "text"),
-    [
-        ("raise", "by zero"),
-        ("exit", "SystemExit: 2"),
-        ("nothing", "got None"),
-        ("few", "not these"),
-    ],
+    ("engine", "how"), [("loky", "raise"), *(("serial", how) for how in MISTAKES)], indirect=["engine"]
 )
-@on("serial", "loky")
-def test_a_mistake_of_the_work_ends_the_study_and_names_the_batch(engine, how, text):
-    with pytest.raises(WorkError, match=rf"batch of n=\d+, replications? .*7.*: .*{text}"):
+def test_a_mistake_of_the_work_ends_the_study_and_names_the_batch(engine, how):
+    with pytest.raises(WorkError, match=rf"batch of n=\d+, replications? .*7.*: .*{MISTAKES[how]}") as caught:
         run(engine, partial(mistaken, 7, how))
+    assert ("in mistaken" in caught.value.trace) == (how in ("raise", "exit"))
 
 
 def test_batches_beside_a_mistake_are_delivered():

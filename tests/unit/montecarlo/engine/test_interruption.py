@@ -97,8 +97,15 @@ def driver(tmp_path):
         each.process.communicate()
 
 
-@both
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("engine", "number"),
+    [
+        ("serial", signal.SIGINT),
+        ("loky", signal.SIGINT),
+        pytest.param("serial", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("loky", signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_the_first_signal_finishes_what_runs(driver, engine, number):
     run = driver(engine, 0.05, 10.0).wait_for(4).send(number)
     code, out, err = run.end(within=10.0)
@@ -108,6 +115,7 @@ def test_the_first_signal_finishes_what_runs(driver, engine, number):
     assert run.left() == []
 
 
+@pytest.mark.slow
 def test_batches_on_a_cluster_finish_or_are_abandoned_as_well(driver, cluster):
     run = driver(cluster.scheduler_address, 0.05, 10.0).wait_for(4).send(signal.SIGINT)
     code, out, _ = run.end(within=10.0)
@@ -144,8 +152,9 @@ def test_workers_end_with_a_driver_that_was_killed(driver):
     assert run.left() == []
 
 
-def test_idle_workers_do_too(driver):
-    """They wait for batches at a queue, of which they hold the other end themselves."""
+@pytest.mark.slow
+def test_workers_at_work_do_too(driver):
+    """Also within a batch that takes a minute."""
     run = driver("loky", 60.0, 5.0).wait_for(0)
     run._until(lambda: len(run._alive()) >= 2)
     os.kill(run.process.pid, signal.SIGKILL)
