@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from moestat import datasets, experts, gates, plotting, solvers, starts, theory
+    from moestat import datasets, experts, gates, montecarlo, plotting, solvers, starts, theory
     from moestat.certificate import Certificate, Status
     from moestat.data import BlockSource, Data
     from moestat.errors import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from moestat.squares_results import LeastSquaresResults
     from moestat.warming import warmup
 
-_MODULES = ("datasets", "experts", "gates", "plotting", "solvers", "starts", "theory", "threads")
+_MODULES = ("datasets", "experts", "gates", "montecarlo", "plotting", "solvers", "starts", "theory", "threads")
 _NAMES = {
     "BlockSource": "data",
     "Certificate": "certificate",
@@ -106,6 +106,7 @@ __all__ = [
     "gates",
     "load",
     "moe",
+    "montecarlo",
     "plotting",
     "prepare",
     "solvers",

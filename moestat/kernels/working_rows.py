@@ -28,8 +28,8 @@ SMALLEST_SPREAD, LARGEST_SPREAD = 1e-150, 1e150
 #: Rows of a tile.
 WIDTH = 512
 
-#: Tiles are no narrower, empty rows included: of shorter arrays it hangs on where they lie whether a loop over them runs
-#: in vectors, and sums are rounded in one way or the other.
+#: Tiles are no narrower, empty rows included: of shorter arrays it hangs on where they lie whether a loop over them
+#: runs in vectors, and sums are rounded in one way or the other.
 LEAST = 32
 
 #: Smallest pivot, as a share of its diagonal entry, of well-conditioned covariates.

@@ -86,6 +86,18 @@ class Replications:
             seconds.append(outcome.seconds + perf_counter() - start)
         return rows, seconds
 
+    def parameters(self, cell: Cell) -> str:
+        """Where the first replication of a cell ended, one parameter a line; empty where it did not."""
+        fitted = self._study.fit(cell.fit)
+        end = self._outcomes(fitted, self._study.protocol(cell.protocol))[0].end
+        if end is None:
+            return ""
+        schema = self._study.truth.schema
+        layout, names = fitted.model.layout(schema), fitted.model.names(schema)
+        natural = layout.natural(layout.pack(end.params))
+        width = max(map(len, names))
+        return "\n".join(f"  {name:{width}}  {value:.8g}" for name, value in zip(names, natural, strict=True))
+
     # ------------------------------------------------------------------------------- ends
     def _outcomes(self, fitted: FittedModel, protocol: Protocol) -> list[Outcome]:
         key = fitted.name, protocol.name

@@ -147,8 +147,8 @@ def _check_versions(store: Store, strict: bool) -> None:
     changed = sorted({key for other in others for key in mine.keys() | other.keys() if mine.get(key) != other.get(key)})
     listed = ", ".join(f"{key} {others[0].get(key)} (now {mine.get(key)})" for key in changed)
     text = (
-        f"{store.path} has results of other versions, or of another machine: {listed}. Numbers may differ in their last "
-        "bits from those that are added now"
+        f"{store.path} has results of other versions, or of another machine: {listed}. Numbers may differ in their "
+        "last bits from those that are added now"
     )
     if strict:
         raise StoreError(f"{text}; without strict they are added all the same. To have one digest, begin a new store.")

@@ -36,8 +36,7 @@ LAYERS = (
     ("fitting", "loading"),
     ("prepared",),
     ("warming",),
-    ("montecarlo",),
-    ("datasets", "estimators", "formula", "cli"),
+    ("datasets", "estimators", "formula", "montecarlo", "cli"),
     ("__main__",),
 )
 LEVEL = {name: level for level, layer in enumerate(LAYERS) for name in layer}
