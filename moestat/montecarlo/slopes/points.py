@@ -1,8 +1,8 @@
 """The points that a line is fitted to: log of the functional on log n, and the covariance of their Monte Carlo errors.
 
-A variance that is estimated from skewed losses is low where their mean is low. Weighted by it, points that happen to lie
-low count more, and the slope is less certain than it seems. Variances of single replications are therefore smoothed,
-their logarithms by a line in log n: all sizes tell how large each error is.
+A variance that is estimated from skewed losses is low where their mean is low. Weighted by it, points that happen to
+lie low count more, and the slope is less certain than it seems. Variances of single replications are therefore
+smoothed, their logarithms by a line in log n: all sizes tell how large each error is.
 """
 
 from __future__ import annotations
@@ -71,8 +71,16 @@ class Points:
     def last(self, count: int) -> Points:
         """Those of the largest sizes."""
         part = slice(len(self) - count, None)
-        vectors = (self.sizes, self.counts, self.missing, self.log_estimates, self.own_variances, self.variances)
-        return Points(*(one[part] for one in vectors), self.correlation[part, part], self.replications)
+        return Points(
+            sizes=self.sizes[part],
+            counts=self.counts[part],
+            missing=self.missing[part],
+            log_estimates=self.log_estimates[part],
+            own_variances=self.own_variances[part],
+            variances=self.variances[part],
+            correlation=self.correlation[part, part],
+            replications=self.replications,
+        )
 
 
 def points_of(
@@ -84,9 +92,9 @@ def points_of(
     n_draws: int = 400,
     rng: np.random.Generator,
 ) -> tuple[Points, tuple[FloatArray, ...], tuple[tuple[float, int], ...]]:
-    """Points, the prepared values behind them, and what was left out: sizes with fewer than five values, and how many."""
-    few = tuple((float(n), int((~np.isnan(v)).sum())) for n, v in zip(measured.sizes, measured.values, strict=True))
-    few = tuple(one for one in few if one[1] < MIN_VALUES)
+    """Points, the prepared values behind them, and sizes left out: those with fewer than five values, and how many."""
+    present = [len(one) for one in measured.values] - measured.missing
+    few = tuple((float(n), int(have)) for n, have in zip(measured.sizes, present, strict=True) if have < MIN_VALUES)
     used = measured.present(MIN_VALUES)
     if len(used.sizes) < MIN_POINTS:
         rule = f"a slope needs at least {MIN_POINTS} sizes with {MIN_VALUES} values each"

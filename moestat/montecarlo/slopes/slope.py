@@ -20,7 +20,7 @@ from moestat.montecarlo.slopes.points import MIN_VALUES, Points, points_of
 from moestat.montecarlo.slopes.studentised import studentised
 from moestat.montecarlo.slopes.summaries import summary
 from moestat.montecarlo.slopes.two_term import TwoTerm, two_term
-from moestat.montecarlo.slopes.weighted import Fit, weighted_line
+from moestat.montecarlo.slopes.weighted import Fit, line, weighted_line
 from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -120,11 +120,11 @@ class Slope:
         return log_fits(self.points, self.powers, self.level)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each size: counts, estimate, its log and error, residual in errors, slope from the size before."""
+        """One row for each size: counts, estimate and its errors, residual in errors, slope from the size before."""
         import pandas as pd
 
         points = self.points
-        residuals = points.log_estimates - self.fit.coefficients[0] - self.slope * _centred(points.log_sizes)
+        residuals = points.log_estimates - line(points.log_sizes) @ self.fit.coefficients
         return pd.DataFrame(
             {
                 "n": points.sizes,
@@ -228,7 +228,3 @@ def effective_slope(
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1; got {level!r}. The usual one is 0.95.")
-
-
-def _centred(x: FloatArray) -> FloatArray:
-    return x - x.mean()

@@ -60,7 +60,7 @@ def _finite(values: FloatArray, n: float) -> FloatArray:
 
 
 def _log_mean(values: FloatArray) -> FloatArray:
-    return np.log(values.mean(axis=-1))
+    return np.asarray(np.log(values.mean(axis=-1)))
 
 
 def _mean_variance(values: FloatArray) -> FloatArray:

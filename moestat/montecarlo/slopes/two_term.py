@@ -1,7 +1,7 @@
 """A second term: c n^{-g} (1 + a n^{-h}).
 
-With h and u = a n_min^{-h} held, log c and g are a weighted line, so that the whole fit is a grid of lines. The distance
-of the best curve whose exponent is g is then known in closed form,
+With h and u = a n_min^{-h} held, log c and g are a weighted line, so that the whole fit is a grid of lines. The
+distance of the best curve whose exponent is g is then known in closed form,
 
     chi^2(g) = min over h, u of  chi^2(h, u) + (g - g(h, u))^2 / var(g),
 

@@ -1,7 +1,7 @@
 """What an effective slope says of a predicted rate.
 
-The predicted *band* holds the slopes of the rate on the window, with and without its factor of log n, widened by a margin.
-Rules are asked in the order of `RULES`, and the first that applies gives the verdict. Agreement has to be shown, by a
+The predicted *band* holds the slopes of the rate on the window, with and without its factor of log n, widened by a
+margin. Rules are asked in the order of `RULES`, and the first that applies gives the verdict. Agreement has to be shown, by a
 90 % interval inside the band (two one-sided tests at 5 %); that an interval touches the band shows nothing.
 """
 
@@ -23,7 +23,7 @@ from moestat.theory.rates import Rate
 #: Two one-sided tests at 5 % are an interval of 90 %.
 INSIDE_LEVEL, OUTSIDE_LEVEL = 0.90, 0.95
 #: Where a parabola, or the lack of fit, counts.
-BENT_LEVEL, STRAY_LEVEL = 0.05, 0.01
+BENT_LEVEL, SCATTER_LEVEL = 0.05, 0.01
 #: Fewer sizes, or a shorter window, show no slope worth a verdict.
 MIN_SIZES, MIN_DECADES = 5, 1.5
 
@@ -174,7 +174,8 @@ class _Case:
 
     @property
     def band_words(self) -> str:
-        return f"{bracket(self.band)}, the slopes of {self.rate} there with and without its factor of log n, ±{self.margin:g}"
+        factor = " with and without its factor of log n" if self.rate and self.rate.log_power else ""
+        return f"{bracket(self.band)}, the slopes of {self.rate} there{factor}, ±{self.margin:g}"
 
     def distance(self, slope: float) -> float:
         """Of a slope from the predicted ones."""
@@ -241,7 +242,7 @@ def _stray(case: _Case) -> _Finding | None:
     """A lack of fit that is significant, and larger than what turning the line by the margin does to its ends."""
     fit, (low, high) = case.slope.fit, case.slope.window
     beyond = sqrt(max(0.0, fit.birge**2 - 1) * float(case.slope.points.variances.mean()))
-    if not fit.p_value < STRAY_LEVEL or beyond <= case.margin * log(high / low) / 2:
+    if not fit.p_value < SCATTER_LEVEL or beyond <= case.margin * log(high / low) / 2:
         return None
     by = f"by {np.expm1(beyond):.0%} more than Monte Carlo error (lack of fit p = {fit.p_value:.2g})"
     return _Finding(
@@ -294,7 +295,7 @@ def _undecided(case: _Case) -> _Finding:
     needed = _needed(case)
     if needed is None:
         return _Finding(
-            Ruling.TOO_NOISY, f"{across}; the estimate is at its edge, and no number of replications is named"
+            Ruling.TOO_NOISY, f"{across}; the estimate is at an edge, and no number of replications is named"
         )
     total = f"{needed:,} replications of each size in all would settle it if the estimate stayed"
     return _Finding(Ruling.TOO_NOISY, f"{across}; {total}", needed)
@@ -305,13 +306,10 @@ def _needed(case: _Case) -> int | None:
     estimate = case.slope.slope
     inside = case.allowed[0] < estimate < case.allowed[1]
     low, high = case.slope.interval_at(INSIDE_LEVEL if inside else OUTSIDE_LEVEL)
-    ratios = []
-    for edge in case.allowed:
-        if np.isfinite(edge) and edge != estimate:
-            ratios.append((high - estimate if edge > estimate else estimate - low) / abs(edge - estimate))
-        elif edge == estimate:
-            return None
-    ratio = max(ratios) if inside else min(ratios)
+    gaps = [edge - estimate for edge in case.allowed]
+    if 0 in gaps:
+        return None
+    ratio = max((high - estimate if gap > 0 else estimate - low) / abs(gap) for gap in gaps)
     return ceil(int(case.slope.points.counts.max()) * ratio**2)
 
 

@@ -9,8 +9,8 @@ With X the design, W the inverse variances and S the covariance of the points,
 Q has J - p degrees of freedom. Where S comes from a joint bootstrap of R replications, it is a Hotelling statistic, and
 Q (R - df) / (R - 1) is compared with df times F(df, R - df). The Birge ratio is sqrt(Q / df); standard errors are
 multiplied by it where it exceeds one (Birge 1932). While Q is ordinary, the noise is the Monte Carlo noise, which is
-known, and quantiles are those of the normal law; where Q rejects at 5 %, it is estimated from the points themselves, and
-quantiles are Student's with df degrees of freedom.
+known, and quantiles are those of the normal law; where Q rejects at 5 %, it is estimated from the points themselves,
+and quantiles are Student's with df degrees of freedom.
 """
 
 from __future__ import annotations
