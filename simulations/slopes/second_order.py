@@ -1,8 +1,8 @@
 """What verdicts say of losses c n^{-g} (log n)^l (1 + a n^{-h}), whose slope on a window is not their exponent.
 
 Each is judged twice: against its own exponent, and against a wrong theory, the worst there is, whose exponent is the
-noise-free slope on the window. Whatever is judged, a verdict speaks of that slope; its wording is wrong where it puts it
-on the wrong side of an end of the band.
+noise-free slope on the window. Whatever is judged, a verdict speaks of that slope; its wording is wrong where it puts
+it on the wrong side of an end of the band.
 """
 
 from __future__ import annotations

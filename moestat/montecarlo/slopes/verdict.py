@@ -1,8 +1,8 @@
 """What an effective slope says of a predicted rate.
 
 The predicted *band* holds the slopes of the rate on the window, with and without its factor of log n, widened by a
-margin. Rules are asked in the order of `RULES`, and the first that applies gives the verdict. Agreement has to be shown, by a
-90 % interval inside the band (two one-sided tests at 5 %); that an interval touches the band shows nothing.
+margin. Rules are asked in the order of `RULES`, and the first that applies gives the verdict. Agreement has to be
+shown, by a 90 % interval inside the band (two one-sided tests at 5 %); that an interval touches the band shows nothing.
 """
 
 from __future__ import annotations
