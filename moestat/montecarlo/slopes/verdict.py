@@ -265,21 +265,25 @@ def _consistent(case: _Case) -> _Finding | None:
 
 
 def _within_bound(case: _Case) -> _Finding | None:
-    if not case.bound or case.slope.interval_at(INSIDE_LEVEL)[1] >= case.band[1]:
+    interval = case.slope.interval_at(INSIDE_LEVEL)
+    if not case.bound or interval[1] >= case.band[1]:
         return None
-    return _Finding(Ruling.WITHIN_BOUND, f"it is not above {case.band_words}, and theory bounds it from above only")
+    words = (
+        f"its 90 % interval {bracket(interval)} ends below the upper end of {case.band_words}, theory giving a bound"
+    )
+    return _Finding(Ruling.WITHIN_BOUND, words)
 
 
 def _faster(case: _Case) -> _Finding | None:
     if case.bound or case.slope.interval_at(OUTSIDE_LEVEL)[1] >= case.band[0]:
         return None
-    return _Finding(Ruling.FASTER, f"it is below all of {case.band_words}")
+    return _Finding(Ruling.FASTER, f"its interval lies below all of {case.band_words}")
 
 
 def _slower(case: _Case) -> _Finding | None:
     if case.slope.interval_at(OUTSIDE_LEVEL)[0] <= case.band[1]:
         return None
-    return _Finding(Ruling.SLOWER, f"it is above all of {case.band_words}")
+    return _Finding(Ruling.SLOWER, f"its interval lies above all of {case.band_words}")
 
 
 def _undecided(case: _Case) -> _Finding:
