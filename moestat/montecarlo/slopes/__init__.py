@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from moestat.montecarlo.slopes.gain import Gain
-    from moestat.montecarlo.slopes.measured import Measured
+    from moestat.montecarlo.slopes.measured import Measured, NoSlopeError
     from moestat.montecarlo.slopes.slope import Slope, effective_slope
     from moestat.montecarlo.slopes.stratified import Strata, strata
     from moestat.montecarlo.slopes.verdict import Ruling, Verdict, judge
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _NAMES: dict[str, str] = {
     "Gain": "gain",
     "Measured": "measured",
+    "NoSlopeError": "measured",
     "Ruling": "verdict",
     "Slope": "slope",
     "Strata": "stratified",
@@ -27,7 +28,18 @@ _NAMES: dict[str, str] = {
     "strata": "stratified",
 }
 
-__all__ = ["Gain", "Measured", "Ruling", "Slope", "Strata", "Verdict", "effective_slope", "judge", "strata"]
+__all__ = [
+    "Gain",
+    "Measured",
+    "NoSlopeError",
+    "Ruling",
+    "Slope",
+    "Strata",
+    "Verdict",
+    "effective_slope",
+    "judge",
+    "strata",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from moestat.montecarlo.slopes.measured import Measured
+from moestat.montecarlo.slopes.measured import Measured, NoSlopeError
 from moestat.montecarlo.slopes.summaries import Summary
-from moestat.typing import FloatArray, IntArray
+from moestat.typing import BoolArray, FloatArray, IntArray
 
 #: Of the prepared values of one draw and one size.
 Statistic = Callable[[FloatArray], FloatArray]
@@ -55,7 +55,17 @@ def correlation(
 ) -> FloatArray:
     """Correlation (J, J) of the estimates of all sizes, by the joint bootstrap."""
     (draws,) = joint_draws(prepared, replications, (of.log_estimate,), n_draws, rng)
-    return np.asarray(np.corrcoef(draws[np.isfinite(draws).all(axis=1)], rowvar=False))
+    vary = (np.ptp(draws, axis=0) != 0).all()
+    draws = enough(draws, np.asarray(np.isfinite(draws).all(axis=1) & vary))
+    return np.asarray(np.corrcoef(draws, rowvar=False))
+
+
+def enough(draws: FloatArray, usable: BoolArray) -> FloatArray:
+    """The usable draws, at least half of all."""
+    if usable.sum() < len(usable) / 2:
+        what = f"only {usable.sum()} of {len(usable)} resamples have values that vary at every size"
+        raise NoSlopeError(f"{what}. Take a window without sizes of few or equal values.")
+    return draws[usable]
 
 
 def nested_in(measured: Measured) -> int:

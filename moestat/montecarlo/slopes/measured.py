@@ -15,6 +15,10 @@ from moestat.typing import BoolArray, FloatArray, IntArray
 T = TypeVar("T")
 
 
+class NoSlopeError(InputError):
+    """The values have no such slope: too few of them, no spread, or none that the functional bears."""
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """Values of a loss, by sample size and replication.

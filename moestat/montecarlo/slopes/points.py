@@ -11,14 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moestat.errors import InputError
 from moestat.montecarlo.slopes.bootstrap import correlation, nested_in
-from moestat.montecarlo.slopes.measured import Measured
+from moestat.montecarlo.slopes.measured import Measured, NoSlopeError
 from moestat.montecarlo.slopes.summaries import Summary
 from moestat.typing import FloatArray, IntArray
 
 #: Values without which a size has no Monte Carlo error worth the name, and sizes without which a line has none.
 MIN_VALUES, MIN_POINTS = 5, 3
+#: Of a log estimate: what rounding makes of equal values, and a median's resamples of all but a few.
+NO_VARIANCE = 1e-16
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +99,12 @@ def points_of(
     used = measured.present(MIN_VALUES)
     if len(used.sizes) < MIN_POINTS:
         rule = f"a slope needs at least {MIN_POINTS} sizes with {MIN_VALUES} values each"
-        raise InputError(f"{rule}; got {used.sizes.tolist()}. Widen the window, or run more replications.")
+        raise NoSlopeError(f"{rule}; got {used.sizes.tolist()}. Widen the window, or run more replications.")
     prepared = tuple(of.prepare(one, n) for n, one in zip(used.sizes, used.values, strict=True))
     own = np.array([float(of.variance(one)) for one in prepared])
-    if (own <= 0).any():
-        what = f"values of n={used.sizes[own <= 0][0]:g} do not vary around their {of.name}"
-        raise InputError(f"{what}: their Monte Carlo error is unknown. Take a window without this size.")
+    if (own <= NO_VARIANCE).any():
+        what = f"values of n={used.sizes[own <= NO_VARIANCE][0]:g} do not vary around their {of.name}"
+        raise NoSlopeError(f"{what}: their Monte Carlo error is unknown. Take a window without this size.")
     counts = np.array([len(one) for one in prepared], dtype=np.int64)
     found = Points(
         sizes=used.sizes,
@@ -133,5 +134,5 @@ def _correlation(
 ) -> FloatArray:
     if (there := nested_in(used)) < len(used.sizes) + 2:
         rule = f"nested data need more replications than the {len(used.sizes)} sizes, by two"
-        raise InputError(f"{rule}; got {there}. Take fewer sizes, or run more replications.")
+        raise NoSlopeError(f"{rule}; got {there}. Take fewer sizes, or run more replications.")
     return correlation(prepared, used.replications, of, n_draws, rng)

@@ -191,8 +191,8 @@ def effective_slope(
 
     Raises
     ------
-    InputError
-        Where fewer than three sizes have five values, or a size has no such functional, or no spread.
+    NoSlopeError
+        An `InputError`: where fewer than three sizes have five values, or a size has no such functional, or no spread.
 
     Notes
     -----
@@ -215,6 +215,8 @@ def effective_slope(
         raise InputError(f"interval must be one of {', '.join(INTERVALS)}; got {interval!r}.")
     if n_draws < 100:
         raise InputError(f"n_draws must be at least 100; got {n_draws!r}.")
+    if window is not None and len(window) != 2:
+        raise InputError(f"window must be two sample sizes, the smallest and the largest; got {window!r}.")
     of, rng = summary(functional), np.random.default_rng(seed)
     inside = measured if window is None else measured.window(*window)
     points, prepared, few = points_of(inside, of, nested=nested, smooth=smooth, n_draws=n_draws, rng=rng)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from moestat.errors import InputError
-from moestat.montecarlo.slopes.measured import Measured
+from moestat.montecarlo.slopes.measured import Measured, NoSlopeError
 from moestat.montecarlo.slopes.slope import Slope, effective_slope
 from moestat.typing import FloatArray
 
@@ -75,6 +75,6 @@ def strata(measured: Measured, labels: Sequence[ArrayLike], **options: Any) -> S
         shares[name] = np.array([mask.sum() for mask in chosen]) / np.maximum(counts, 1)
         try:
             slopes[name] = effective_slope(measured.where(chosen), **options)
-        except InputError as error:
+        except NoSlopeError as error:
             without[name] = str(error)
     return Strata(measured.sizes, shares, slopes, without)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from moestat.montecarlo.slopes.bootstrap import independent_draws, joint_draws
+from moestat.montecarlo.slopes.bootstrap import enough, independent_draws, joint_draws
 from moestat.montecarlo.slopes.measured import Measured
 from moestat.montecarlo.slopes.points import Points, smoothed
 from moestat.montecarlo.slopes.summaries import Summary
@@ -28,8 +28,8 @@ def studentised(
         estimates, variances = independent_draws(prepared, statistics, n_draws, rng)
     else:
         estimates, variances = joint_draws(prepared, used.replications, statistics, n_draws, rng)
-    usable = (np.isfinite(estimates) & (variances > 0)).all(axis=1)
-    estimates, variances = estimates[usable], variances[usable]
+    usable = np.asarray((np.isfinite(estimates) & (variances > 0)).all(axis=1))
+    estimates, variances = enough(estimates, usable), enough(variances, usable)
     if smooth:
         variances = smoothed(variances, points.counts, points.sizes)
     slopes, errors = _slopes(points, estimates, variances)

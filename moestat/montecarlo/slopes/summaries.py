@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moestat.errors import InputError
+from moestat.montecarlo.slopes.measured import NoSlopeError
 from moestat.typing import FloatArray
 
 #: A median bears this share of zeros and infinite values: its neighbours in order, hence its error, are then ordinary.
@@ -51,9 +52,9 @@ def summary(name: str) -> Summary:
 
 def _finite(values: FloatArray, n: float) -> FloatArray:
     if (count := np.isinf(values).sum()) > 0:
-        raise InputError(f"{count} values of n={n:g} are infinite: they have no mean. Ask for functional='median'.")
+        raise NoSlopeError(f"{count} values of n={n:g} are infinite: they have no mean. Ask for functional='median'.")
     if not values.any():
-        raise InputError(
+        raise NoSlopeError(
             f"all values of n={n:g} are zero: their mean has no logarithm. Take a window without this size."
         )
     return values
@@ -72,7 +73,7 @@ def _positive_logs(values: FloatArray, n: float) -> FloatArray:
     outside = (values == 0) | np.isinf(values)
     if outside.any():
         what = f"{outside.sum()} values of n={n:g} are zero or infinite: they have no mean of logarithms"
-        raise InputError(f"{what}. Ask for functional='median', or for the mean if they are zero.")
+        raise NoSlopeError(f"{what}. Ask for functional='median', or for the mean if they are zero.")
     return np.log(values)
 
 
@@ -90,7 +91,7 @@ def _ordered_logs(values: FloatArray, n: float) -> FloatArray:
     if outside.sum() > OUTER_SHARE * len(values):
         rule = f"a median is taken where they are at most {OUTER_SHARE:.0%}"
         what = f"{outside.sum()} of {len(values)} values of n={n:g} are zero or infinite; {rule}"
-        raise InputError(f"{what}. Take a window without this size.")
+        raise NoSlopeError(f"{what}. Take a window without this size.")
     inner = values[~outside]
     return np.log(np.clip(values, inner.min(), inner.max()))
 
@@ -107,8 +108,7 @@ def _median_variance(logs: FloatArray) -> FloatArray:
     middle = (count + 1) / 2
     weights = np.diff(betainc(middle, middle, np.arange(count + 1) / count))
     ordered = np.sort(logs, axis=-1)
-    ordered = ordered - ordered.mean(axis=-1, keepdims=True)
-    return np.asarray(np.square(ordered) @ weights - np.square(ordered @ weights))
+    return np.asarray(np.square(ordered - (ordered @ weights)[..., None]) @ weights)
 
 
 SUMMARIES = {

@@ -8,7 +8,7 @@ import statsmodels.api as sm
 from scipy import optimize, stats
 
 from moestat.errors import InputError
-from moestat.montecarlo.slopes import Measured, effective_slope, strata
+from moestat.montecarlo.slopes import Measured, NoSlopeError, effective_slope, strata
 from moestat.montecarlo.slopes.bootstrap import correlation
 from moestat.montecarlo.slopes.points import smoothed
 from moestat.montecarlo.slopes.summaries import SUMMARIES, summary
@@ -190,7 +190,7 @@ def test_powers_of_log_n_without_luck():
 def test_a_second_term_without_luck():
     """On the grid of h its exponent is found; with this noise the interval says how little that means."""
     sizes = np.geomspace(1e2, 1e6, 12)
-    second = effective_slope(exact(lambda n: n**-0.5 * (1 + 20 * n**-0.5), sizes, 100_000, 0.1)).two_term
+    second = effective_slope(exact(lambda n: n**-0.5 * (1 + 20 * n**-0.5), sizes, 20_000, 0.05)).two_term
     assert np.isclose(second.slope, -0.5, atol=5e-3)
     assert second.interval[0] < -0.5 < second.interval[1]
     assert second.determined
@@ -276,6 +276,26 @@ def test_bad_options(options, message):
         effective_slope(study(), **options)
 
 
+def test_a_window_of_one_size():
+    with pytest.raises(
+        InputError, match=r"window must be two sample sizes, the smallest and the largest; got \(100,\)"
+    ):
+        effective_slope(study(), window=(100,))
+
+
+def test_values_that_hardly_vary():
+    """Equal but for two of forty: a mean has an error, a median has none, and resamples often have none either."""
+    values = np.outer(SIZES**-0.5 / 3, np.ones(40))
+    values[:, :2] *= [[0.5, 2.0]]
+    measured = Measured(SIZES, tuple(values))
+    assert np.isclose(effective_slope(measured).slope, -0.5)
+    assert np.isclose(effective_slope(measured, nested=True).slope, -0.5)
+    with pytest.raises(NoSlopeError, match="do not vary around their median"):
+        effective_slope(measured, "median")
+    with pytest.raises(NoSlopeError, match="of 400 resamples have values that vary at every size"):
+        effective_slope(measured, interval="bootstrap")
+
+
 def test_values_without_spread():
     values = Measured(SIZES, tuple(np.full(10, one) for one in SIZES**-0.5))
     with pytest.raises(InputError, match="values of n=1000 do not vary around their mean"):
@@ -307,3 +327,5 @@ def test_a_rare_class_has_no_slope_and_a_reason():
     assert found.without["rare"].startswith("a slope needs at least 3 sizes")
     with pytest.raises(InputError, match="labels must be arrays of lengths"):
         strata(measured, labels[:-1])
+    with pytest.raises(InputError, match="functional must be one of"):
+        strata(measured, labels, functional="mode")
