@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from moestat.montecarlo.slopes import Slope, effective_slope
-from moestat.montecarlo.slopes.weighted import weighted_line
+from moestat.montecarlo.slopes.weighted import STRAY_LEVEL, weighted_line
 from moestat.typing import FloatArray
 from simulations.slopes.laws import LAWS, Design, decaying, narrowing, scattered
 
@@ -72,12 +72,13 @@ def coverage(case: Case, studies: int) -> dict[str, object]:
     ``plain`` has each size's own Monte Carlo variance, no Birge ratio and normal quantiles; ``student`` has own
     variances, the Birge ratio where it exceeds one, and Student's quantiles always.
     """
-    held, widths, rejected, plain, student = [], [], [], [], []
+    held, widths, rejected, resampled, plain, student = [], [], [], [], [], []
     for slope in case.slopes(studies):
         low, high = slope.interval
         held.append(low <= TRUE_SLOPE <= high)
         widths.append((high - low) / 2)
         rejected.append(slope.fit.strays)
+        resampled.append(slope.stray_p < STRAY_LEVEL)
         own = weighted_line(replace(slope.points, variances=slope.points.own_variances))
         off = abs(float(own.coefficients[1]) - TRUE_SLOPE)
         plain.append(off <= ndtri(0.975) * sqrt(own.covariance[1, 1]))
@@ -90,6 +91,7 @@ def coverage(case: Case, studies: int) -> dict[str, object]:
         "mcse": sqrt(share * (1 - share) / studies),
         "half_width": float(np.mean(widths)),
         "lack_of_fit": float(np.mean(rejected)),
+        "resampled": float(np.mean(resampled)),
         "plain": float(np.mean(plain)),
         "student": float(np.mean(student)),
     }

@@ -48,7 +48,8 @@ def _what_it_rests_on(slope: Slope) -> list[str]:
     law = f"Student's law ({fit.df} degrees of freedom)" if fit.strays else "the normal law"
     how = f"quantiles of {law}" if slope.studentised is None else f"bootstrap-t, {len(slope.studentised)} draws"
     lines.append(f"  standard error {slope.standard_error:.4f}, Birge ratio {fit.birge:.2f}, {how}")
-    lines.append(f"  lack of fit Q = {fit.q:.1f}, {fit.df} degrees of freedom, p = {fit.p_value:.2g}")
+    resampled = f", by resampling {slope.stray_p:.2g}" if fit.strays else ""
+    lines.append(f"  lack of fit Q = {fit.q:.1f}, {fit.df} degrees of freedom, p = {fit.p_value:.2g}{resampled}")
     return lines
 
 

@@ -17,7 +17,7 @@ from moestat.montecarlo.slopes.local import Dropped, LocalSlopes, drop_smallest,
 from moestat.montecarlo.slopes.logs import LogFits, log_fits
 from moestat.montecarlo.slopes.measured import Measured
 from moestat.montecarlo.slopes.points import MIN_VALUES, Points, points_of
-from moestat.montecarlo.slopes.studentised import studentised
+from moestat.montecarlo.slopes.studentised import resampled, stray_p, studentised
 from moestat.montecarlo.slopes.summaries import summary
 from moestat.montecarlo.slopes.two_term import TwoTerm, two_term
 from moestat.montecarlo.slopes.weighted import Fit, line, weighted_line
@@ -48,6 +48,8 @@ class Slope:
         Powers of log n that `log_fits` holds.
     studentised : ndarray or None
         Of bootstrap draws, where the interval is theirs.
+    stray_p : float
+        p-value of the lack of fit; from the bootstrap where that of the fit is below 5 %.
     """
 
     functional: str
@@ -57,6 +59,7 @@ class Slope:
     left_out: tuple[tuple[float, int], ...] = ()
     powers: tuple[float, ...] = ()
     studentised: FloatArray | None = field(default=None, repr=False)
+    stray_p: float = 1.0
 
     @property
     def slope(self) -> float:
@@ -220,11 +223,14 @@ def effective_slope(
     of, rng = summary(functional), np.random.default_rng(seed)
     inside = measured if window is None else measured.window(*window)
     points, prepared, few = points_of(inside, of, nested=nested, smooth=smooth, n_draws=n_draws, rng=rng)
-    draws = None
-    if interval == "bootstrap":
+    fit = weighted_line(points)
+    own, stray = None, fit.p_value
+    if interval == "bootstrap" or fit.strays:
         used = inside.present(MIN_VALUES)
-        draws = studentised(points, used, prepared, of, smooth=smooth, n_draws=n_draws, rng=rng)
-    return Slope(functional, points, weighted_line(points), level, few, tuple(powers), draws)
+        draws = resampled(points, used, prepared, of, smooth=smooth, n_draws=n_draws, rng=rng)
+        own = studentised(points, draws) if interval == "bootstrap" else None
+        stray = stray_p(points, draws) if fit.strays else fit.p_value
+    return Slope(functional, points, fit, level, few, tuple(powers), own, stray)
 
 
 def _check_level(level: float) -> None:

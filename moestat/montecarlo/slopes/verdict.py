@@ -18,6 +18,7 @@ from moestat.montecarlo.slopes.curvature import Curvature
 from moestat.montecarlo.slopes.gain import STILL, Gain
 from moestat.montecarlo.slopes.printing import bracket, where
 from moestat.montecarlo.slopes.slope import Slope
+from moestat.montecarlo.slopes.weighted import STRAY_LEVEL
 from moestat.theory.rates import Rate
 
 #: Two one-sided tests at 5 % are an interval of 90 %.
@@ -88,39 +89,40 @@ def judge(
 ) -> Verdict:
     """Compare an effective slope with a predicted rate.
 
-    Parameters
-    ----------
-    slope : Slope
-    predicted : Rate or None
-        ``None`` where no theorem is known.
-    bound : bool
-        Whether theory gives an upper bound on the loss only, so that a steeper slope contradicts nothing.
-    margin : float
-        By how much slopes may differ that are taken for equal.
-    identified : bool
-        Whether theory says that the parameters are identified.
-    gain : Gain, optional
-        Of a fit with more experts than the truth, over the fit with as many.
-    min_sizes : int
-        Sizes that a verdict needs, at least three.
-    min_decades : float
-        Decades from the smallest to the largest of them.
+        Parameters
+        ----------
+        slope : Slope
+        predicted : Rate or None
+            ``None`` where no theorem is known.
+        bound : bool
+            Whether theory gives an upper bound on the loss only, so that a steeper slope contradicts nothing.
+        margin : float
+            By how much slopes may differ that are taken for equal.
+        identified : bool
+            Whether theory says that the parameters are identified.
+        gain : Gain, optional
+            Of a fit with more experts than the truth, over the fit with as many.
+        min_sizes : int
+            Sizes that a verdict needs, at least three.
+        min_decades : float
+            Decades from the smallest to the largest of them.
 
-    Returns
-    -------
-    Verdict
+        Returns
+        -------
+        Verdict
 
-    Examples
-    --------
-    >>> from fractions import Fraction
-    >>> import numpy as np
-    >>> from moestat.montecarlo.slopes import Measured, effective_slope, judge
-    >>> from moestat.theory.rates import Rate
-    >>> rng = np.random.default_rng(0)
-    >>> sizes = np.geomspace(1e3, 1e5, 12).round()
-    >>> losses = Measured.of({n: n**-0.5 * rng.lognormal(sigma=0.5, size=200) for n in sizes})
-    >>> judge(effective_slope(losses), Rate(Fraction(1, 2))).name
-    'consistent'
+        Examples
+        --------
+        >>> from fractions import Fraction
+        >>> import numpy as np
+        >>> from moestat.montecarlo.slopes import Measured, effective_slope, judge
+        >>> from moestat.montecarlo.slopes.weighted import STRAY_LEVEL
+    from moestat.theory.rates import Rate
+        >>> rng = np.random.default_rng(0)
+        >>> sizes = np.geomspace(1e3, 1e5, 12).round()
+        >>> losses = Measured.of({n: n**-0.5 * rng.lognormal(sigma=0.5, size=200) for n in sizes})
+        >>> judge(effective_slope(losses), Rate(Fraction(1, 2))).name
+        'consistent'
     """
     if not 0 < margin < inf:
         raise InputError(f"margin must be a positive number; got {margin!r}. The usual one is 0.05.")
@@ -240,11 +242,11 @@ def _bending(case: _Case, bend: Curvature) -> _Finding:
 
 def _stray(case: _Case) -> _Finding | None:
     """A lack of fit that is significant, and larger than what turning the line by the margin does to its ends."""
-    fit, (low, high) = case.slope.fit, case.slope.window
-    beyond = sqrt(max(0.0, fit.birge**2 - 1) * float(case.slope.points.variances.mean()))
-    if not fit.p_value < SCATTER_LEVEL or beyond <= case.margin * log(high / low) / 2:
+    p_value, (low, high) = case.slope.stray_p, case.slope.window
+    beyond = sqrt(max(0.0, case.slope.fit.birge**2 - 1) * float(case.slope.points.variances.mean()))
+    if not p_value < SCATTER_LEVEL or beyond <= case.margin * log(high / low) / 2:
         return None
-    by = f"by {np.expm1(beyond):.0%} more than Monte Carlo error (lack of fit p = {fit.p_value:.2g})"
+    by = f"by {np.expm1(beyond):.0%} more than Monte Carlo error (lack of fit p = {p_value:.2g})"
     return _Finding(
         Ruling.NO_POWER_LAW, f"the points stray from a line {by}, and one power of n does not describe them"
     )
@@ -289,12 +291,12 @@ def _slower(case: _Case) -> _Finding | None:
 def _undecided(case: _Case) -> _Finding:
     """The interval lies across an edge: because of noise, which replications lessen, or of what they do not."""
     across = f"its interval is neither inside nor outside {case.band_words}"
-    bend, fit = case.slope.curvature, case.slope.fit
+    bend, p_value = case.slope.curvature, case.slope.stray_p
     if bend is not None and bend.p_value < BENT_LEVEL:
         found = _bending(case, bend)
         return _Finding(found.ruling, f"{across}, and {found.words}")
-    if fit.strays:
-        words = f"the points stray from a line by more than Monte Carlo error (p = {fit.p_value:.2g})"
+    if p_value < STRAY_LEVEL:
+        words = f"the points stray from a line by more than Monte Carlo error (p = {p_value:.2g})"
         return _Finding(Ruling.NO_POWER_LAW, f"{across}, and {words}, which more replications do not lessen")
     needed = _needed(case)
     if needed is None:
