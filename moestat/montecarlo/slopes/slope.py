@@ -53,8 +53,8 @@ class Slope:
     """
 
     functional: str
-    points: Points
-    fit: Fit
+    points: Points = field(repr=False)
+    fit: Fit = field(repr=False)
     level: float
     left_out: tuple[tuple[float, int], ...] = ()
     powers: tuple[float, ...] = ()

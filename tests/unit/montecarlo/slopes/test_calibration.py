@@ -27,6 +27,9 @@ def test_the_table_of_coverage_has_every_case_and_keeps_the_promise():
     assert [Case(**row[list(vars(cases()[0]))].to_dict()) for _, row in table.iterrows()] == cases()
     assert (table.studies >= 1000).all()
     assert table.coverage.between(0.93 - 0.016, 0.98 + 0.009).all()
+    exact = table[table.law != "extra scatter"]
+    assert exact.resampled.max() <= 0.05 + 0.014
+    assert table.resampled[table.law == "extra scatter"].min() >= 0.7
 
 
 def test_every_case_has_its_own_numbers():

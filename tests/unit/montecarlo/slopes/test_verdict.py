@@ -10,6 +10,7 @@ import pytest
 from moestat.errors import InputError
 from moestat.montecarlo.slopes import Gain, Measured, Ruling, effective_slope, judge
 from moestat.theory.rates import ROOT, SLOW, Rate
+from simulations.slopes.coverage import Case
 from tests.unit.montecarlo.slopes.exact import SIZES, exact
 
 HALF = Rate(Fraction(1, 2))
@@ -140,6 +141,14 @@ def test_scatter_that_replications_do_not_lessen_is_not_called_noise():
 def test_a_window_of_exactly_the_shortest_length_is_enough():
     sizes = np.geomspace(1e3, 1e3 * 10**1.5, 5)
     assert judge(slope_of(0.5, sizes=sizes, replications=5000), HALF).ruling is Ruling.CONSISTENT
+
+
+def test_heavy_tails_are_noise():
+    """Means of 40 nested heavy-tailed losses: the lack of fit rejects a third of exact power laws, a verdict few."""
+    slopes = list(Case("mean", "lognormal 1.2", 12, 40, True).slopes(60))
+    rulings = [judge(slope, HALF).ruling for slope in slopes]
+    assert sum(slope.fit.strays for slope in slopes) >= 10
+    assert sum(ruling is Ruling.NO_POWER_LAW for ruling in rulings) <= 6
 
 
 def test_gains_outside_the_window_do_not_count():
