@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from moestat.montecarlo import engine, store
+    from moestat.montecarlo import engine, slopes, store
     from moestat.montecarlo.covariates import CovariateLaw, FromDataset, Grid, Mixture, Normal, Uniform
     from moestat.montecarlo.design import Design, geometric, linear
     from moestat.montecarlo.fits import FittedModel
