@@ -1,4 +1,4 @@
-"""``python -m simulations.slopes.calibration``: both tables of this folder, and the page; five minutes on one core."""
+"""``python -m simulations.slopes.calibration``: the tables of this folder and of the page; five to ten minutes."""
 
 from __future__ import annotations
 
