@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from moestat.montecarlo.covariates import CovariateLaw, FromDataset, Grid, Mixture, Normal, Uniform
     from moestat.montecarlo.design import Design, geometric, linear
     from moestat.montecarlo.fits import FittedModel
+    from moestat.montecarlo.measuring import slope_table
     from moestat.montecarlo.protocols import MLE, PROTOCOLS, End, Protocol, Published, Task
     from moestat.montecarlo.recording import Record
     from moestat.montecarlo.replaying import Replay, replay
     from moestat.montecarlo.replication import sample
+    from moestat.montecarlo.reporting import report
     from moestat.montecarlo.running import Run, run
     from moestat.montecarlo.store import Store, merge, read_export, repair, verify
     from moestat.montecarlo.study import StatedRate, Study
     from moestat.montecarlo.truth import Truth
 
-_MODULES = ("engine", "store")
+_MODULES = ("engine", "slopes", "store")
 _NAMES = {
     "CovariateLaw": "covariates",
     "Design": "design",
@@ -57,7 +59,9 @@ _NAMES = {
     "repair": "store",
     "replay": "replaying",
     "run": "running",
+    "report": "reporting",
     "sample": "replication",
+    "slope_table": "measuring",
     "verify": "store",
 }
 
@@ -91,7 +95,10 @@ __all__ = [
     "repair",
     "replay",
     "run",
+    "report",
     "sample",
+    "slope_table",
+    "slopes",
     "store",
     "verify",
 ]

@@ -69,7 +69,7 @@ class Measurement:
         }
 
 
-def slopes(
+def slope_table(
     study: Study,
     store: str | Path,
     *,
@@ -159,7 +159,7 @@ def gain_of(study: Study, group: Group) -> Gain | None:
     reference = study.reference
     if reference is None or study.fit(group.fit).model.n_experts <= reference[0].model.n_experts:
         return None
-    values = {n: x for n, x in group.values(GAIN).items() if not np.isnan(x).all()}
+    values = {float(n): x for n, x in group.values(GAIN).items() if not np.isnan(x).all()}
     return Gain.of(values) if values else None
 
 

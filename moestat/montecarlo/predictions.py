@@ -69,7 +69,7 @@ GAIN_COLUMN = "gain"
 
 
 def _rate(theory: Prediction, column: str) -> Rate | None:
-    loss, _, summand = column.partition("/")
+    loss = column.partition("/")[0]
     if loss in ("voronoi", "voronoi:published", "voronoi:sharp", "voronoi:raw"):
         return theory.loss  # a sum of terms falls no faster than each of them
     if column in OF_THE_DENSITY:

@@ -89,40 +89,39 @@ def judge(
 ) -> Verdict:
     """Compare an effective slope with a predicted rate.
 
-        Parameters
-        ----------
-        slope : Slope
-        predicted : Rate or None
-            ``None`` where no theorem is known.
-        bound : bool
-            Whether theory gives an upper bound on the loss only, so that a steeper slope contradicts nothing.
-        margin : float
-            By how much slopes may differ that are taken for equal.
-        identified : bool
-            Whether theory says that the parameters are identified.
-        gain : Gain, optional
-            Of a fit with more experts than the truth, over the fit with as many.
-        min_sizes : int
-            Sizes that a verdict needs, at least three.
-        min_decades : float
-            Decades from the smallest to the largest of them.
+    Parameters
+    ----------
+    slope : Slope
+    predicted : Rate or None
+        ``None`` where no theorem is known.
+    bound : bool
+        Whether theory gives an upper bound on the loss only, so that a steeper slope contradicts nothing.
+    margin : float
+        By how much slopes may differ that are taken for equal.
+    identified : bool
+        Whether theory says that the parameters are identified.
+    gain : Gain, optional
+        Of a fit with more experts than the truth, over the fit with as many.
+    min_sizes : int
+        Sizes that a verdict needs, at least three.
+    min_decades : float
+        Decades from the smallest to the largest of them.
 
-        Returns
-        -------
-        Verdict
+    Returns
+    -------
+    Verdict
 
-        Examples
-        --------
-        >>> from fractions import Fraction
-        >>> import numpy as np
-        >>> from moestat.montecarlo.slopes import Measured, effective_slope, judge
-        >>> from moestat.montecarlo.slopes.weighted import STRAY_LEVEL
-    from moestat.theory.rates import Rate
-        >>> rng = np.random.default_rng(0)
-        >>> sizes = np.geomspace(1e3, 1e5, 12).round()
-        >>> losses = Measured.of({n: n**-0.5 * rng.lognormal(sigma=0.5, size=200) for n in sizes})
-        >>> judge(effective_slope(losses), Rate(Fraction(1, 2))).name
-        'consistent'
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> import numpy as np
+    >>> from moestat.montecarlo.slopes import Measured, effective_slope, judge
+    >>> from moestat.theory.rates import Rate
+    >>> rng = np.random.default_rng(0)
+    >>> sizes = np.geomspace(1e3, 1e5, 12).round()
+    >>> losses = Measured.of({n: n**-0.5 * rng.lognormal(sigma=0.5, size=200) for n in sizes})
+    >>> judge(effective_slope(losses), Rate(Fraction(1, 2))).name
+    'consistent'
     """
     if not 0 < margin < inf:
         raise InputError(f"margin must be a positive number; got {margin!r}. The usual one is 0.05.")

@@ -1,0 +1,5 @@
+"""A study's results for a reader: one page that stands alone, and the same in Markdown."""
+
+from moestat.montecarlo.reporting.writing import report
+
+__all__ = ["report"]

@@ -1,0 +1,125 @@
+"""Figures of a report: a measure against the sample size, with its error bars, line and prediction."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from moestat.montecarlo.collecting import Group
+from moestat.montecarlo.measuring import Measurement
+from moestat.plotting.looks import DASHES, MARKERS, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Half of the height of an error bar in Monte Carlo standard errors.
+BAR = 1.96
+
+
+def rate_figure(measure: str, found: Sequence[Measurement]) -> Figure | None:
+    """Means with their 95 % Monte Carlo intervals, the fitted lines, and the predicted slope as a grey line."""
+    drawn = [one for one in found if one.measure == measure and one.slope is not None]
+    if not drawn:
+        return None
+    with style():
+        import matplotlib.pyplot as plt
+
+        figure, ax = plt.subplots(figsize=(7.2, 4.6))
+        for i, one in enumerate(drawn):
+            _draw(ax, one, i)
+        _draw_prediction(ax, drawn)
+        ax.set(xscale="log", yscale="log", xlabel="n", ylabel=f"{_functional(drawn[0])} of {measure}")
+        ax.set_title(f"{measure}: slopes on a log-log scale")
+        ax.legend(loc="best")
+    return figure
+
+
+def gain_figure(groups: Sequence[Group]) -> Figure | None:
+    """Quantiles of the gain of log-likelihood over the reference fit."""
+    moving = [group for group in groups if "gain" in group.columns and _moves(group)]
+    if not moving:
+        return None
+    with style():
+        import matplotlib.pyplot as plt
+
+        figure, ax = plt.subplots(figsize=(7.2, 3.8))
+        for i, group in enumerate(moving):
+            values = group.values("gain")
+            quantiles = np.array([np.nanquantile(x, [0.1, 0.5, 0.9]) for x in values.values()])
+            n = np.array(list(values), dtype=np.float64)
+            ax.plot(n, quantiles[:, 1], marker=MARKERS[i % 8], ls=DASHES[i % 8], color=f"C{i}", label=_name(group))
+            ax.fill_between(n, quantiles[:, 0], quantiles[:, 2], color=f"C{i}", alpha=0.15, lw=0)
+        ax.axhline(0.0, color="0.4", lw=0.8)
+        ax.set(xscale="log", xlabel="n", ylabel="gain in log-likelihood (nats)")
+        ax.set_title("Gain over the reference fit: median, 10 % and 90 %")
+        ax.legend(loc="best")
+    return figure
+
+
+def as_png(figure: Figure) -> bytes:
+    """The figure's bytes; it is closed, and no date is in them."""
+    import matplotlib.pyplot as plt
+
+    out = BytesIO()
+    with style():
+        figure.savefig(out, format="png", metadata={"Software": None})
+    plt.close(figure)
+    return out.getvalue()
+
+
+def as_link(png: bytes) -> str:
+    """A picture inside a page."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _draw(ax: Axes, one: Measurement, i: int) -> None:
+    assert one.slope is not None
+    points, slope = one.slope.points, one.slope
+    estimate = np.exp(points.log_estimates)
+    bars = BAR * points.standard_errors
+    below, above = estimate * (1 - np.exp(-bars)), estimate * (np.exp(bars) - 1)
+    low, high = slope.interval
+    label = f"{one.fit}, {one.protocol}: {slope.slope:.3f} [{low:.3f}, {high:.3f}]"
+    color, marker = f"C{i % 8}", MARKERS[i % 8]
+    ax.errorbar(points.sizes, estimate, yerr=[below, above], fmt=marker, color=color, ms=5, lw=1.2, capsize=2)
+    line = np.exp(slope.fit.coefficients[0] + slope.fit.coefficients[1] * np.log(points.sizes))
+    ax.plot(points.sizes, line, color=color, ls=DASHES[i % 8], lw=1.4, label=label, marker=marker, markevery=[0], ms=5)
+
+
+def _draw_prediction(ax: Axes, drawn: Sequence[Measurement]) -> None:
+    """One grey line for each different prediction, through the first point of what it is about."""
+    rates = {}
+    for one in drawn:
+        rate = one.predicted.rate
+        if rate is not None and rate.exponent is not None and str(rate) not in rates:
+            rates[str(rate)] = one
+    for i, (name, one) in enumerate(rates.items()):
+        assert one.slope is not None
+        assert one.predicted.rate is not None
+        n = np.geomspace(*one.slope.window, 60)
+        bare = n ** -float(one.predicted.rate.exponent or 0)
+        scale = 0.6 * float(np.exp(one.slope.points.log_estimates[0])) / bare[0]
+        ax.plot(n, scale * bare, color="0.45", lw=1.2, ls=DASHES[(2 + i) % 8], label=f"predicted {_mathematical(name)}")
+
+
+def _mathematical(name: str) -> str:
+    return f"${name}$" if name.startswith("n^") else name
+
+
+def _functional(one: Measurement) -> str:
+    assert one.slope is not None
+    return {"mean": "mean", "median": "median", "geometric": "geometric mean"}[one.slope.functional]
+
+
+def _name(group: Group) -> str:
+    return f"{group.fit}, {group.protocol}"
+
+
+def _moves(group: Group) -> bool:
+    """Whether there is a gain to be seen: a reference fit has none over itself."""
+    return any(np.nanmax(np.abs(x), initial=0.0) > 1e-6 for x in group.values("gain").values())

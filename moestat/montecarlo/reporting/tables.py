@@ -1,0 +1,258 @@
+"""Tables of a report: performance with Monte Carlo standard errors, failures and their worst cases, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from moestat.montecarlo.collecting import Group
+from moestat.montecarlo.measuring import Measurement
+from moestat.montecarlo.study import Study
+from moestat.typing import FloatArray
+
+#: What stands where there is no number.
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of text; the first ``n_words`` columns are words, the others numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    n_words: int = 1
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number as a reader wants it."""
+    if not np.isfinite(value):
+        return NOTHING if np.isnan(value) else str(value)
+    return f"{value:.{digits}g}"
+
+
+def with_error(value: float, error: float) -> str:
+    """An estimate with its Monte Carlo standard error in parentheses."""
+    return number(value) if not np.isfinite(error) else f"{number(value)} ({number(error, 2)})"
+
+
+def share(count: float, total: float) -> str:
+    """A share in per cent with its Monte Carlo standard error."""
+    if not total:
+        return NOTHING
+    p = count / total
+    return f"{100 * p:.1f} ({100 * sqrt(p * (1 - p) / total):.1f})"
+
+
+# --------------------------------------------------------------------------------------- what was run
+def counts_table(study: Study, groups: Sequence[Group]) -> Table:
+    """Replications of each cell: planned, run, and what became of them."""
+    rows = []
+    for group in groups:
+        for n, cell in group.cells.items():
+            outcomes = [int((cell.outcomes == name).sum()) for name in ("ok", "error", "crashed")]
+            done = len(cell.replications)
+            rows.append((group.fit, group.protocol, f"{n}", f"{group.planned}", f"{done}", *map(str, outcomes)))
+    return Table(
+        "Replications",
+        ("fit", "protocol", "n", "planned", "run", "with numbers", "errors", "crashed"),
+        tuple(rows),
+        "A replication whose fit raised an error, or killed its process, stays in the store and is never drawn again.",
+        n_words=2,
+    )
+
+
+def failures_table(groups: Sequence[Group], measure: str) -> Table | None:
+    """Why replications have no numbers, and how far the mean could move if they had any."""
+    rows = []
+    for group in groups:
+        if measure not in group.columns:
+            continue
+        for n, values in group.values(measure).items():
+            for reason, count in group.failures[n].most_common():
+                low, high = worst_cases(values)
+                rows.append(
+                    (group.fit, group.protocol, f"{n}", reason[:200], f"{count}", f"{number(low)} to {number(high)}")
+                )
+    if not rows:
+        return None
+    return Table(
+        "Failures",
+        ("fit", "protocol", "n", "reason", "replications", f"mean {measure}, worst cases"),
+        tuple(rows),
+        f"Worst cases: all failures of a cell with a {measure} of zero, and all with the largest that was seen there.",
+        n_words=4,
+    )
+
+
+def worst_cases(values: FloatArray) -> tuple[float, float]:
+    """The mean if all failures were zero, and if all were the largest value that was seen."""
+    seen = values[~np.isnan(values)]
+    if not seen.size:
+        return np.nan, np.nan
+    missing = values.size - seen.size
+    total = float(seen.sum())
+    return total / values.size, (total + missing * float(seen.max())) / values.size
+
+
+# --------------------------------------------------------------------------------------- certificates
+def certificates_table(groups: Sequence[Group]) -> Table:
+    """Kinds of end points, starts that agree, and bounds that hold."""
+    rows = []
+    for group in groups:
+        columns = {name: group.values(name) for name in ("trusted", "n_reached", "n_starts", "n_bounds", "shortfall")}
+        for n in group.sizes:
+            ok = group.ok(n)
+            total = int(ok.sum())
+            own = {name: values[n][ok] for name, values in columns.items()}
+            kinds = "; ".join(f"{status.value}: {count}" for status, count in group.statuses(n).most_common())
+            agreeing = float(np.mean(own["n_reached"] / own["n_starts"])) if total else np.nan
+            rows.append(
+                (
+                    group.fit,
+                    group.protocol,
+                    f"{n}",
+                    kinds or NOTHING,
+                    share(float(own["trusted"].sum()), total),
+                    f"{100 * agreeing:.0f}" if total else NOTHING,
+                    share(float((own["n_bounds"] > 0).sum()), total),
+                    number(float(own["shortfall"].max(initial=0.0)), 3),
+                )
+            )
+    return Table(
+        "Certificates",
+        ("fit", "protocol", "n", "end points", "trusted %", "starts agreeing %", "bounds active %", "shortfall"),
+        tuple(rows),
+        "Trusted: a strict maximum, inside or on the bounds, and no start went higher. Starts agreeing: mean share of "
+        "starts that ended at the reported likelihood. Shortfall: the most by which the likelihood lies below that of "
+        "another protocol that it starts from; above zero where that one left the bounds.",
+        n_words=4,
+    )
+
+
+# --------------------------------------------------------------------------------------- performance
+def performance_table(groups: Sequence[Group], measure: str) -> Table:
+    """Mean, median and spread of one measure, with Monte Carlo standard errors."""
+    rows = []
+    for group in groups:
+        if measure not in group.columns:
+            continue
+        for n, all_values in group.values(measure).items():
+            values = all_values[~np.isnan(all_values)]
+            R = values.size
+            if not R:
+                rows.append((group.fit, group.protocol, f"{n}", "0", *[NOTHING] * 4))
+                continue
+            error = float(values.std(ddof=1)) / sqrt(R) if R > 1 else np.nan
+            quantiles = np.quantile(values, [0.5, 0.1, 0.9])
+            rows.append(
+                (
+                    group.fit,
+                    group.protocol,
+                    f"{n}",
+                    f"{R}",
+                    with_error(float(values.mean()), error),
+                    *tuple(number(float(q)) for q in quantiles),
+                )
+            )
+    return Table(
+        measure,
+        ("fit", "protocol", "n", "R", "mean (MCSE)", "median", "10 %", "90 %"),
+        tuple(rows),
+        n_words=2,
+    )
+
+
+def accuracy_table(study: Study, groups: Sequence[Group]) -> Table | None:
+    """Bias, empirical standard error and root mean squared error of each parameter, where the truth has it."""
+    rows = []
+    for group in groups:
+        truth = study.recorders[group.fit].true_values()
+        for name, true in truth.items():
+            for n, all_values in group.values(name).items():
+                values = all_values[~np.isnan(all_values)]
+                if values.size > 1:
+                    rows.append(
+                        (
+                            group.fit,
+                            group.protocol,
+                            name.removeprefix("estimate/"),
+                            f"{n}",
+                            number(true),
+                            *_accuracy(values - true),
+                        )
+                    )
+    if not rows:
+        return None
+    return Table(
+        "Accuracy of the parameters",
+        ("fit", "protocol", "parameter", "n", "truth", "bias", "empirical SE", "RMSE"),
+        tuple(rows),
+        "Atoms are laid over the true ones, in the units of the study. Monte Carlo standard errors in parentheses "
+        "[Morris, White and Crowther 2019].",
+        n_words=3,
+    )
+
+
+def _accuracy(errors: FloatArray) -> tuple[str, str, str]:
+    R = errors.size
+    spread = float(errors.std(ddof=1))
+    mse = float((errors**2).mean())
+    rmse = sqrt(mse)
+    mse_error = float((errors**2).std(ddof=1)) / sqrt(R)
+    return (
+        with_error(float(errors.mean()), spread / sqrt(R)),
+        with_error(spread, spread / sqrt(2.0 * (R - 1))),
+        with_error(rmse, mse_error / (2.0 * rmse) if rmse > 0 else 0.0),
+    )
+
+
+def gains_table(groups: Sequence[Group]) -> Table | None:
+    """Gains of log-likelihood over the reference fit."""
+    rows = []
+    for group in groups:
+        if "gain" not in group.columns:
+            continue
+        for n, all_values in group.values("gain").items():
+            values = all_values[~np.isnan(all_values)]
+            if values.size:
+                quantiles = (number(float(q)) for q in np.quantile(values, [0.1, 0.5, 0.9]))
+                rows.append(
+                    (group.fit, group.protocol, f"{n}", *quantiles, share(float((values < 0.05).sum()), values.size))
+                )
+    if not rows:
+        return None
+    return Table(
+        "Gain of log-likelihood over the reference fit",
+        ("fit", "protocol", "n", "10 %", "median", "90 %", "below 0.05, %"),
+        tuple(rows),
+        "A fit with more experts that gains next to nothing is the reference fit with an expert written twice: its slope "
+        "says nothing about the larger model.",
+        n_words=2,
+    )
+
+
+# --------------------------------------------------------------------------------------- slopes
+def slopes_table(found: Sequence[Measurement], title: str, note: str = "") -> Table:
+    """Slopes with intervals, predictions and verdicts."""
+    rows = []
+    for one in found:
+        slope, rate = one.slope, one.predicted.rate
+        rows.append(
+            (
+                one.fit,
+                one.protocol,
+                one.measure,
+                NOTHING if slope is None else f"{slope.slope:.3f}",
+                NOTHING if slope is None else f"[{slope.interval[0]:.3f}, {slope.interval[1]:.3f}]",
+                NOTHING if slope is None else f"{slope.window[0]:g} to {slope.window[1]:g}",
+                NOTHING if rate is None else f"{rate}{' (bound)' if one.predicted.bound else ''}",
+                one.problem or NOTHING if one.verdict is None else one.verdict.name,
+            )
+        )
+    head = ("fit", "protocol", "measure", "slope", "95 %", "window of n", "predicted", "verdict")
+    return Table(title, head, tuple(rows), note, n_words=3)
