@@ -14,12 +14,15 @@ import numpy as np
 from moestat.component import Component
 from moestat.errors import InputError
 from moestat.expressions import write
+from moestat.montecarlo.formulas import Formula
 
 
 def plain(value: Any) -> Any:
     """Plain data of records, arrays, components and tables; whole floats stay floats."""
     if isinstance(value, Component):
         return write(value)
+    if isinstance(value, Formula):
+        return value.text
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

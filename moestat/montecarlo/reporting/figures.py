@@ -11,6 +11,7 @@ import numpy as np
 
 from moestat.montecarlo.collecting import Group
 from moestat.montecarlo.measuring import Measurement
+from moestat.montecarlo.slopes.weighted import line
 from moestat.plotting.looks import DASHES, MARKERS, style
 
 if TYPE_CHECKING:
@@ -41,14 +42,13 @@ def rate_figure(measure: str, found: Sequence[Measurement]) -> Figure | None:
 
 def gain_figure(groups: Sequence[Group]) -> Figure | None:
     """Quantiles of the gain of log-likelihood over the reference fit."""
-    moving = [group for group in groups if "gain" in group.columns and _moves(group)]
-    if not moving:
+    if not groups:
         return None
     with style():
         import matplotlib.pyplot as plt
 
         figure, ax = plt.subplots(figsize=(7.2, 3.8))
-        for i, group in enumerate(moving):
+        for i, group in enumerate(groups):
             values = group.values("gain")
             quantiles = np.array([np.nanquantile(x, [0.1, 0.5, 0.9]) for x in values.values()])
             n = np.array(list(values), dtype=np.float64)
@@ -87,8 +87,10 @@ def _draw(ax: Axes, one: Measurement, i: int) -> None:
     label = f"{one.fit}, {one.protocol}: {slope.slope:.3f} [{low:.3f}, {high:.3f}]"
     color, marker = f"C{i % 8}", MARKERS[i % 8]
     ax.errorbar(points.sizes, estimate, yerr=[below, above], fmt=marker, color=color, ms=5, lw=1.2, capsize=2)
-    line = np.exp(slope.fit.coefficients[0] + slope.fit.coefficients[1] * np.log(points.sizes))
-    ax.plot(points.sizes, line, color=color, ls=DASHES[i % 8], lw=1.4, label=label, marker=marker, markevery=[0], ms=5)
+    fitted = np.exp(line(points.log_sizes) @ slope.fit.coefficients)
+    ax.plot(
+        points.sizes, fitted, color=color, ls=DASHES[i % 8], lw=1.4, label=label, marker=marker, markevery=[0], ms=5
+    )
 
 
 def _draw_prediction(ax: Axes, drawn: Sequence[Measurement]) -> None:
@@ -104,7 +106,7 @@ def _draw_prediction(ax: Axes, drawn: Sequence[Measurement]) -> None:
         n = np.geomspace(*one.slope.window, 60)
         bare = n ** -float(one.predicted.rate.exponent or 0)
         scale = 0.6 * float(np.exp(one.slope.points.log_estimates[0])) / bare[0]
-        ax.plot(n, scale * bare, color="0.45", lw=1.2, ls=DASHES[(2 + i) % 8], label=f"predicted {_mathematical(name)}")
+        ax.plot(n, scale * bare, color="0.45", lw=1.2, ls=(0, (1 + i, 1)), label=f"predicted {_mathematical(name)}")
 
 
 def _mathematical(name: str) -> str:
@@ -118,8 +120,3 @@ def _functional(one: Measurement) -> str:
 
 def _name(group: Group) -> str:
     return f"{group.fit}, {group.protocol}"
-
-
-def _moves(group: Group) -> bool:
-    """Whether there is a gain to be seen: a reference fit has none over itself."""
-    return any(np.nanmax(np.abs(x), initial=0.0) > 1e-6 for x in group.values("gain").values())

@@ -17,15 +17,23 @@ from moestat.typing import FloatArray
 NOTHING = "–"
 
 
+#: Columns that hold words; all others hold numbers.
+WORDS = ("fit", "protocol", "measure", "parameter", "reason", "end points", "predicted", "verdict", "configuration")
+
+
 @dataclass(frozen=True)
 class Table:
-    """Cells of text; the first ``n_words`` columns are words, the others numbers."""
+    """Cells of text under their headings."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
-    n_words: int = 1
+
+    @property
+    def words(self) -> tuple[bool, ...]:
+        """Which columns hold words."""
+        return tuple(name in WORDS for name in self.head)
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -62,7 +70,6 @@ def counts_table(study: Study, groups: Sequence[Group]) -> Table:
         ("fit", "protocol", "n", "planned", "run", "with numbers", "errors", "crashed"),
         tuple(rows),
         "A replication whose fit raised an error, or killed its process, stays in the store and is never drawn again.",
-        n_words=2,
     )
 
 
@@ -85,7 +92,6 @@ def failures_table(groups: Sequence[Group], measure: str) -> Table | None:
         ("fit", "protocol", "n", "reason", "replications", f"mean {measure}, worst cases"),
         tuple(rows),
         f"Worst cases: all failures of a cell with a {measure} of zero, and all with the largest that was seen there.",
-        n_words=4,
     )
 
 
@@ -130,7 +136,6 @@ def certificates_table(groups: Sequence[Group]) -> Table:
         "Trusted: a strict maximum, inside or on the bounds, and no start went higher. Starts agreeing: mean share of "
         "starts that ended at the reported likelihood. Shortfall: the most by which the likelihood lies below that of "
         "another protocol that it starts from; above zero where that one left the bounds.",
-        n_words=4,
     )
 
 
@@ -163,7 +168,6 @@ def performance_table(groups: Sequence[Group], measure: str) -> Table:
         measure,
         ("fit", "protocol", "n", "R", "mean (MCSE)", "median", "10 %", "90 %"),
         tuple(rows),
-        n_words=2,
     )
 
 
@@ -194,7 +198,6 @@ def accuracy_table(study: Study, groups: Sequence[Group]) -> Table | None:
         tuple(rows),
         "Atoms are laid over the true ones, in the units of the study. Monte Carlo standard errors in parentheses "
         "[Morris, White and Crowther 2019].",
-        n_words=3,
     )
 
 
@@ -230,9 +233,8 @@ def gains_table(groups: Sequence[Group]) -> Table | None:
         "Gain of log-likelihood over the reference fit",
         ("fit", "protocol", "n", "10 %", "median", "90 %", "below 0.05, %"),
         tuple(rows),
-        "A fit with more experts that gains next to nothing is the reference fit with an expert written twice: its slope "
-        "says nothing about the larger model.",
-        n_words=2,
+        "A fit with more experts that gains next to nothing is the reference fit with an expert written twice: its "
+        "slope says nothing about the larger model.",
     )
 
 
@@ -255,4 +257,4 @@ def slopes_table(found: Sequence[Measurement], title: str, note: str = "") -> Ta
             )
         )
     head = ("fit", "protocol", "measure", "slope", "95 %", "window of n", "predicted", "verdict")
-    return Table(title, head, tuple(rows), note, n_words=3)
+    return Table(title, head, tuple(rows), note)

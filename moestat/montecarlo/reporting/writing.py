@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +15,7 @@ from moestat.montecarlo.collecting import Group, groups
 from moestat.montecarlo.measuring import (
     Measurement,
     Options,
+    gain_of,
     main_measures,
     measurements,
     parts_of,
@@ -97,7 +98,7 @@ def report(
     environment = jinja2.Environment(
         autoescape=target.suffix == ".html", trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters["cell"] = _markdown_cell
+    environment.filters |= {"cell": _markdown_cell, "spoken": spoken}
     text = environment.from_string(template).render(
         study=study, about=about, sections=sections, version=__version__, stem=target.stem
     )
@@ -111,6 +112,18 @@ def report(
                 written.append(file)
     target.write_text(text, encoding="utf-8")
     return written
+
+
+def spoken(settings: Any) -> str:
+    """Settings as words: names and values, one after the other."""
+    if isinstance(settings, Mapping):
+        named = {name: value for name, value in settings.items() if name not in ("kind", "name", "law")}
+        kind = settings.get("kind") or settings.get("law") or ""
+        words = [f"{name} {spoken(value)}" for name, value in named.items() if value not in ((), [])]
+        return f"{kind} ({'; '.join(words)})" if kind else "; ".join(words)
+    if isinstance(settings, list | tuple):
+        return ", ".join(map(spoken, settings))
+    return str(settings)
 
 
 def _markdown_cell(text: str) -> str:
@@ -136,7 +149,7 @@ def _verdicts(study: Study, found: list[Group], main: list[Measurement]) -> Sect
         if figure is not None:
             caption = f"{name} against n: estimates with 95 % Monte Carlo intervals, fitted lines, predicted slope."
             pictures.append(Picture(f"slope-{i + 1}", caption, as_png(figure)))
-    gain = gain_figure(found)
+    gain = gain_figure([group for group in found if gain_of(study, group) is not None])
     if gain is not None:
         caption = "Gain of log-likelihood over the reference fit, by n."
         pictures.append(Picture("gain", caption, as_png(gain)))
@@ -225,7 +238,7 @@ def _strata_tables(study: Study, found: Sequence[Group], options: Options) -> li
             first, last = (float(shares[label].iloc[i]) for i in (0, -1))
             rows.append((label, f"{100 * first:.0f}", f"{100 * last:.0f}", said))
         head = (
-            "fitted atoms of each true one",
+            "configuration",
             "share at the smallest n, %",
             "at the largest, %",
             f"slope of {names[0]}",
