@@ -1,7 +1,8 @@
-"""``moestat demo``: two fits to real data, with their verdicts and pictures."""
+"""``moestat demo``: two fits to real data and a simulation study, with their verdicts and pictures."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -30,8 +31,10 @@ EXAMPLES = (
 )
 
 
-def command(out: Annotated[Path, of_output("Folder for the two figures.")] = Path("moestat-demo")) -> None:
-    """Fit two mixtures of experts to real data, print the verdicts, save two figures."""
+def command(
+    out: Annotated[Path, of_output("Folder for figures, results and the report.")] = Path("moestat-demo"),
+) -> None:
+    """Fit two mixtures of experts to real data, then measure how fast such a fit nears a known truth."""
     import matplotlib
 
     from moestat.datasets import load
@@ -40,6 +43,7 @@ def command(out: Annotated[Path, of_output("Folder for the two figures.")] = Pat
     out.mkdir(parents=True, exist_ok=True)
     for number, (name, story, title) in enumerate(EXAMPLES, start=1):
         _example(number, load(name), story, title, out)
+    _study(out)
 
 
 def _example(number: int, data: Dataset, story: str, title: str, folder: Path) -> None:
@@ -54,3 +58,26 @@ def _example(number: int, data: Dataset, story: str, title: str, folder: Path) -
     path = folder / f"{data.name}.png"
     plot_fit(results, title=title).savefig(path)
     typer.echo(f"\nFitted in {seconds:.1f} s. Figure: {path}\n")
+
+
+def _study(folder: Path) -> None:
+    """A small convergence study, with its slopes and its report."""
+    from moestat import montecarlo
+    from moestat.threads import usable_processors
+
+    study = montecarlo.Study.from_text(files("moestat.cli").joinpath("demo.toml").read_text(encoding="utf-8"))
+    n = study.design.n
+    typer.echo(
+        f"{len(EXAMPLES) + 1}. A simulation study: {study.design.replications} data sets of each of {len(n)} sizes "
+        f"from {n[0]} to {n[-1]}, drawn\n   from a known mixture of two regressions ({study.truth.words}) and fitted. "
+        "How fast do the fits near the truth?\n"
+    )
+    start = perf_counter()
+    store = folder / "study.db"
+    montecarlo.run(study, store, workers=min(4, usable_processors()), progress=True)
+    page, *_ = montecarlo.report(study, store, folder / "study.html")
+    seconds = perf_counter() - start
+    table = montecarlo.slope_table(study, store)
+    for row in table.to_dict("records"):
+        typer.echo(f"   {row['protocol']}, {row['measure']}: {row['verdict']}.\n      {row['sentence']}")
+    typer.echo(f"\nSimulated in {seconds:.0f} s; results in {store}, report: {page}")
