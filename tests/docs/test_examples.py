@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
@@ -46,6 +48,20 @@ def test_python_examples_run(page, capsys):
         exec(compile(block, page, "exec"), namespace)
     plt.close("all")
     assert "Verdict: a strict" in capsys.readouterr().out
+
+
+def test_the_examples_of_studies_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they write a store and a report
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/studies.md").read_text(), re.DOTALL)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for block in blocks:
+        exec(compile(block, "docs/studies.md", "exec"), namespace)
+    mc, study, own = namespace["mc"], namespace["study"], namespace["FromTheTruth"]
+    mc.PROTOCOLS.pop("from_the_truth")
+    both = replace(study, protocols=[*study.protocols, own()], text="")
+    logliks = mc.run(both, "both.db").rows().groupby(["protocol", "n", "replication"]).loglik.first().unstack(0)
+    assert (logliks["mle"] >= logliks["from_the_truth"] - 1e-8).all()
+    assert (tmp_path / "two_experts.html").exists()
 
 
 @pytest.mark.parametrize(("page", "registry"), [("docs/gates.md", GATES), ("docs/experts.md", EXPERTS)])

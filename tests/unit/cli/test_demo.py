@@ -20,8 +20,18 @@ def test_the_demo_ends_well(demo):
     assert demo[0].exit_code == 0
 
 
-def test_the_demo_writes_two_pictures(demo):
-    assert sorted(path.name for path in demo[1].iterdir()) == ["anes96.png", "tone.png"]
+def test_the_demo_writes_two_pictures_and_a_study(demo):
+    names = {path.name for path in demo[1].iterdir()}
+    assert {"anes96.png", "tone.png", "study.db", "study.html"} <= names
+
+
+def test_the_demo_measures_the_rate_and_names_its_report(demo):
+    text = demo[0].stdout
+    assert "mle, voronoi: consistent." in text
+    assert f"report: {demo[1] / 'study.html'}" in text
+    page = (demo[1] / "study.html").read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page
+    assert "https://" not in page.replace("https://www.w3.org", "")  # it stands alone
 
 
 @pytest.mark.parametrize("name", ["anes96.png", "tone.png"])
