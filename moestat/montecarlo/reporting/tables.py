@@ -11,6 +11,7 @@ import numpy as np
 from moestat.montecarlo.collecting import Group
 from moestat.montecarlo.measuring import Measurement
 from moestat.montecarlo.study import Study
+from moestat.theory.rates import Rate
 from moestat.typing import FloatArray
 
 #: What stands where there is no number.
@@ -41,6 +42,11 @@ def number(value: float, digits: int = 4) -> str:
     if not np.isfinite(value):
         return NOTHING if np.isnan(value) else str(value)
     return f"{value:.{digits}g}"
+
+
+def in_words(rate: Rate) -> str:
+    """A rate as plain text."""
+    return str(rate).replace("{", "(").replace("}", ")")
 
 
 def with_error(value: float, error: float) -> str:
@@ -252,7 +258,7 @@ def slopes_table(found: Sequence[Measurement], title: str, note: str = "") -> Ta
                 NOTHING if slope is None else f"{slope.slope:.3f}",
                 NOTHING if slope is None else f"[{slope.interval[0]:.3f}, {slope.interval[1]:.3f}]",
                 NOTHING if slope is None else f"{slope.window[0]:g} to {slope.window[1]:g}",
-                NOTHING if rate is None else f"{rate}{' (bound)' if one.predicted.bound else ''}",
+                NOTHING if rate is None else f"{in_words(rate)}{' (bound)' if one.predicted.bound else ''}",
                 one.problem or NOTHING if one.verdict is None else one.verdict.name,
             )
         )

@@ -155,7 +155,8 @@ def _verdicts(study: Study, found: list[Group], main: list[Measurement]) -> Sect
         pictures.append(Picture("gain", caption, as_png(gain)))
     sentences = [f"{one.fit}, {one.protocol}, {one.measure}: {_said(one)}" for one in main]
     sources = dict.fromkeys(
-        f"{one.fit}, {one.measure}: {one.predicted.rate or 'no rate'}; {one.predicted.source}"
+        f"{one.fit}, {one.measure}: {tables.in_words(one.predicted.rate) if one.predicted.rate else 'no rate'}; "
+        f"{one.predicted.source}"
         for one in main
         if one.predicted.source
     )

@@ -176,7 +176,7 @@ class _Case:
     @property
     def band_words(self) -> str:
         factor = " with and without its factor of log n" if self.rate and self.rate.log_power else ""
-        return f"{bracket(self.band)}, the slopes of {self.rate} there{factor}, ±{self.margin:g}"
+        return f"{bracket(self.band)}, the slopes of {_plain(self.rate)} there{factor}, ±{self.margin:g}"
 
     def distance(self, slope: float) -> float:
         """Of a slope from the predicted ones."""
@@ -194,6 +194,11 @@ class _Case:
             return 0.0
         low, high = self.slope.window
         return abs(float(self.rate.log_power)) * (1 / log(low) - 1 / log(high))
+
+
+def _plain(rate: Rate | None) -> str:
+    """A rate without the braces of a formula."""
+    return str(rate).replace("{", "(").replace("}", ")")
 
 
 def _not_identified(case: _Case) -> _Finding | None:
