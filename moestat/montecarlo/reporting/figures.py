@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,10 @@ from matplotlib.lines import Line2D
 
 from moestat.montecarlo.collecting import Group
 from moestat.montecarlo.measuring import Measurement
+from moestat.montecarlo.recording import GAIN
 from moestat.montecarlo.slopes.weighted import line
 from moestat.plotting.looks import DASHES, MARKERS, style
+from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,20 +47,36 @@ def rate_figure(measure: str, found: Sequence[Measurement]) -> Figure | None:
     return figure
 
 
-def gain_figure(groups: Sequence[Group]) -> Figure | None:
+@dataclass(frozen=True, eq=False)
+class GainCurve:
+    """Quantiles (J, 3) of the gain over the reference fit, by sample size: 10 %, median, 90 %."""
+
+    name: str
+    sizes: FloatArray
+    quantiles: FloatArray
+
+    @staticmethod
+    def of(group: Group) -> GainCurve:
+        """Of a fitted model under a protocol."""
+        values = {n: x[~np.isnan(x)] for n, x in group.values(GAIN).items()}
+        kept = {n: np.quantile(x, [0.1, 0.5, 0.9]) for n, x in values.items() if x.size}
+        sizes = np.array(list(kept), dtype=np.float64)
+        return GainCurve(f"{group.fit}, {group.protocol}", sizes, np.array([*kept.values()]))
+
+
+def gain_figure(curves: Sequence[GainCurve]) -> Figure | None:
     """Quantiles of the gain of log-likelihood over the reference fit."""
-    if not groups:
+    if not curves:
         return None
     with style():
         import matplotlib.pyplot as plt
 
         figure, ax = plt.subplots(figsize=(7.2, 3.8))
-        for i, group in enumerate(groups):
-            values = group.values("gain")
-            quantiles = np.array([np.nanquantile(x, [0.1, 0.5, 0.9]) for x in values.values()])
-            n = np.array(list(values), dtype=np.float64)
-            ax.plot(n, quantiles[:, 1], marker=MARKERS[i % 8], ls=DASHES[i % 8], color=f"C{i}", label=_name(group))
-            ax.fill_between(n, quantiles[:, 0], quantiles[:, 2], color=f"C{i}", alpha=0.15, lw=0)
+        for i, one in enumerate(curves):
+            low, middle, high = one.quantiles.T
+            look: dict[str, Any] = {"marker": MARKERS[i % 8], "ls": DASHES[i % 8], "color": f"C{i % 8}"}
+            ax.plot(one.sizes, middle, label=one.name, **look)
+            ax.fill_between(one.sizes, low, high, color=look["color"], alpha=0.15, lw=0)
         ax.axhline(0.0, color="0.4", lw=0.8)
         ax.set(xscale="log", xlabel="n", ylabel="gain in log-likelihood (nats)")
         ax.set_title("Gain over the reference fit: median, 10 % and 90 %")
@@ -122,7 +141,3 @@ def _mathematical(name: str) -> str:
 def _functional(one: Measurement) -> str:
     assert one.slope is not None
     return {"mean": "mean", "median": "median", "geometric": "geometric mean"}[one.slope.functional]
-
-
-def _name(group: Group) -> str:
-    return f"{group.fit}, {group.protocol}"

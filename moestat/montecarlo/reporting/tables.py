@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
 
 from moestat.montecarlo.collecting import Group
 from moestat.montecarlo.measuring import Measurement
+from moestat.montecarlo.recording import GAIN
+from moestat.montecarlo.slopes import Strata
 from moestat.montecarlo.study import Study
 from moestat.theory.rates import Rate
 from moestat.typing import FloatArray
@@ -35,6 +37,16 @@ class Table:
     def words(self) -> tuple[bool, ...]:
         """Which columns hold words."""
         return tuple(name in WORDS for name in self.head)
+
+
+def joined(parts: Iterable[Table | None]) -> tuple[Table, ...]:
+    """Tables of one title and heading are one: their rows one after the other."""
+    found: dict[tuple[str, tuple[str, ...]], Table] = {}
+    for part in parts:
+        if part is not None:
+            key = part.title, part.head
+            found[key] = replace(found[key], rows=found[key].rows + part.rows) if key in found else part
+    return tuple(found.values())
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -63,14 +75,13 @@ def share(count: float, total: float) -> str:
 
 
 # --------------------------------------------------------------------------------------- what was run
-def counts_table(study: Study, groups: Sequence[Group]) -> Table:
+def counts_table(group: Group) -> Table:
     """Replications of each cell: planned, run, and what became of them."""
     rows = []
-    for group in groups:
-        for n, cell in group.cells.items():
-            outcomes = [int((cell.outcomes == name).sum()) for name in ("ok", "error", "crashed")]
-            done = len(cell.replications)
-            rows.append((group.fit, group.protocol, f"{n}", f"{group.planned}", f"{done}", *map(str, outcomes)))
+    for n, cell in group.cells.items():
+        outcomes = [int((cell.outcomes == name).sum()) for name in ("ok", "error", "crashed")]
+        done = len(cell.replications)
+        rows.append((group.fit, group.protocol, f"{n}", f"{group.planned}", f"{done}", *map(str, outcomes)))
     return Table(
         "Replications",
         ("fit", "protocol", "n", "planned", "run", "with numbers", "errors", "crashed"),
@@ -79,18 +90,15 @@ def counts_table(study: Study, groups: Sequence[Group]) -> Table:
     )
 
 
-def failures_table(groups: Sequence[Group], measure: str) -> Table | None:
+def failures_table(group: Group, measure: str) -> Table | None:
     """Why replications have no numbers, and how far the mean could move if they had any."""
     rows = []
-    for group in groups:
-        if measure not in group.columns:
-            continue
-        for n, values in group.values(measure).items():
-            for reason, count in group.failures[n].most_common():
-                low, high = worst_cases(values)
-                rows.append(
-                    (group.fit, group.protocol, f"{n}", reason[:200], f"{count}", f"{number(low)} to {number(high)}")
-                )
+    for n, values in group.values(measure).items():
+        for reason, count in group.failures[n].most_common():
+            low, high = worst_cases(values)
+            rows.append(
+                (group.fit, group.protocol, f"{n}", reason[:200], f"{count}", f"{number(low)} to {number(high)}")
+            )
     if not rows:
         return None
     return Table(
@@ -112,29 +120,28 @@ def worst_cases(values: FloatArray) -> tuple[float, float]:
 
 
 # --------------------------------------------------------------------------------------- certificates
-def certificates_table(groups: Sequence[Group]) -> Table:
+def certificates_table(group: Group) -> Table:
     """Kinds of end points, starts that agree, and bounds that hold."""
     rows = []
-    for group in groups:
-        columns = {name: group.values(name) for name in ("trusted", "n_reached", "n_starts", "n_bounds", "shortfall")}
-        for n in group.sizes:
-            ok = group.ok(n)
-            total = int(ok.sum())
-            own = {name: values[n][ok] for name, values in columns.items()}
-            kinds = "; ".join(f"{status.value}: {count}" for status, count in group.statuses(n).most_common())
-            agreeing = float(np.mean(own["n_reached"] / own["n_starts"])) if total else np.nan
-            rows.append(
-                (
-                    group.fit,
-                    group.protocol,
-                    f"{n}",
-                    kinds or NOTHING,
-                    share(float(own["trusted"].sum()), total),
-                    f"{100 * agreeing:.0f}" if total else NOTHING,
-                    share(float((own["n_bounds"] > 0).sum()), total),
-                    number(float(own["shortfall"].max(initial=0.0)), 3),
-                )
+    columns = {name: group.values(name) for name in ("trusted", "n_reached", "n_starts", "n_bounds", "shortfall")}
+    for n in group.sizes:
+        ok = group.ok(n)
+        total = int(ok.sum())
+        own = {name: values[n][ok] for name, values in columns.items()}
+        kinds = "; ".join(f"{status.value}: {count}" for status, count in group.statuses(n).most_common())
+        agreeing = float(np.mean(own["n_reached"] / own["n_starts"])) if total else np.nan
+        rows.append(
+            (
+                group.fit,
+                group.protocol,
+                f"{n}",
+                kinds or NOTHING,
+                share(float(own["trusted"].sum()), total),
+                f"{100 * agreeing:.0f}" if total else NOTHING,
+                share(float((own["n_bounds"] > 0).sum()), total),
+                number(float(own["shortfall"].max(initial=0.0)), 3),
             )
+        )
     return Table(
         "Certificates",
         ("fit", "protocol", "n", "end points", "trusted %", "starts agreeing %", "bounds active %", "shortfall"),
@@ -146,30 +153,27 @@ def certificates_table(groups: Sequence[Group]) -> Table:
 
 
 # --------------------------------------------------------------------------------------- performance
-def performance_table(groups: Sequence[Group], measure: str) -> Table:
+def performance_table(group: Group, measure: str) -> Table:
     """Mean, median and spread of one measure, with Monte Carlo standard errors."""
     rows = []
-    for group in groups:
-        if measure not in group.columns:
+    for n, all_values in group.values(measure).items():
+        values = all_values[~np.isnan(all_values)]
+        R = values.size
+        if not R:
+            rows.append((group.fit, group.protocol, f"{n}", "0", *[NOTHING] * 4))
             continue
-        for n, all_values in group.values(measure).items():
-            values = all_values[~np.isnan(all_values)]
-            R = values.size
-            if not R:
-                rows.append((group.fit, group.protocol, f"{n}", "0", *[NOTHING] * 4))
-                continue
-            error = float(values.std(ddof=1)) / sqrt(R) if R > 1 else np.nan
-            quantiles = np.quantile(values, [0.5, 0.1, 0.9])
-            rows.append(
-                (
-                    group.fit,
-                    group.protocol,
-                    f"{n}",
-                    f"{R}",
-                    with_error(float(values.mean()), error),
-                    *tuple(number(float(q)) for q in quantiles),
-                )
+        error = float(values.std(ddof=1)) / sqrt(R) if R > 1 else np.nan
+        quantiles = np.quantile(values, [0.5, 0.1, 0.9])
+        rows.append(
+            (
+                group.fit,
+                group.protocol,
+                f"{n}",
+                f"{R}",
+                with_error(float(values.mean()), error),
+                *tuple(number(float(q)) for q in quantiles),
             )
+        )
     return Table(
         measure,
         ("fit", "protocol", "n", "R", "mean (MCSE)", "median", "10 %", "90 %"),
@@ -177,25 +181,24 @@ def performance_table(groups: Sequence[Group], measure: str) -> Table:
     )
 
 
-def accuracy_table(study: Study, groups: Sequence[Group]) -> Table | None:
+def accuracy_table(study: Study, group: Group) -> Table | None:
     """Bias, empirical standard error and root mean squared error of each parameter, where the truth has it."""
     rows = []
-    for group in groups:
-        truth = study.recorders[group.fit].true_values()
-        for name, true in truth.items():
-            for n, all_values in group.values(name).items():
-                values = all_values[~np.isnan(all_values)]
-                if values.size > 1:
-                    rows.append(
-                        (
-                            group.fit,
-                            group.protocol,
-                            name.removeprefix("estimate/"),
-                            f"{n}",
-                            number(true),
-                            *_accuracy(values - true),
-                        )
+    truth = study.recorders[group.fit].true_values()
+    for name, true in truth.items():
+        for n, all_values in group.values(name).items():
+            values = all_values[~np.isnan(all_values)]
+            if values.size > 1:
+                rows.append(
+                    (
+                        group.fit,
+                        group.protocol,
+                        name.removeprefix("estimate/"),
+                        f"{n}",
+                        number(true),
+                        *_accuracy(values - true),
                     )
+                )
     if not rows:
         return None
     return Table(
@@ -220,19 +223,18 @@ def _accuracy(errors: FloatArray) -> tuple[str, str, str]:
     )
 
 
-def gains_table(groups: Sequence[Group]) -> Table | None:
+def gains_table(group: Group) -> Table | None:
     """Gains of log-likelihood over the reference fit."""
+    if GAIN not in group.columns:
+        return None
     rows = []
-    for group in groups:
-        if "gain" not in group.columns:
-            continue
-        for n, all_values in group.values("gain").items():
-            values = all_values[~np.isnan(all_values)]
-            if values.size:
-                quantiles = (number(float(q)) for q in np.quantile(values, [0.1, 0.5, 0.9]))
-                rows.append(
-                    (group.fit, group.protocol, f"{n}", *quantiles, share(float((values < 0.05).sum()), values.size))
-                )
+    for n, all_values in group.values(GAIN).items():
+        values = all_values[~np.isnan(all_values)]
+        if values.size:
+            quantiles = (number(float(q)) for q in np.quantile(values, [0.1, 0.5, 0.9]))
+            rows.append(
+                (group.fit, group.protocol, f"{n}", *quantiles, share(float((values < 0.05).sum()), values.size))
+            )
     if not rows:
         return None
     return Table(
@@ -264,3 +266,22 @@ def slopes_table(found: Sequence[Measurement], title: str, note: str = "") -> Ta
         )
     head = ("fit", "protocol", "measure", "slope", "95 %", "window of n", "predicted", "verdict")
     return Table(title, head, tuple(rows), note)
+
+
+def strata_table(group: Group, measure: str, strata: Strata | None) -> Table | None:
+    """Shares and slopes of the configurations of cells, where there are several."""
+    if strata is None:
+        return None
+    shares, rows = strata.to_frame(), []
+    for label in strata.shares:
+        own = strata.slopes.get(label)
+        low, high = (np.nan, np.nan) if own is None else own.interval
+        said = strata.without.get(label, "") if own is None else f"{own.slope:.3f} [{low:.3f}, {high:.3f}]"
+        first, last = (100 * float(shares[label].iloc[i]) for i in (0, -1))
+        rows.append((group.fit, group.protocol, label, f"{first:.0f}", f"{last:.0f}", said))
+    return Table(
+        "Configurations of cells",
+        ("fit", "protocol", "configuration", "% at the smallest n", "% at the largest", f"slope of {measure}"),
+        tuple(rows),
+        "How many fitted atoms the true ones have, most first.",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -22,8 +22,8 @@ from moestat.montecarlo.measuring import (
     strata_of,
 )
 from moestat.montecarlo.reporting import tables
-from moestat.montecarlo.reporting.figures import as_link, as_png, gain_figure, rate_figure
-from moestat.montecarlo.reporting.tables import Table
+from moestat.montecarlo.reporting.figures import GainCurve, as_link, as_png, gain_figure, rate_figure
+from moestat.montecarlo.reporting.tables import Table, joined
 from moestat.montecarlo.store import Store
 from moestat.montecarlo.study import Study
 
@@ -89,11 +89,11 @@ def report(
     if target.suffix not in TEMPLATES:
         raise InputError(f"path must end in one of {list(TEMPLATES)}; got {str(target)!r}.")
     with Store.open(store, read_only=True) as journal:
-        found = list(groups(study, journal))
-        about = _about(study, journal)
-    if not found:
-        raise InputError(f"{str(store)!r} holds no rows of the study {study.name!r} yet. Run it first.")
-    sections = _sections(study, found, Options(functional, window))
+        parts = [Part.of(study, group, Options(functional, window)) for group in groups(study, journal)]
+        if not parts:
+            raise InputError(f"{str(store)!r} holds no rows of the study {study.name!r} yet. Run it first.")
+        about = _about(study, journal, {name: own for part in parts for name, own in part.joint.items()})
+    sections = [_verdicts(study, parts), _performance(parts), _certificates(parts), _origins(parts)]
     template = files("moestat.montecarlo.reporting").joinpath(TEMPLATES[target.suffix]).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=target.suffix == ".html", trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
@@ -131,35 +131,48 @@ def _markdown_cell(text: str) -> str:
 
 
 # --------------------------------------------------------------------------------------- what it holds
-def _sections(study: Study, found: list[Group], options: Options) -> list[Section]:
-    main = [one for group in found for one in measurements(study, group, options)]
-    return [
-        _verdicts(study, found, main),
-        _performance(study, found),
-        _certificates(study, found),
-        _details(study, found, options),
-    ]
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What a report keeps of one fitted model under one protocol, whose rows are then let go."""
+
+    main: tuple[Measurement, ...]
+    performance: tuple[Table, ...]
+    gains: Table | None
+    accuracy: Table | None
+    failures: Table | None
+    certificates: Table
+    counts: Table
+    summands: Table | None
+    strata: Table | None
+    gain: GainCurve | None
+    joint: Mapping[str, bytes]
+
+    @staticmethod
+    def of(study: Study, group: Group, options: Options) -> Part:
+        """All of it."""
+        names = main_measures(study, group.fit)
+        summands = [one for one in measurements(study, group, options, parts_of(group)) if one.slope is not None]
+        return Part(
+            main=tuple(measurements(study, group, options)),
+            performance=tuple(tables.performance_table(group, name) for name in names),
+            gains=tables.gains_table(group),
+            accuracy=tables.accuracy_table(study, group),
+            failures=tables.failures_table(group, names[0] if names else "loglik"),
+            certificates=tables.certificates_table(group),
+            counts=tables.counts_table(group),
+            summands=tables.slopes_table(summands, "Slopes of summands and deviations", SUMMANDS) if summands else None,
+            strata=tables.strata_table(group, names[0], strata_of(study, group, names[0], options)) if names else None,
+            gain=None if gain_of(study, group) is None else GainCurve.of(group),
+            joint={rows.cell.digest: rows.joint for rows in group.cells.values()},
+        )
 
 
-def _verdicts(study: Study, found: list[Group], main: list[Measurement]) -> Section:
-    names = list(dict.fromkeys(one.measure for one in main))
-    pictures = []
-    for i, name in enumerate(names):
-        figure = rate_figure(name, main)
-        if figure is not None:
-            caption = f"{name} against n: estimates with 95 % Monte Carlo intervals, fitted lines, predicted slope."
-            pictures.append(Picture(f"slope-{i + 1}", caption, as_png(figure)))
-    gain = gain_figure([group for group in found if gain_of(study, group) is not None])
-    if gain is not None:
-        caption = "Gain of log-likelihood over the reference fit, by n."
-        pictures.append(Picture("gain", caption, as_png(gain)))
+SUMMANDS = "Summands of losses, and errors of parameters in exactly and in over-covered cells."
+
+
+def _verdicts(study: Study, parts: Sequence[Part]) -> Section:
+    main = [one for part in parts for one in part.main]
     sentences = [f"{one.fit}, {one.protocol}, {one.measure}: {_said(one)}" for one in main]
-    sources = dict.fromkeys(
-        f"{one.fit}, {one.measure}: {tables.in_words(one.predicted.rate) if one.predicted.rate else 'no rate'}; "
-        f"{one.predicted.source}"
-        for one in main
-        if one.predicted.source
-    )
     note = (
         "A slope is that of the sizes that were run. Its verdict compares it with the predicted exponent, with and "
         f"without the factor of log n, give or take {study.margin:g}."
@@ -171,88 +184,70 @@ def _verdicts(study: Study, found: list[Group], main: list[Measurement]) -> Sect
     ]
     return Section(
         "Slopes and verdicts",
-        tuple(sentences) + tuple(f"Predicted: {source}" for source in sources),
-        tuple(pictures),
+        (*sentences, *_sources(main)),
+        tuple(_pictures(main, parts)),
         (tables.slopes_table(main, "Slopes", note),),
         tuple(evidence),
     )
+
+
+def _sources(main: Sequence[Measurement]) -> list[str]:
+    """Each prediction with its source, once."""
+    found: dict[str, None] = {}
+    for one in main:
+        if one.predicted.source:
+            rate = "no rate" if one.predicted.rate is None else tables.in_words(one.predicted.rate)
+            found.setdefault(f"Predicted: {one.fit}, {one.measure}: {rate}; {one.predicted.source}")
+    return list(found)
+
+
+def _pictures(main: Sequence[Measurement], parts: Sequence[Part]) -> Iterator[Picture]:
+    for i, name in enumerate(dict.fromkeys(one.measure for one in main), start=1):
+        figure = rate_figure(name, main)
+        if figure is not None:
+            caption = f"{name} against n: estimates with 95 % Monte Carlo intervals, fitted lines, predicted slope."
+            yield Picture(f"slope-{i}", caption, as_png(figure))
+    gain = gain_figure([part.gain for part in parts if part.gain is not None])
+    if gain is not None:
+        yield Picture("gain", "Gain of log-likelihood over the reference fit, by n.", as_png(gain))
 
 
 def _said(one: Measurement) -> str:
     return f"no slope: {one.problem}" if one.verdict is None else str(one.verdict)
 
 
-def _performance(study: Study, found: list[Group]) -> Section:
-    names = list(dict.fromkeys(name for group in found for name in main_measures(study, group.fit)))
-    shown = [tables.performance_table(found, name) for name in names]
-    gains = tables.gains_table(found)
-    accuracy = tables.accuracy_table(study, found)
+def _performance(parts: Sequence[Part]) -> Section:
     return Section(
         "Performance",
-        tables=tuple(shown) + ((gains,) if gains else ()),
-        folded_tables=(accuracy,) if accuracy else (),
+        tables=(*joined(table for part in parts for table in part.performance), *joined(part.gains for part in parts)),
+        folded_tables=joined(part.accuracy for part in parts),
     )
 
 
-def _certificates(study: Study, found: list[Group]) -> Section:
-    names = [name for group in found for name in main_measures(study, group.fit)]
-    failures = tables.failures_table(found, names[0] if names else "loglik")
-    sentences = () if failures else ("No replication failed.",)
+def _certificates(parts: Sequence[Part]) -> Section:
+    failures = joined(part.failures for part in parts)
     return Section(
         "Replications and certificates",
-        sentences,
-        tables=(*((failures,) if failures else ()), tables.certificates_table(found)),
-        folded_tables=(tables.counts_table(study, found),),
+        () if failures else ("No replication failed.",),
+        tables=(*failures, *joined(part.certificates for part in parts)),
+        folded_tables=joined(part.counts for part in parts),
     )
 
 
-def _details(study: Study, found: list[Group], options: Options) -> Section:
+def _origins(parts: Sequence[Part]) -> Section:
     """Summands of losses, deviations of parameters, and configurations of cells."""
-    parts = [one for group in found for one in measurements(study, group, options, parts_of(group))]
-    shown = [one for one in parts if one.slope is not None]
-    note = "Summands of losses, and errors of parameters in exactly and in over-covered cells."
     return Section(
         "Where the losses come from",
-        folded_tables=(tables.slopes_table(shown, "Slopes of summands and deviations", note),) if shown else (),
-        tables=tuple(_strata_tables(study, found, options)),
+        tables=joined(part.strata for part in parts),
+        folded_tables=joined(part.summands for part in parts),
     )
 
 
-def _strata_tables(study: Study, found: Sequence[Group], options: Options) -> list[Table]:
-    out = []
-    for group in found:
-        names = main_measures(study, group.fit)
-        if not names or not any(name.startswith("cell/") for name in group.columns):
-            continue
-        strata = strata_of(study, group, names[0], options)
-        if strata is None:
-            continue
-        shares = strata.to_frame()
-        rows = []
-        for label in strata.shares:
-            own = strata.slopes.get(label)
-            said = (
-                strata.without.get(label, "")
-                if own is None
-                else f"{own.slope:.3f} [{own.interval[0]:.3f}, {own.interval[1]:.3f}]"
-            )
-            first, last = (float(shares[label].iloc[i]) for i in (0, -1))
-            rows.append((label, f"{100 * first:.0f}", f"{100 * last:.0f}", said))
-        head = (
-            "configuration",
-            "share at the smallest n, %",
-            "at the largest, %",
-            f"slope of {names[0]}",
-        )
-        out.append(Table(f"Configurations of cells: {group.fit}, {group.protocol}", head, tuple(rows)))
-    return out
-
-
-def _about(study: Study, journal: Store) -> dict[str, Any]:
+def _about(study: Study, journal: Store, joint: Mapping[str, bytes]) -> dict[str, Any]:
     """Where the numbers come from."""
     kinds = [json.loads(text) for text in journal.versions()]
     return {
-        "digest": journal.results_digest(),
+        "digest": journal.results_digest(joint),
         "versions": [", ".join(f"{name} {value}" for name, value in kind.items()) for kind in kinds],
         "store": Path(journal.path).name,
         "seed": study.seed,

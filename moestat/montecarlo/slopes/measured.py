@@ -139,6 +139,7 @@ def _replications(n: float, values: FloatArray, given: ArrayLike) -> IntArray:
     indices = np.asarray(given)
     if indices.shape != values.shape or (len(indices) and indices.dtype.kind not in "iu"):
         raise InputError(f"replications of n={n:g} must be {len(values)} integers, one for each value; got {given!r}.")
-    if len(np.unique(indices)) < len(indices):
+    rising = bool((np.diff(indices) > 0).all())
+    if not rising and len(np.unique(indices)) < len(indices):
         raise InputError(f"replications of n={n:g} must differ: one value of each size and replication.")
     return indices.astype(np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -355,15 +355,17 @@ class Store:
             seconds = np.frombuffer(took.seconds, dtype="<f8").astype(float)
             yield Finished(rows, seconds, took.host, texts.versions[entry.versions]), took.finished
 
-    def results_digest(self) -> str:
+    def results_digest(self, known: Mapping[str, bytes] | None = None) -> str:
         """SHA-256 of all results, whatever the order, the batches, the machine and the time they came from.
 
-        All rows are read and checked on the way.
+        All rows are read and checked on the way, but those of cells whose rows were read before: ``known`` has their
+        joint digests (`CellRows.joint`), by the digests of the cells.
         """
         found = ResultsDigest()
         with self._transaction():
-            for rows in self.each():
-                found.add(rows.cell, rows.digests)
+            for cell in self.cells():
+                own = (known or {}).get(cell.digest)
+                found.add_joint(cell, self.rows(cell).joint if own is None else own)
         return found.hexdigest()
 
     def export(self, path: str | Path) -> Path:

@@ -18,6 +18,7 @@ from moestat.montecarlo.store.catalogue import Catalogue
 from moestat.montecarlo.store.connection import REPAIR
 from moestat.montecarlo.store.digests import NOTHING, RawRow, row_digests, total
 from moestat.montecarlo.store.records import BrokenSealError, Entry, Head, Record, Tally, Text, Timing, seal, unsealed
+from moestat.montecarlo.store.results import joint
 from moestat.typing import AnyArray, FloatArray, IntArray
 
 
@@ -45,6 +46,11 @@ class CellRows:
     numbers: FloatArray
     words: tuple[str, ...]
     digests: tuple[bytes, ...]
+
+    @property
+    def joint(self) -> bytes:
+        """One digest of those of the rows, for the digest of all results."""
+        return joint(self.digests)
 
 
 #: What comes of values that do not have the type or the form in which they were written.

@@ -10,6 +10,11 @@ from moestat.montecarlo.store.catalogue import cell_body
 from moestat.montecarlo.store.digests import sized
 
 
+def joint(digests: Sequence[bytes]) -> bytes:
+    """One digest of the digests of a cell's rows; empty where there are none."""
+    return sha256(b"".join(digests)).digest() if digests else b""
+
+
 class ResultsDigest:
     """SHA-256 over cells in their order, and over the digests of their rows in the order of the replications.
 
@@ -21,9 +26,13 @@ class ResultsDigest:
 
     def add(self, cell: Cell, digests: Sequence[bytes]) -> None:
         """The next cell, with the digests of its rows."""
-        if digests:
+        self.add_joint(cell, joint(digests))
+
+    def add_joint(self, cell: Cell, own: bytes) -> None:
+        """The next cell, with the `joint` digest of its rows."""
+        if own:
             self._found.update(sized(cell_body(cell).encode()))
-            self._found.update(sized(b"".join(digests)))
+            self._found.update(sized(own))
 
     def hexdigest(self) -> str:
         """The digest in hexadecimal digits."""
