@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from moestat import __version__
-from moestat.cli import datasets, demo, fit, predict, warmup
+from moestat.cli import datasets, demo, fit, predict, study, warmup
 from moestat.cli.voice import EXIT_CODES
 
 app = typer.Typer(
     help="Statistical theory and simulation for mixture-of-experts gating.",
-    epilog=EXIT_CODES,
+    epilog=f"{EXIT_CODES} Studies have more: moestat study --help.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,3 +39,4 @@ app.command("predict", epilog=EXIT_CODES, no_args_is_help=True)(predict.command)
 app.command("datasets")(datasets.command)
 app.command("demo")(demo.command)
 app.command("warmup", epilog=EXIT_CODES)(warmup.command)
+app.add_typer(study.app, name="study")

@@ -20,6 +20,7 @@ def _option(panel: str, help: str, *flags: str) -> Any:
 
 of_model = partial(_option, "The model")
 of_fit = partial(_option, "The fit")
+of_run = partial(_option, "The run")
 of_output = partial(_option, "Output")
 of_file = partial(_option, "Reading the file")
 

@@ -62,16 +62,21 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
         table.to_csv(file, index=False, sep=DELIMITERS[_kind(file)])
 
 
-def check_writable(path: str | Path, overwrite: bool) -> None:
+def check_writable(path: str | Path, overwrite: bool, argument: str = "--out") -> None:
     """Refuse a file that would be lost, or whose ending is unknown, before any work is done."""
     file = Path(path)
     known = [*DELIMITERS, *PARQUET]
     if _kind(file) not in known:
-        raise InputError(f"--out must end in {', '.join(known)}; got {str(path)!r}.")
+        raise InputError(f"{argument} must end in {', '.join(known)}; got {str(path)!r}.")
+    check_free(file, overwrite, argument)
+
+
+def check_free(file: Path, overwrite: bool, argument: str) -> None:
+    """Refuse a place where nothing can be written, or a file that would be lost."""
     if file.is_dir():
-        raise InputError(f"--out must be a file; {str(path)!r} is a folder.")
+        raise InputError(f"{argument} must be a file; {str(file)!r} is a folder.")
     if file.exists() and not overwrite:
-        raise InputError(f"{path} exists. Pass --overwrite, or another --out.")
+        raise InputError(f"{file} exists. Pass --overwrite, or another {argument}.")
     if not file.parent.is_dir():
         raise InputError(f"there is no folder {str(file.parent)!r} to write {file.name} to. Make it first.")
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from moestat.errors import MoestatError, MoestatWarning
+from moestat.errors import MoestatError, MoestatWarning, StoreError
 
 
 class ExitCode(IntEnum):
@@ -21,6 +21,9 @@ class ExitCode(IntEnum):
     BUG = 1  # Python's own code for an exception that nobody expected
     BAD_INPUT = 2
     UNTRUSTED = 3
+    UNAVAILABLE = 69  # this and the next two have their names and numbers from sysexits.h
+    NOT_STORED = 74
+    UNFINISHED = 75
     INTERRUPTED = 130
 
 
@@ -28,6 +31,14 @@ EXIT_CODES = (
     "Exit codes: 0 done; 2 bad input, nothing was written; 3 done, but the fit did not end at a maximum that can be "
     "trusted (the verdict says where it ended); 130 interrupted, nothing was written; 1 an error that moestat did not "
     "foresee."
+)
+
+STUDY_EXIT_CODES = (
+    "Exit codes: 0 done, and of a run, that nothing is missing; 2 bad input, nothing was written; 3 done, but what was "
+    "replayed is not what the store has; 69 the workers or the cluster cannot be had; 74 the store cannot be written "
+    "to, is in use, or is damaged; 75 the time of --max-time was over before the study was; 130 interrupted. After 69, "
+    "74, 75 and 130 every finished replication is in the store, and the same command goes on from there. 1 an error "
+    "that moestat did not foresee."
 )
 
 #: Words of the Python interface, and what to type instead.
@@ -53,6 +64,15 @@ _OPTIONS = (
     (r": convert the column by \.astype\(\w+\)", ""),
     (r" See results\.certificate\.", ""),
     (r", or use the default solver\b", ", or leave --solver out"),
+    (r"^workers, scheduler and engine are three ways", "--workers and --scheduler are two ways"),
+    (r"^(workers|shard|scheduler) (must|needs)\b", r"--\1 \2"),
+    (r"\bcorrect scheduler\b", "correct --scheduler"),
+    (r"\b([Ww]ithout|Leave out) strict\b", r"\1 --strict"),
+    (r"^path: ", ""),
+    (r"^path must be a file", "a store is a file"),
+    (r"^sources must not name the target", "SHARD must not be the TARGET"),
+    (r"^cell must be\b", "CELL must be"),
+    (r"^replication must be\b", "REP must be"),
 )
 
 
@@ -69,10 +89,10 @@ def tell(text: str) -> None:
 
 
 @contextmanager
-def speaking(quiet: bool = False) -> Iterator[None]:
+def speaking(quiet: bool = False, interrupted: str = "Nothing was written.") -> Iterator[None]:
     """Errors and warnings as lines on standard error, and the exit code that goes with them.
 
-    Each warning is told once, and not at all if ``quiet``.
+    Each warning is told once, and not at all if ``quiet``; ``interrupted`` is what an interrupt leaves behind.
     """
     told: set[str] = set()
 
@@ -86,6 +106,9 @@ def speaking(quiet: bool = False) -> Iterator[None]:
             warnings.simplefilter("always", MoestatWarning)
             warnings.showwarning = show
             yield
+    except StoreError as error:
+        tell(f"Error: {in_options(str(error))}")
+        raise typer.Exit(ExitCode.NOT_STORED) from None
     except MoestatError as error:
         tell(f"Error: {in_options(str(error))}")
         raise typer.Exit(ExitCode.BAD_INPUT) from None
@@ -95,5 +118,5 @@ def speaking(quiet: bool = False) -> Iterator[None]:
         tell(f"Error: {error.filename or 'a file'} cannot be read or written: {error.strerror or error}.")
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except KeyboardInterrupt:
-        tell("Interrupted. Nothing was written.")
+        tell(f"Interrupted. {interrupted}")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
