@@ -75,9 +75,6 @@ def _study(folder: Path) -> None:
     start = perf_counter()
     store = folder / "study.db"
     montecarlo.run(study, store, workers=min(4, usable_processors()), progress=True)
-    page, *_ = montecarlo.report(study, store, folder / "study.html")
-    seconds = perf_counter() - start
-    table = montecarlo.slope_table(study, store)
-    for row in table.to_dict("records"):
-        typer.echo(f"   {row['protocol']}, {row['measure']}: {row['verdict']}.\n      {row['sentence']}")
-    typer.echo(f"\nSimulated in {seconds:.0f} s; results in {store}, report: {page}")
+    found = montecarlo.report(study, store, folder / "study.html")
+    typer.echo(f"{found}\n")
+    typer.echo(f"Simulated in {perf_counter() - start:.0f} s; results in {store}, report: {found.files[0]}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from moestat.montecarlo.recording import Record
     from moestat.montecarlo.replaying import Replay, replay
     from moestat.montecarlo.replication import sample
-    from moestat.montecarlo.reporting import report
+    from moestat.montecarlo.reporting import Report, report
     from moestat.montecarlo.running import Run, run
     from moestat.montecarlo.store import Store, merge, read_export, repair, verify
     from moestat.montecarlo.study import StatedRate, Study
@@ -45,6 +45,7 @@ _NAMES = {
     "Published": "protocols",
     "Record": "recording",
     "Replay": "replaying",
+    "Report": "reporting",
     "Run": "running",
     "StatedRate": "study",
     "Store": "store",
@@ -80,6 +81,7 @@ __all__ = [
     "Published",
     "Record",
     "Replay",
+    "Report",
     "Run",
     "StatedRate",
     "Store",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from moestat.cli.study import export, merge, new, repair, replay, run, status, verify
+from moestat.cli.study import export, merge, new, repair, replay, report, run, status, verify
 from moestat.cli.voice import STUDY_EXIT_CODES
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("new")(new.command)
 app.command("run", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(run.command)
 app.command("status", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(status.command)
+app.command("report", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(report.command)
 app.command("export", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(export.command)
 app.command("verify", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(verify.command)
 app.command("repair", epilog=STUDY_EXIT_CODES, no_args_is_help=True)(repair.command)

@@ -116,4 +116,4 @@ def _next(found: Run, study: Path, shard: Shard | None, again: str) -> str:
         return f"{found.outcome.missing:,} rows are missing ({why}). To go on: {again}"
     if shard is not None:
         return f"This shard is complete. When all are: {as_typed('merge', study)} {all_shards(found.path)}"
-    return f"Nothing is missing. Next: {as_typed('status', study)}"
+    return f"Nothing is missing. Next: {as_typed('report', study)}"

@@ -57,6 +57,25 @@ class Section:
     folded_tables: tuple[Table, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A report that was written; prints its verdicts.
+
+    Parameters
+    ----------
+    files : tuple of Path
+        The page first, then the figures beside it.
+    verdicts : tuple of Measurement
+        Slopes of losses and distances.
+    """
+
+    files: tuple[Path, ...]
+    verdicts: tuple[Measurement, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{one.fit}, {one.protocol}, {one.measure}: {_said(one)}" for one in self.verdicts)
+
+
 def report(
     study: Study,
     store: str | Path,
@@ -64,7 +83,7 @@ def report(
     *,
     functional: str = "mean",
     window: tuple[float, float] | None = None,
-) -> list[Path]:
+) -> Report:
     """Write a report of what a store holds of a study.
 
     Parameters
@@ -72,7 +91,8 @@ def report(
     study : Study
     store : str or Path
     path : str or Path
-        Ends in .html, for one page that stands alone, or in .md, with its figures beside it.
+        Ends in .html, for one page that stands alone, or in .md, with its figures beside it. An earlier report is
+        replaced.
     functional : {"mean", "median", "geometric"}
         Whose slopes.
     window : tuple of float, optional
@@ -80,11 +100,8 @@ def report(
 
     Returns
     -------
-    list of Path
-        The files that were written, the report first.
+    Report
     """
-    import jinja2
-
     target = Path(path)
     if target.suffix not in TEMPLATES:
         raise InputError(f"path must end in one of {list(TEMPLATES)}; got {str(target)!r}.")
@@ -94,23 +111,32 @@ def report(
             raise InputError(f"{str(store)!r} holds no rows of the study {study.name!r} yet. Run it first.")
         about = _about(study, journal, {name: own for part in parts for name, own in part.joint.items()})
     sections = [_verdicts(study, parts), _performance(parts), _certificates(parts), _origins(parts)]
+    text = _rendered(target, study, about, sections)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figures = _figures_beside(target, sections) if target.suffix == ".md" else []
+    target.write_text(text, encoding="utf-8")
+    return Report((target, *figures), tuple(one for part in parts for one in part.main))
+
+
+def _rendered(target: Path, study: Study, about: Mapping[str, Any], sections: Sequence[Section]) -> str:
+    import jinja2
+
     template = files("moestat.montecarlo.reporting").joinpath(TEMPLATES[target.suffix]).read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=target.suffix == ".html", trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"cell": _markdown_cell, "spoken": spoken}
-    text = environment.from_string(template).render(
+    return environment.from_string(template).render(
         study=study, about=about, sections=sections, version=__version__, stem=target.stem
     )
-    written = [target]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".md":
-        for section in sections:
-            for picture in section.pictures:
-                file = target.with_name(f"{target.stem}-{picture.name}.png")
-                file.write_bytes(picture.png)
-                written.append(file)
-    target.write_text(text, encoding="utf-8")
+
+
+def _figures_beside(target: Path, sections: Sequence[Section]) -> list[Path]:
+    written = []
+    for picture in (picture for section in sections for picture in section.pictures):
+        file = target.with_name(f"{target.stem}-{picture.name}.png")
+        file.write_bytes(picture.png)
+        written.append(file)
     return written
 
 

@@ -27,7 +27,7 @@ def test_the_demo_writes_two_pictures_and_a_study(demo):
 
 def test_the_demo_measures_the_rate_and_names_its_report(demo):
     text = demo[0].stdout
-    assert "mle, voronoi: consistent." in text
+    assert "K2, mle, voronoi: consistent: " in text
     assert f"report: {demo[1] / 'study.html'}" in text
     page = (demo[1] / "study.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in page
