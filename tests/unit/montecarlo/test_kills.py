@@ -1,0 +1,79 @@
+"""A study that is killed a hundred times, at any moment, ends as one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from moestat import montecarlo as mc
+
+STUDY = """
+[study]
+name = "killed"
+seed = 11
+[truth]
+gate_params = {{ intercepts = [0.0, 0.0], slopes = [[0.5], [-0.5]] }}
+expert_params = {{ intercepts = [1.5, -1.5], slopes = [[0.5], [-0.5]], variances = [1.0, 0.64] }}
+[covariates]
+law = "uniform"
+[design]
+n = [100, 150, 200, 250]
+replications = {replications}
+[[fit]]
+name = "K2"
+[[protocol]]
+name = "mle"
+n_starts = 2
+"""
+
+
+def rows_in(store):
+    """How many rows a store holds, whose every byte is as it was written."""
+    if not store.exists():
+        return 0
+    with mc.Store.open(store, read_only=True) as found:
+        return sum(sum(counts.values()) for counts in found.counts().values())
+
+
+def begin(study, store, workers):
+    """A run in a session of its own."""
+    command = [sys.executable, "-m", "moestat", "study", "run", str(study), "--store", str(store), "-w", str(workers)]
+    return subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ}
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("workers", "kills"), [(1, 70), (2, 30)])
+def test_a_study_survives_a_hundred_kills(tmp_path, workers, kills):
+    text = STUDY.format(replications=1500)
+    file, store = tmp_path / "killed.toml", tmp_path / "killed.db"
+    file.write_text(text)
+    rng = np.random.default_rng(workers)
+    before, grown = 0, 0
+    for _ in range(kills):
+        process = begin(file, store, workers)
+        time.sleep(rng.uniform(0.0, 6.0))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        after = rows_in(store)
+        assert after >= before  # nothing that was finished is lost
+        grown += after > before
+        before = after
+    assert grown >= kills / 10  # some kills came while rows were written
+    study = mc.Study.from_toml(file)
+    resumed = mc.run(study, store)
+    assert resumed.complete
+    assert mc.verify(store).clean
+    alone = mc.run(study, tmp_path / "alone.db")
+    with mc.Store.open(store, read_only=True) as one, mc.Store.open(tmp_path / "alone.db", read_only=True) as other:
+        texts = [found.export(tmp_path / f"{i}.csv").read_bytes() for i, found in enumerate((one, other))]
+    assert texts[0] == texts[1]
+    assert resumed.digest() == alone.digest()
