@@ -127,7 +127,7 @@ def _ends(path: str, value: Any, slot: Slot) -> tuple[FloatArray, FloatArray]:
 def _number(path: str, value: Any, slot: Slot) -> FloatArray:
     try:
         numbers = np.broadcast_to(np.asarray(value, dtype=np.float64), slot.shape)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"bounds[{path!r}] must be numbers or have shape {slot.shape}; got {value!r}.") from None
     if np.isnan(numbers).any():
         raise InputError(f"bounds[{path!r}] must not hold NaN; use None for no bound. Got {value!r}.")

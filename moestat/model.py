@@ -575,7 +575,10 @@ def _one_expert(value: Any, n_experts: int) -> Expert:
 
 def _kept(value: Any) -> Any:
     """A held value as it was given, safe from later changes."""
-    array = np.array(value)
+    try:
+        array = np.array(value)
+    except ValueError:
+        raise InputError(f"fixed must hold numbers, or arrays whose rows have one length; got {value!r}.") from None
     array.setflags(write=False)
     return array if array.ndim else array.item()
 
@@ -638,7 +641,7 @@ def _held_entries(path: str, value: Any, slot: Slot) -> FloatArray:
 def _broadcast(path: str, value: Any, shape: tuple[int, ...]) -> FloatArray:
     try:
         numbers = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InputError(f"fixed[{path!r}] must be a number or have shape {shape}; got {value!r}.") from None
     try:
         return np.broadcast_to(numbers, shape)
@@ -712,7 +715,7 @@ def _infer_dims(path: str, component: Component, n_experts: int, given: Any) -> 
     for leaf, slot, value in _leaves(path, component.layout(Dims(n_experts, 1, 1, 2)), given):
         try:
             shape = np.asarray(value, dtype=np.float64).shape
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{leaf} must be an array of numbers; got {value!r}.") from error
         axes = len(slot.record_shape)
         if len(shape) != axes:

@@ -38,6 +38,16 @@ def plain(value: Any) -> Any:
     raise InputError(f"a study is made of numbers, text, tables and components; got {type(value).__name__}.")
 
 
+def floats(value: Any) -> Any:
+    """Plain data whose numbers are measurements: 1 is 1.0."""
+    found = plain(value)
+    if isinstance(found, dict):
+        return {name: floats(entry) for name, entry in found.items()}
+    if isinstance(found, list):
+        return [floats(entry) for entry in found]
+    return float(found) if isinstance(found, int) else found
+
+
 def text_of(value: Any) -> str:
     """The canonical text: JSON with sorted keys and the shortest digits that read as the same number."""
     return json.dumps(plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))

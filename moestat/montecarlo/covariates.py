@@ -82,7 +82,7 @@ class Uniform(CovariateLaw):
         return Moments((self.low + self.high) / 2, (self.high - self.low) / sqrt(12.0))
 
     def to_plain(self) -> dict[str, Any]:
-        return {"law": self.name, "low": self.low, "high": self.high}
+        return {"law": self.name, "low": float(self.low), "high": float(self.high)}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Normal(CovariateLaw):
         return Moments(self.mean, self.sd)
 
     def to_plain(self) -> dict[str, Any]:
-        return {"law": self.name, "mean": self.mean, "sd": self.sd}
+        return {"law": self.name, "mean": float(self.mean), "sd": float(self.sd)}
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,9 @@ class Mixture(CovariateLaw):
             law.check(d)
 
     def to_plain(self) -> dict[str, Any]:
-        components = [law.to_plain() | {"weight": w} for law, w in zip(self.laws, self.weights, strict=True)]
+        components = [
+            law.to_plain() | {"weight": w} for law, w in zip(self.laws, map(float, self.weights), strict=True)
+        ]
         return {"law": self.name, "components": components}
 
 

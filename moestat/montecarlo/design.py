@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from moestat.errors import InputError
-from moestat.montecarlo.reading import Table, shown, whole
+from moestat.montecarlo.reading import Table, at, shown, whole
 
 #: Samples of different sizes are drawn afresh, or the smaller are the first rows of the larger.
 INDEPENDENT, NESTED = "independent", "nested"
@@ -71,7 +71,8 @@ def read_design(table: Table) -> Design:
     replications = table.whole("replications", least=1, most=MOST_REPLICATIONS)
     samples = table.choice("samples", SAMPLES, INDEPENDENT)
     table.done()
-    return Design(sizes, replications, samples)
+    with at(table.path):
+        return Design(sizes, replications, samples)
 
 
 def _read_sizes(value: Any, path: str) -> tuple[int, ...]:

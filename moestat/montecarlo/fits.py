@@ -15,10 +15,11 @@ from moestat.data import Data, Schema
 from moestat.errors import InputError
 from moestat.expressions import spoken_experts, write
 from moestat.model import MixtureOfExperts
-from moestat.montecarlo.canonical import digest_of, plain
+from moestat.montecarlo.canonical import digest_of, floats
 from moestat.montecarlo.reading import Table, at, whole
 from moestat.montecarlo.truth import plain_model
 from moestat.objectives import OBJECTIVES
+from moestat.predictor_form import raw_units
 from moestat.prepared import Prepared
 from moestat.typing import FloatArray
 
@@ -64,7 +65,7 @@ class FittedModel:
     def plain(self) -> dict[str, Any]:
         """What the estimates depend on."""
         found = {"name": self.name, "objective": self.objective} | plain_model(self.model)
-        return found | ({"bounds": plain(dict(self.bounds))} if self.bounds else {})
+        return found | ({"bounds": floats(dict(self.bounds))} if self.bounds else {})
 
     @cached_property
     def digest(self) -> str:
@@ -72,8 +73,9 @@ class FittedModel:
         return digest_of(self.plain)
 
     def check(self, schema: Schema) -> None:
-        """Refuse bounds that the model cannot have on such data."""
+        """Refuse bounds and held values that the model cannot have on such data."""
         checked = self.checked_bounds(schema)
+        self.model.holding(schema, raw_units(schema))
         OBJECTIVES[self.objective].model(self.model).check_fields(
             schema, {"fixed": self.model.fixed or {}, "bounds": checked}
         )
@@ -106,8 +108,8 @@ def read_fits(tables: list[Table]) -> tuple[FittedModel, ...]:
 
 def _expanded(table: Table) -> list[FittedModel]:
     given = {key: table.take(key, default) for key, default in GRID.items()}
-    boxes = table.take("bounds", None)
-    fixed = table.take("fixed", None)
+    boxes = table.numbers("bounds", None, infinite=True)
+    fixed = table.numbers("fixed", None)
     losses = table.texts("losses") if table.has("losses") else None
     axes: dict[str, list[Any]] = {k: v if isinstance(v, list) else [v] for k, v in given.items()}
     axes["bounds"] = boxes if isinstance(boxes, list) else [boxes]

@@ -65,7 +65,10 @@ def as_formula(value: Any) -> Formula:
     """A formula of a number or of text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise InputError(f"must be {RULE}; got {value!r}.")
-    return Formula(value if isinstance(value, str) else repr(float(value)))
+    try:
+        return Formula(value if isinstance(value, str) else repr(float(value)))
+    except OverflowError:
+        raise InputError(f"must be {RULE}; got a number of more than 300 digits.") from None
 
 
 def _value(tree: ast.expr, n: float, text: str) -> float:

@@ -15,8 +15,11 @@ T = TypeVar("T")
 #: Says that a key must be there.
 REQUIRED: Any = object()
 
-#: A value in a message is cut beyond this.
-SHOWN = 80
+#: A value in a message is cut beyond this, and the message of another part of the package beyond that.
+SHOWN, SAID = 80, 1000
+
+#: Numbers beyond this are a mistake; their fourth powers are numbers still.
+LARGEST = 1e50
 
 
 @contextmanager
@@ -26,6 +29,7 @@ def at(path: str) -> Iterator[None]:
         yield
     except InputError as error:
         text = str(error)
+        text = text if len(text) <= SAID else f"{text[:SAID]} ..."
         raise InputError(text if text.startswith(path) else f"{path}: {text}") from None
 
 
@@ -71,6 +75,8 @@ class Table:
             return value  # type: ignore[no-any-return]
         if not isinstance(value, str) or len(value) > longest:
             raise InputError(f"{self.at(key)} must be text of at most {longest} characters; got {shown(value)}.")
+        if any(ord(sign) < 32 and sign not in "\n\t" for sign in value):
+            raise InputError(f"{self.at(key)} must be text without control characters; got {shown(value)}.")
         return value
 
     def word(self, key: str, default: Any = REQUIRED) -> str:
@@ -106,10 +112,12 @@ class Table:
     def number(self, key: str, default: Any = REQUIRED, *, above: float = -math.inf, most: float = math.inf) -> float:
         """A finite number larger than ``above`` and at most ``most``."""
         value = self.take(key, default)
-        if not _is_number(value) or not above < value <= most:
+        if not _is_number(value) or not above < value <= most or abs(value) > LARGEST:
             rule = f" larger than {above:g}" if above > -math.inf else ""
             rule += f" of at most {most:g}" if most < math.inf else ""
-            raise InputError(f"{self.at(key)} must be a finite number{rule}; got {shown(value)}.")
+            raise InputError(
+                f"{self.at(key)} must be a finite number{rule}, of size {LARGEST:g} at most; got {shown(value)}."
+            )
         return float(value)
 
     def table(self, key: str, default: Any = REQUIRED) -> Table:
@@ -124,6 +132,13 @@ class Table:
         if not isinstance(values, list) or not values:
             raise InputError(f"{self.at(key)} must be an array of tables, one at least; got {shown(values)}.")
         return [Table(value, f"{self.at(key)}[{i}]") for i, value in enumerate(values)]
+
+    def numbers(self, key: str, default: Any = REQUIRED, *, infinite: bool = False) -> Any:
+        """Numbers in tables and lists as they are; `check_numbers`."""
+        value = self.take(key, default)
+        if value is not default:
+            check_numbers(value, self.at(key), infinite)
+        return value
 
     def texts(self, key: str, default: Any = REQUIRED) -> tuple[str, ...]:
         """A list of strings without repetitions."""
@@ -158,9 +173,24 @@ def whole(value: Any, path: str, least: int = 0, most: int = 10**12) -> int:
     return int(value)
 
 
+def check_numbers(value: Any, path: str, infinite: bool = False) -> None:
+    """Refuse what is no number of a sensible size, wherever it is in tables and lists of numbers."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            check_numbers(inner, f"{path}.{key}", infinite)
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            check_numbers(inner, f"{path}[{i}]", infinite)
+    elif not ((_is_number(value) and abs(value) <= LARGEST) or (infinite and value in (math.inf, -math.inf))):
+        raise InputError(f"{path} must be a number of size {LARGEST:g} at most; got {shown(value)}.")
+
+
 def shown(value: Any) -> str:
     """A value as a message shows it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # whole numbers of thousands of digits have none
+        text = f"a {type(value).__name__} that is too long to be shown"
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 

@@ -7,6 +7,7 @@ what shares it: protocols and data have streams of their own.
 from __future__ import annotations
 
 import json
+import re
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -172,7 +173,7 @@ def _run_one(protocol: Protocol, task: Task) -> Outcome:
             end = protocol.fit(task)
         except Exception as raised:
             error = _told(raised)
-    warned = tuple(dict.fromkeys(f"{w.category.__name__}: {str(w.message)[:LONGEST]}" for w in said))
+    warned = tuple(dict.fromkeys(f"{w.category.__name__}: {_lasting(str(w.message))}" for w in said))
     return Outcome(end, error, warned[:MOST_KINDS], perf_counter() - start)
 
 
@@ -180,7 +181,12 @@ def _told(error: Exception) -> dict[str, str]:
     """An error as words: its kind, what it says, and where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{frames[-1].name}, line {frames[-1].lineno}" if frames else ""
-    return {"type": type(error).__name__, "message": str(error)[:LONGEST], "where": where}
+    return {"type": type(error).__name__, "message": _lasting(str(error)), "where": where}
+
+
+def _lasting(text: str) -> str:
+    """What is said, cut to a length, without addresses in memory: these are others in every process."""
+    return re.sub(r"\b0x[0-9a-fA-F]{6,16}\b", "0x...", text)[:LONGEST]
 
 
 def _words(outcome: Outcome) -> str:

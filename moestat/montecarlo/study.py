@@ -293,6 +293,11 @@ class Study:
         for i, fitted in enumerate(self.fits):
             with at(f"fit[{i}]"):
                 fitted.check(self.truth.schema)
+                if fitted.model.n_experts > self.design.n[0]:
+                    raise InputError(
+                        f"n_experts={fitted.model.n_experts} are more than the {self.design.n[0]} rows of the smallest "
+                        "sample in design.n."
+                    )
                 if fitted.model.expert.categorical != self.truth.model.expert.categorical:
                     raise InputError(
                         f"{fitted.name!r} and the truth must describe the same kind of response: classes, or numbers."
@@ -301,8 +306,18 @@ class Study:
             for fitted in self.fits:
                 if protocol.applies_to(fitted):
                     with at(f"protocol[{i}]"):
-                        protocol.check(fitted, self.truth)
-        assert self.recorders  # which check the losses
+                        protocol.check(fitted, self.truth, self.design.n)
+        self._check_measures()
+
+    def _check_measures(self) -> None:
+        """Predictions are of columns; that there are recorders says that the losses are known."""
+        columns = sorted({name for recorder in self.recorders.values() for name in recorder.columns})
+        for i, stated in enumerate(self.predictions):
+            if stated.measure not in columns:
+                raise InputError(
+                    f"prediction[{i}].measure must be the name of a column, one of {columns}; got {stated.measure!r}."
+                    f"{suggestion(stated.measure, columns)}"
+                )
 
 
 def _read_rate(table: Table) -> StatedRate:

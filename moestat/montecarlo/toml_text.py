@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from moestat.errors import InputError
 MAX_BYTES = 64 * 1024
 MAX_LINE = 4 * 1024
 MAX_DEPTH = 12
+
+#: Whole numbers of TOML have 64 bits, and Python's no limit.
+LARGEST = 2**63
 
 
 def read_file(path: str | Path) -> str:
@@ -47,6 +52,8 @@ def parse(text: str) -> dict[str, Any]:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise InputError(f"a study has at most {MAX_BYTES} bytes of text; got {len(text)} characters.")
     for number, line in enumerate(text.splitlines(), start=1):
+        if any("\ud800" <= sign <= "\udfff" for sign in line):
+            raise InputError(f"line {number} has half a character (a surrogate), which no file can hold.")
         if len(line) > MAX_LINE:
             raise InputError(f"line {number} has {len(line)} characters; at most {MAX_LINE} are read.")
     try:
@@ -55,17 +62,27 @@ def parse(text: str) -> dict[str, Any]:
         raise InputError(f"this is no TOML: {error}.") from None
     except (RecursionError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(f"this is no TOML that can be read: {type(error).__name__}, {error}.") from None
-    _check_depth(tables)
+    _check(tables)
     return tables
 
 
-def _check_depth(tables: dict[str, Any]) -> None:
-    level: list[Any] = [tables]
+def _check(tables: dict[str, Any]) -> None:
+    """Refuse deep nesting, dates, and whole numbers that are longer than any message may be."""
+    level: list[tuple[str, Any]] = [("", tables)]
     for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            for inner in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
-        ]
+        level = [inner for path, value in level for inner in _inside(path, value)]
+        for path, value in level:
+            if isinstance(value, date | datetime | time):
+                raise InputError(f"{path} must not be a date or a time: a study has none; got {value}.")
+            if isinstance(value, int) and not -LARGEST <= value <= LARGEST:
+                raise InputError(f"{path} is a whole number of more than 64 bits; write it as 1e20 if you mean it.")
     if level:
-        raise InputError(f"tables and lists are nested more than {MAX_DEPTH} deep.")
+        raise InputError(f"{level[0][0][:80]}...: tables and lists are nested more than {MAX_DEPTH} deep.")
+
+
+def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What is in a table or a list, and where."""
+    if isinstance(value, dict):
+        yield from ((f"{path}.{key}" if path else key, inner) for key, inner in value.items())
+    elif isinstance(value, list):
+        yield from ((f"{path}[{i}]", inner) for i, inner in enumerate(value))

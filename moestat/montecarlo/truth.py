@@ -13,9 +13,10 @@ from moestat.data import Schema
 from moestat.errors import InputError
 from moestat.expressions import spoken_experts, write
 from moestat.model import MixtureOfExperts, MoEParams
-from moestat.montecarlo.canonical import plain
+from moestat.montecarlo.canonical import floats
 from moestat.montecarlo.reading import REQUIRED, Table, at
 from moestat.montecarlo.seeds import stream
+from moestat.predictor_form import raw_units
 from moestat.typing import FloatArray
 
 #: Laws of random parameters, and the names of their two numbers.
@@ -44,7 +45,7 @@ class Truth:
     drawn: str = ""
 
     def __post_init__(self) -> None:
-        self.model.schema_of(self.params)
+        self.model.holding(self.schema, raw_units(self.schema))
         if self.noise_sd is None:
             self.model.gate.check_density()
         elif self.model.expert.categorical or self.model.expert.discrete:
@@ -75,23 +76,23 @@ class Truth:
     def to_plain(self) -> dict[str, Any]:
         """Everything the data depend on."""
         found = plain_model(self.model) | {
-            "gate_params": plain(self.params.gate),
-            "expert_params": plain(self.params.expert),
+            "gate_params": floats(self.params.gate),
+            "expert_params": floats(self.params.expert),
         }
-        return found if self.noise_sd is None else found | {"noise_sd": self.noise_sd}
+        return found if self.noise_sd is None else found | {"noise_sd": float(self.noise_sd)}
 
 
 def plain_model(model: MixtureOfExperts) -> dict[str, Any]:
     """A model's settings as plain data."""
     found = {"gate": write(model.gate), "expert": write(model.expert), "n_experts": model.n_experts}
-    return found | ({"fixed": plain(dict(model.fixed))} if model.fixed else {})
+    return found | ({"fixed": floats(dict(model.fixed))} if model.fixed else {})
 
 
 def read_truth(table: Table) -> Truth:
     """A truth from its table in a study file."""
     gate, expert = table.text("gate", "softmax"), table.text("expert", "gaussian")
     noise_sd = table.number("noise_sd", above=0.0) if table.has("noise_sd") else None
-    fixed = table.take("fixed", None)
+    fixed = table.numbers("fixed", None)
     if table.has("parameters"):
         drawn = table.table("parameters")
         n_experts = table.whole("n_experts", least=1, most=100)
@@ -104,7 +105,7 @@ def read_truth(table: Table) -> Truth:
         params, words = _drawn(model, Dims(n_experts, n_features, 1, n_classes), drawn, seed)
         with at(table.path):
             return Truth(model, params, noise_sd, words)
-    given = {side: table.take(f"{side}_params") for side in ("gate", "expert")}
+    given = {side: table.numbers(f"{side}_params") for side in ("gate", "expert")}
     n_experts = table.whole("n_experts", _count(given["expert"]), least=1, most=100)
     table.done()
     with at(table.path):

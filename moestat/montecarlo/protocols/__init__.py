@@ -23,6 +23,8 @@ def read_protocols(tables: list[Table]) -> tuple[Protocol, ...]:
                 f"{table.at('name')}: {name!r} is no kind of protocol; add kind = one of {list(PROTOCOLS)}."
             )
         fits = table.texts("fits") if table.has("fits") else None
+        if fits == ():
+            raise InputError(f"{table.at('fits')} names no model; leave it out for all of them.")
         found.append(PROTOCOLS[kind].read(table, name, fits))
         table.done()
     return tuple(found)

@@ -163,8 +163,8 @@ class Protocol(ABC):
         """Whether a study runs it on this model."""
         return self.fits is None or fit.name in self.fits
 
-    def check(self, fit: FittedModel, truth: Truth) -> None:
-        """Refuse models that it cannot fit."""
+    def check(self, fit: FittedModel, truth: Truth, sizes: Sequence[int]) -> None:
+        """Refuse models that it cannot fit to samples of these sizes."""
 
 
 def check_near_truth(what: str, fit: FittedModel, truth: Truth) -> None:

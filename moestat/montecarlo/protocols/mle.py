@@ -76,7 +76,7 @@ class MLE(Protocol):
                 return self._compiled(prepared, tasks)
         return [self._general(task) for task in tasks]
 
-    def check(self, fit: FittedModel, truth: Truth) -> None:
+    def check(self, fit: FittedModel, truth: Truth, sizes: Sequence[int]) -> None:
         """The truth must be a member of the model to be a start."""
         if TRUTH in self.polish_from:
             check_near_truth(f"protocol {self.name!r}, polish_from", fit, truth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from moestat.montecarlo.fits import FittedModel
 from moestat.montecarlo.formulas import Formula, as_formula
 from moestat.montecarlo.protocols.base import End, Protocol, Task, check_near_truth
 from moestat.montecarlo.protocols.ends import data_driven, highest, in_working_units, near_truth, runs
-from moestat.montecarlo.reading import Table
+from moestat.montecarlo.reading import Table, at
 from moestat.montecarlo.truth import Truth
 from moestat.solvers import SOLVERS, Rules, Solver
 from moestat.starts import NearTruth
@@ -39,6 +39,16 @@ class StartNearTruth:
         """The law at n rows."""
         sd: Any = self.sd.at(n) if isinstance(self.sd, Formula) else {k: f.at(n) for k, f in self.sd.items()}
         return NearTruth(sd=sd, exponent=0.0, split_mass=self.split_mass)
+
+    def check(self, fit: FittedModel, truth: Truth, sizes: Sequence[int]) -> None:
+        """Refuse names that are no fields, and noise that has no size."""
+        fields = [path for path, _, _ in fit.model.layout(truth.schema).leaves()]
+        for name in self.sd if isinstance(self.sd, Mapping) else ():
+            if not any(f"{path}.".startswith(f"{name}.") for path in fields):
+                raise InputError(f"start.sd names the unknown field {name!r}; the model has: {', '.join(fields)}.")
+        with at("start"):
+            for n in sizes:
+                self.at(n)
 
 
 @dataclass(frozen=True)
@@ -103,12 +113,13 @@ class Published(Protocol):
             starts = near_truth(task, self.start.at(task.n), "tries", self.tries)
         return highest(task, problem, runs(problem, self.solver.solver(), in_working_units(task, problem, starts)))
 
-    def check(self, fit: FittedModel, truth: Truth) -> None:
-        """Its starts need the truth; and it climbs a likelihood."""
+    def check(self, fit: FittedModel, truth: Truth, sizes: Sequence[int]) -> None:
+        """Its starts need the truth, and noise of some size for every sample; and it climbs a likelihood."""
         if fit.objective != "likelihood":
             raise InputError(f"{self.name!r} maximises the likelihood; {fit.name!r} is a fit by {fit.objective}.")
         if self.start is not None:
             check_near_truth(f"protocol {self.name!r}", fit, truth)
+            self.start.check(fit, truth, sizes)
 
     @classmethod
     def read(cls, table: Table, name: str, fits: tuple[str, ...] | None) -> Published:
