@@ -16,7 +16,7 @@ from moestat.errors import InputError
 from moestat.expressions import spoken_experts, write
 from moestat.model import MixtureOfExperts
 from moestat.montecarlo.canonical import digest_of, floats
-from moestat.montecarlo.reading import Table, at, whole
+from moestat.montecarlo.reading import Table, at, shown, whole
 from moestat.montecarlo.truth import plain_model
 from moestat.objectives import OBJECTIVES
 from moestat.predictor_form import raw_units
@@ -137,10 +137,12 @@ def _one(
 ) -> FittedModel:
     for key in ("gate", "expert", "objective"):
         if not isinstance(chosen[key], str):
-            raise InputError(f"{table.at(key)} must be text, or a list of texts; got {chosen[key]!r}.")
+            raise InputError(f"{table.at(key)} must be text, or a list of texts; got {shown(chosen[key])}.")
     n_experts = whole(chosen["n_experts"], table.at("n_experts"), 1, 100)
     if chosen["objective"] not in OBJECTIVES:
-        raise InputError(f"{table.at('objective')} must be one of {list(OBJECTIVES)}; got {chosen['objective']!r}.")
+        raise InputError(
+            f"{table.at('objective')} must be one of {list(OBJECTIVES)}; got {shown(chosen['objective'])}."
+        )
     with at(table.path):
         model = MixtureOfExperts(gate=chosen["gate"], expert=chosen["expert"], n_experts=n_experts, fixed=fixed)
     bounds = _box(chosen["bounds"], table.at("bounds"))
@@ -161,5 +163,7 @@ def _box(value: Any, path: str) -> dict[str, Any] | None:
     if value is None:
         return None
     if not isinstance(value, Mapping) or not value:
-        raise InputError(f'{path} must be a table of fields and bounds, as {{ "gate.slopes" = 2.0 }}; got {value!r}.')
+        raise InputError(
+            f'{path} must be a table of fields and bounds, as {{ "gate.slopes" = 2.0 }}; got {shown(value)}.'
+        )
     return {str(name): tuple(ends) if isinstance(ends, list) else ends for name, ends in value.items()}

@@ -15,7 +15,7 @@ from moestat.model import MixtureOfExperts, MoEParams
 from moestat.montecarlo.covariates import CovariateLaw
 from moestat.montecarlo.fits import FittedModel
 from moestat.montecarlo.protocols import End
-from moestat.montecarlo.reading import Table, at
+from moestat.montecarlo.reading import Table, at, shown
 from moestat.montecarlo.truth import Truth
 from moestat.spelling import suggestion
 from moestat.syntax import expression
@@ -51,6 +51,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "raw": {"coordinates": "raw"},
 }
 
+#: A longer text is no loss.
+MAX_LENGTH = 200
+
 #: Numbers of every end point.
 BASE = (
     "loglik",
@@ -84,7 +87,7 @@ class Loss:
         if name == "voronoi" and variant in VARIANTS and (variant or ":" not in self.label):
             return VARIANTS[variant]
         try:
-            tree = expression(self.label)
+            tree = expression(self.label if len(self.label) <= MAX_LENGTH else "")
         except SyntaxError:
             tree = ast.Constant(None)
         match tree:
@@ -94,8 +97,8 @@ class Loss:
                     return literals
         known = [f"voronoi:{name}" for name in VARIANTS if name]
         raise InputError(
-            f"a loss is 'voronoi', one of {known}, or has options, as \"voronoi(cells='fixed')\"; got {self.label!r}."
-            f"{suggestion(self.label, known)}"
+            f"a loss is 'voronoi', one of {known}, or has options, as \"voronoi(cells='fixed')\"; "
+            f"got {shown(self.label)}.{suggestion(self.label[:MAX_LENGTH], known)}"
         )
 
     def parts(self, fitted: MixingMeasure, truth: MixingMeasure) -> LossParts:

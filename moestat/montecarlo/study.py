@@ -16,7 +16,7 @@ from moestat.montecarlo.design import NESTED, Design, read_design
 from moestat.montecarlo.fits import FittedModel, read_fits
 from moestat.montecarlo.protocols import MLE, Protocol, read_protocols
 from moestat.montecarlo.protocols.base import TRUTH
-from moestat.montecarlo.reading import Table, at
+from moestat.montecarlo.reading import Table, at, shown
 from moestat.montecarlo.recording import Record, Recorder, read_record
 from moestat.montecarlo.rows import Cell
 from moestat.montecarlo.toml_text import parse, read_file
@@ -272,10 +272,10 @@ class Study:
         known = [TRUTH, *(other.name for other in self.protocols if other.name != protocol.name)]
         for name in protocol.polish_from:
             if name not in known:
-                raise InputError(f"{path}.polish_from names {name!r}; known are {known}.{suggestion(name, known)}")
+                raise InputError(f"{path}.polish_from names {shown(name)}; known are {known}.{suggestion(name, known)}")
         for name in protocol.fits or ():
             if name not in fits:
-                raise InputError(f"{path}.fits names {name!r}; known are {fits}.{suggestion(name, fits)}")
+                raise InputError(f"{path}.fits names {shown(name)}; known are {fits}.{suggestion(name, fits)}")
         if any(protocol.name in self._behind(name) for name in protocol.polish_from if name != TRUTH):
             raise InputError(f"{path}.polish_from leads back to {protocol.name!r} itself. Break the circle.")
 

@@ -51,5 +51,5 @@ class Options:
             if one.name in CHOICES and value not in CHOICES[one.name]:
                 raise InputError(f"{one.name} must be one of {list(CHOICES[one.name])}; got {value!r}.")
         number = isinstance(self.r, int | float | np.integer | np.floating) and not isinstance(self.r, bool)
-        if not (number and np.isfinite(self.r) and self.r >= 1):
+        if not (number and 1 <= self.r < np.inf):
             raise InputError(f"r must be a finite number of at least 1, an exponent of errors; got {self.r!r}.")
