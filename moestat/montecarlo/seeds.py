@@ -35,7 +35,7 @@ def number(seed: int, *purpose: str | int) -> int:
 
 
 def _sequence(seed: int, purpose: tuple[str | int, ...]) -> np.random.SeedSequence:
-    text = "\x1f".join(f"{type(word).__name__}:{word}" for word in purpose)
+    text = "".join(f"{type(word).__name__}:{len(str(word))}:{word}," for word in purpose)
     digest = blake2b(text.encode(), digest_size=16).digest()
     words = np.frombuffer(digest, dtype="<u4")
     return np.random.SeedSequence(seed, spawn_key=tuple(int(word) for word in words))
