@@ -16,6 +16,9 @@ MAX_BYTES = 64 * 1024
 MAX_LINE = 4 * 1024
 MAX_DEPTH = 12
 
+#: A longer key is none.
+MAX_KEY = 100
+
 #: Whole numbers of TOML have 64 bits, and Python's no limit.
 LARGEST = 2**63
 
@@ -83,6 +86,9 @@ def _check(tables: dict[str, Any]) -> None:
 def _inside(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """What is in a table or a list, and where."""
     if isinstance(value, dict):
+        if too_long := next((key for key in value if len(key) > MAX_KEY), None):
+            where = f"{path}.{too_long}" if path else too_long
+            raise InputError(f"{where[:MAX_KEY]}... is a key of more than {MAX_KEY} characters.")
         yield from ((f"{path}.{key}" if path else key, inner) for key, inner in value.items())
     elif isinstance(value, list):
         yield from ((f"{path}[{i}]", inner) for i, inner in enumerate(value))

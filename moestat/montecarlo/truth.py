@@ -45,7 +45,13 @@ class Truth:
     drawn: str = ""
 
     def __post_init__(self) -> None:
-        self.model.holding(self.schema, raw_units(self.schema))
+        schema = self.schema
+        if schema.gate_features != schema.features:
+            raise InputError(
+                f"gate and experts see the same covariates; these parameters are for {len(schema.gate_features)} of the "
+                f"gate and {len(schema.features)} of the experts."
+            )
+        self.model.holding(schema, raw_units(schema))
         if self.noise_sd is None:
             self.model.gate.check_density()
         elif self.model.expert.categorical or self.model.expert.discrete:
@@ -59,7 +65,7 @@ class Truth:
     @property
     def n_features(self) -> int:
         """Number of covariates."""
-        return max(len(self.schema.features), len(self.schema.gate_features))
+        return len(self.schema.features)
 
     @property
     def words(self) -> str:

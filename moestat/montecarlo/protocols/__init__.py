@@ -6,7 +6,7 @@ from moestat.errors import InputError
 from moestat.montecarlo.protocols.base import End, Protocol, Task
 from moestat.montecarlo.protocols.mle import MLE
 from moestat.montecarlo.protocols.published import Published
-from moestat.montecarlo.reading import Table
+from moestat.montecarlo.reading import Table, at
 
 #: Protocols by their kind in a study file; users add their own classes.
 PROTOCOLS: dict[str, type[Protocol]] = {"mle": MLE, "published": Published}
@@ -25,7 +25,8 @@ def read_protocols(tables: list[Table]) -> tuple[Protocol, ...]:
         fits = table.texts("fits") if table.has("fits") else None
         if fits == ():
             raise InputError(f"{table.at('fits')} names no model; leave it out for all of them.")
-        found.append(PROTOCOLS[kind].read(table, name, fits))
+        with at(table.path):
+            found.append(PROTOCOLS[kind].read(table, name, fits))
         table.done()
     return tuple(found)
 

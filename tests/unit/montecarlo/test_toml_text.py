@@ -187,6 +187,7 @@ HOSTILE = {
     "huge hexadecimal number": (TEXT.replace("seed = 7", "seed = 0x" + "f" * 4000), "^study.seed.*64 bits"),
     "huge exponent": (TEXT.replace("sd = 1.0", "sd = 1e999999"), r"^covariates.sd.*got inf"),
     "date": (TEXT.replace("seed = 7", "seed = 2026-01-01"), "^study.seed.*date"),
+    "long key": (TEXT.replace("n_starts", "n_starts" * 100), r"^protocol\[0\].n_starts.* is a key of more"),
     "twice": (TEXT + "\n[study]\n", "twice"),
     "nothing": ("", "^study is missing"),
     "code for a gate": (TEXT.replace('gate = "softmax"', f'gate = "{CODE}"'), "^truth: gate"),

@@ -198,7 +198,7 @@ def complaint(text: str) -> str:
 PLACE = re.compile(
     r"(study|truth|covariates|design|fit|protocol|record|verdict|prediction)(\[\d+\])?([.: ]|$)"
     r"|line \d+ |this is no TOML|a study has at most|.* is not known; in a study|.* nested more than"
-    r"|[^ ]+ (must not be a date|is a whole number of more)",
+    r"|.* (must not be a date|is a whole number of more|is a key of more)",
     re.DOTALL,
 )
 
