@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -179,13 +179,17 @@ class Recorder:
         )
         labels = record.losses if fit.losses is None else fit.losses
         self._losses = tuple(Loss(label) for label in labels)
+        if fit.objective != "likelihood" and set(record.distances) & DISTANCES.keys():
+            raise InputError(
+                f"{fit.name!r} is a fit by {fit.objective}, which has no density; record.distances can be ['measure']."
+            )
         layout = fit.model.layout(truth.schema)
         self._check(layout.unpack(np.zeros(layout.size)))
 
     @cached_property
     def truth(self) -> MixingMeasure:
         """The true mixing measure."""
-        return mixing_measure(self._truth.model, self._truth.params, moments=self._moments)
+        return mixing_measure(self._truth.model, self._comparable(self._truth.params), moments=self._moments)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -218,7 +222,13 @@ class Recorder:
         return True
 
     def _measure(self, params: MoEParams) -> MixingMeasure:
-        return mixing_measure(self._fit.model, params)
+        return mixing_measure(self._fit.model, self._comparable(params))
+
+    def _comparable(self, params: MoEParams) -> MoEParams:
+        """Least squares know no variances: those of both measures are one."""
+        if self._fit.objective == "likelihood" or not hasattr(params.expert, "variances"):
+            return params
+        return replace(params, expert=replace(params.expert, variances=np.ones_like(params.expert.variances)))
 
     def _measured(self, params: MoEParams) -> Iterator[tuple[str, float]]:
         fitted = self._measure(params) if self._losses or MEASURE in self._record.distances else None

@@ -110,7 +110,7 @@ class Replications:
     def _task(self, fitted: FittedModel, protocol: Protocol, i: int) -> Task:
         study, batch = self._study, self._batch
         X, y = self._samples[i]
-        ends = {name: end.params for name, end in self._others(fitted, protocol, i).items()}
+        ends = self._others(fitted, protocol, i)
         purpose = ("fit", study.sample_digest(batch.n), batch.n, batch.replications[i], fitted.digest, protocol.digest)
         return Task(fitted, study.truth, study.truth.schema, X, y, ends, study.seed, purpose)
 
@@ -138,11 +138,7 @@ class Replications:
         """Numbers that an end does not know itself."""
         assert outcome.end is not None
         loglik = outcome.end.loglik
-        others = self._others(fitted, protocol, i).values()
-        found = {
-            "n_warnings": float(len(outcome.warned)),
-            "shortfall": max([0.0, *(end.loglik - loglik for end in others)]),
-        }
+        found = {"n_warnings": float(len(outcome.warned))}
         if (reference := self._study.reference) is not None:
             end = self._outcomes(reference[0], reference[1] or protocol)[i].end
             found[GAIN] = np.nan if end is None else loglik - end.loglik

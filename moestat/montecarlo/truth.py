@@ -48,7 +48,7 @@ class Truth:
         schema = self.schema
         if schema.gate_features != schema.features:
             raise InputError(
-                f"gate and experts see the same covariates; these parameters are for {len(schema.gate_features)} of the "
+                f"gate and experts see the same covariates; these parameters are for {len(schema.gate_features)} of "
                 f"gate and {len(schema.features)} of the experts."
             )
         self.model.holding(schema, raw_units(schema))

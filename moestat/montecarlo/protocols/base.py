@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,7 +37,7 @@ class Task:
     schema : Schema
     X : ndarray (n, d)
     y : ndarray (n,) or (n, m)
-    ends : mapping of str to MoEParams
+    ends : mapping of str to End
         Where the protocols of ``polish_from`` ended on the same data; those that failed are missing.
     seed, purpose
         From which `rng` and `seed_of` make their streams.
@@ -48,7 +48,7 @@ class Task:
     schema: Schema
     X: FloatArray
     y: FloatArray
-    ends: dict[str, MoEParams]
+    ends: Mapping[str, End]
     seed: int
     purpose: tuple[str | int, ...]
 
@@ -97,6 +97,8 @@ class End:
         Parameters on a bound of the parameter space.
     trusted : bool
         Whether it is a strict maximum, and no start went higher.
+    shortfall : float
+        By how much the log-likelihood lies below what it should not: the ends of other protocols, say.
     notes : tuple of str
         What else there is to say.
     """
@@ -111,6 +113,7 @@ class End:
     n_reached: int
     n_bounds: int
     trusted: bool
+    shortfall: float = 0.0
     notes: tuple[str, ...] = ()
 
 
