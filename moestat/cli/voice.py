@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
@@ -33,13 +33,7 @@ EXIT_CODES = (
     "foresee."
 )
 
-STUDY_EXIT_CODES = (
-    "Exit codes: 0 done, and of a run, that nothing is missing; 2 bad input, nothing was written; 3 done, but what was "
-    "replayed is not what the store has; 69 the workers or the cluster cannot be had; 74 the store cannot be written "
-    "to, is in use, or is damaged; 75 the time of --max-time was over before the study was; 130 interrupted. After 69, "
-    "74, 75 and 130 every finished replication is in the store, and the same command goes on from there. 1 an error "
-    "that moestat did not foresee."
-)
+Options = Sequence[tuple[str, str]]
 
 #: Words of the Python interface, and what to type instead.
 _OPTIONS = (
@@ -64,21 +58,12 @@ _OPTIONS = (
     (r": convert the column by \.astype\(\w+\)", ""),
     (r" See results\.certificate\.", ""),
     (r", or use the default solver\b", ", or leave --solver out"),
-    (r"^workers, scheduler and engine are three ways", "--workers and --scheduler are two ways"),
-    (r"^(workers|shard|scheduler) (must|needs)\b", r"--\1 \2"),
-    (r"\bcorrect scheduler\b", "correct --scheduler"),
-    (r"\b([Ww]ithout|Leave out) strict\b", r"\1 --strict"),
-    (r"^path: ", ""),
-    (r"^path must be a file", "a store is a file"),
-    (r"^sources must not name the target", "SHARD must not be the TARGET"),
-    (r"^cell must be\b", "CELL must be"),
-    (r"^replication must be\b", "REP must be"),
 )
 
 
-def in_options(text: str) -> str:
+def in_options(text: str, options: Options = _OPTIONS) -> str:
     """A message of the package in the words of the command line."""
-    for words, option in _OPTIONS:
+    for words, option in options:
         text = re.sub(words, option, text)
     return text
 
@@ -89,17 +74,20 @@ def tell(text: str) -> None:
 
 
 @contextmanager
-def speaking(quiet: bool = False, interrupted: str = "Nothing was written.") -> Iterator[None]:
+def speaking(
+    quiet: bool = False, interrupted: str = "Nothing was written.", options: Options = _OPTIONS
+) -> Iterator[None]:
     """Errors and warnings as lines on standard error, and the exit code that goes with them.
 
-    Each warning is told once, and not at all if ``quiet``; ``interrupted`` is what an interrupt leaves behind.
+    Each warning is told once, and not at all if ``quiet``; ``interrupted`` is what an interrupt leaves behind, and
+    ``options`` turns words of Python into those of the command.
     """
     told: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         if not quiet and str(message) not in told:
             told.add(str(message))
-            tell(f"Warning: {in_options(str(message))}")
+            tell(f"Warning: {in_options(str(message), options)}")
 
     try:
         with warnings.catch_warnings():
@@ -107,10 +95,10 @@ def speaking(quiet: bool = False, interrupted: str = "Nothing was written.") -> 
             warnings.showwarning = show
             yield
     except StoreError as error:
-        tell(f"Error: {in_options(str(error))}")
+        tell(f"Error: {in_options(str(error), options)}")
         raise typer.Exit(ExitCode.NOT_STORED) from None
     except MoestatError as error:
-        tell(f"Error: {in_options(str(error))}")
+        tell(f"Error: {in_options(str(error), options)}")
         raise typer.Exit(ExitCode.BAD_INPUT) from None
     except BrokenPipeError:  # whoever read the output has seen enough
         raise

@@ -9,7 +9,8 @@ import typer
 
 from moestat.cli.options import Overwrite, Quiet
 from moestat.cli.study.places import Place, StudyOrStore
-from moestat.cli.voice import speaking, tell
+from moestat.cli.study.voice import speaking
+from moestat.cli.voice import tell
 from moestat.errors import InputError
 
 ENDINGS = (".parquet", ".csv")

@@ -9,7 +9,7 @@ import typer
 
 from moestat.cli.options import of_run
 from moestat.cli.study.places import STUDY, Place, store_of
-from moestat.cli.voice import speaking
+from moestat.cli.study.voice import speaking
 
 Target = Annotated[
     Path,

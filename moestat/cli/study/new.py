@@ -11,7 +11,8 @@ import typer
 
 from moestat.cli.options import Overwrite, Quiet
 from moestat.cli.study.places import STUDY, as_typed
-from moestat.cli.voice import speaking, tell
+from moestat.cli.study.voice import speaking
+from moestat.cli.voice import tell
 from moestat.errors import InputError
 
 #: A name in a study file is cut beyond this.

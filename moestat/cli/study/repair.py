@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from moestat.cli.study.places import Place, StudyOrStore
-from moestat.cli.voice import speaking
+from moestat.cli.study.voice import speaking
 
 
 def command(path: StudyOrStore) -> None:

@@ -9,7 +9,8 @@ import typer
 
 from moestat.cli.options import Overwrite, of_output
 from moestat.cli.study.places import Place, StudyOrStore
-from moestat.cli.voice import ExitCode, speaking, tell
+from moestat.cli.study.voice import speaking
+from moestat.cli.voice import ExitCode, tell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,8 @@ import typer
 from moestat.cli.options import Quiet, of_output, of_run
 from moestat.cli.study.durations import seconds_of
 from moestat.cli.study.places import StudyFile, all_shards, as_typed, read_study, store_of
-from moestat.cli.voice import ExitCode, in_options, speaking, tell
+from moestat.cli.study.voice import in_options, speaking
+from moestat.cli.voice import ExitCode, tell
 
 if TYPE_CHECKING:
     from moestat.montecarlo import Run

@@ -11,7 +11,7 @@ import typer
 
 from moestat.cli.options import of_output
 from moestat.cli.study.places import Place, StudyOrStore, as_typed, shard_of
-from moestat.cli.voice import speaking
+from moestat.cli.study.voice import speaking
 
 if TYPE_CHECKING:
     from moestat.cli.study.standing import Count, Standing

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from moestat.cli.study.places import Place, StudyOrStore, as_typed
-from moestat.cli.voice import ExitCode, speaking, tell
+from moestat.cli.study.voice import speaking
+from moestat.cli.voice import ExitCode, tell
 
 
 def command(path: StudyOrStore) -> None:

@@ -13,7 +13,8 @@ import moestat
 from moestat.cli import app
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = ("fit", "predict", "datasets", "demo", "warmup")
+COMMANDS = ("fit", "predict", "datasets", "demo", "warmup", "study")
+STUDY_COMMANDS = ("new", "run", "status", "export", "verify", "repair", "merge", "replay")
 
 
 def test_without_a_command_help_is_shown():
@@ -41,6 +42,19 @@ def test_every_command_has_help(command):
     assert command in result.output
 
 
+@pytest.mark.parametrize("command", STUDY_COMMANDS)
+def test_every_command_on_studies_has_help(command):
+    result = CliRunner().invoke(app, ["study", command, "--help"])
+    assert result.exit_code == 0
+    assert f"moestat study {command}" in result.output
+
+
+def test_the_help_of_a_run_states_its_exit_codes():
+    text = " ".join(CliRunner().invoke(app, ["study", "run", "--help"]).output.split())
+    assert all(f"{code} " in text for code in (0, 1, 2, 3, 69, 74, 75, 130))
+    assert "finished replications are in the store" in text
+
+
 @pytest.mark.parametrize("command", ["fit", "predict", "warmup"])
 def test_the_help_states_the_exit_codes(command):
     text = " ".join(CliRunner().invoke(app, [command, "--help"]).output.split())
@@ -58,6 +72,7 @@ def test_help_loads_no_heavy_library():
     code = (
         "import sys\nfrom typer.testing import CliRunner\nfrom moestat.cli import app\n"
         "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['study', 'run', '--help']).exit_code == 0\n"
         f"assert not set({heavy}) & set(sys.modules), sorted(set({heavy}) & set(sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
