@@ -10,8 +10,8 @@ EXIT_CODES = (
     "Exit codes: 0 done, and of a run, that nothing is missing; 2 bad input, nothing was written; 3 done, but what was "
     "replayed is not what the store has; 69 the workers or the cluster cannot be had; 74 the store cannot be read or "
     "written to, is in use, or is damaged; 75 the time of --max-time was over before the study was; 130 interrupted; 1 "
-    "an error that moestat did not foresee. After all but 0 and 2, finished replications are in the store, and the same "
-    "command goes on from there."
+    "an error that moestat did not foresee. After 69, 74, 75 and 130 finished replications are in the store, and the "
+    "same command goes on from there."
 )
 
 #: Words of the Python interface, and what to type instead. Those of a study file stay: its keys are Python's words.
