@@ -40,4 +40,4 @@ def command(
             store.export(out)
             rows = sum(sum(counts.values()) for counts in store.counts().values())
         if not quiet:
-            tell(f"Written: {out}, {rows} rows")
+            tell(f"Written: {out}, {rows:,} rows")

@@ -34,6 +34,5 @@ def command(target: Target, shards: Shards, strict: Strict = False) -> None:
 
         store = store_of(target) if target.suffix == STUDY else target
         merged = merge(store, shards, strict=strict)
-        typer.echo(
-            f"{merged.added} rows added to {store}, {merged.repeated} were there already. {standing(Place(store)).left}"
-        )
+        typer.echo(f"{merged.added:,} rows added to {store}, {merged.repeated:,} were there already.")
+        typer.echo(standing(Place(store)).left)

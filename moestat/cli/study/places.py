@@ -35,7 +35,9 @@ def read_study(path: Path) -> Study:
     from moestat.montecarlo import Study
 
     if path.suffix != STUDY:
-        raise InputError(f"STUDY must be a study file that ends in {STUDY}; got {str(path)!r}.")
+        raise InputError(
+            f"STUDY must be a study file that ends in {STUDY}; got {str(path)!r}. A store is named by --store."
+        )
     return Study.from_toml(path)
 
 

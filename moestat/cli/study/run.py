@@ -58,9 +58,12 @@ def command(
         from moestat.montecarlo.engine import Shard
 
         part = None if shard is None else Shard.parse(shard)
+        declared, path = read_study(study), store or store_of(study, part)
+        if not quiet:
+            tell(f"{declared.name}: {len(declared.cells)} cells, {declared.design.replications:,} replications, {path}")
         found = run(
-            read_study(study),
-            store or store_of(study, part),
+            declared,
+            path,
             workers=workers,
             scheduler=scheduler,
             shard=part,

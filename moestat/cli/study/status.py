@@ -53,16 +53,28 @@ def _lines(found: Standing, place: Place) -> Iterator[str]:
     yield ""
     for text, n in found.versions.items():
         yield f"{n:,} rows computed with {', '.join(f'{key} {value}' for key, value in json.loads(text).items())}"
-    if found.unknown:
-        yield f"{len(found.unknown)} cells of the store are not in the study any more; they stay, and nothing is added."
+    yield from _unknown(found)
     if found.digest:
         yield f"Digest of the results: {found.digest}"
     yield _next(found, place)
 
 
+def _unknown(found: Standing) -> Iterator[str]:
+    """About cells that the study does not have: taken out of it, or changed in it."""
+    own = {cell.label for cell, _ in found.cells if cell not in found.unknown}
+    changed = sum(cell.label in own for cell in found.unknown)
+    if changed:
+        yield (
+            f"{changed} cells of the store are others in the study now: a run will list the differences, and refuse. "
+            "Undo the change, or name a new store by --store."
+        )
+    if len(found.unknown) > changed:
+        yield f"{len(found.unknown) - changed} cells of the store are not in the study any more; they stay as they are."
+
+
 def _entries(count: Count) -> tuple[str, ...]:
-    done = str(count.done) if count.planned is None else f"{count.done}/{count.planned}"
-    return (done, str(count.ok), str(count.error), str(count.crashed), str(count.trusted))
+    done = f"{count.done:,}" if count.planned is None else f"{count.done:,}/{count.planned:,}"
+    return (done, *(f"{n:,}" for n in (count.ok, count.error, count.crashed, count.trusted)))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

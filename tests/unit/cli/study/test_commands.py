@@ -42,7 +42,7 @@ def test_a_run_says_what_it_did(finished):
     folder, run = finished
     assert f"8 rows added in 0 s. {folder / 'tiny.db'} holds 8: 8 ok, 0 with an error, 0 crashed." in run.out
     assert f"Nothing is missing. Next: moestat study status {folder / 'tiny.toml'}" in run.out
-    assert "8 of 8 rows (100 %)" in run.err
+    assert run.err.startswith(f"tiny: 2 cells, 4 replications, {folder / 'tiny.db'}\n8 of 8 rows (100 %)")
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.db", "tiny.toml"]
 
 
@@ -81,7 +81,7 @@ def test_shards_merged_are_the_whole(study, tmp_path):
     run = moestat("study", "merge", study, *shards)
     assert (run.code, run.out) == (
         0,
-        f"8 rows added to {tmp_path / 'tiny.db'}, 0 were there already. Nothing is missing.\n",
+        f"8 rows added to {tmp_path / 'tiny.db'}, 0 were there already.\nNothing is missing.\n",
     )
     assert digest(tmp_path / "tiny.db") == digest(tmp_path / "whole.db")
 
@@ -92,6 +92,16 @@ def test_no_time_is_a_code_of_its_own(study, tmp_path):
     again = f"moestat study run {study} --max-time 0.000001 --store {tmp_path / 'short.db'}"
     assert f"8 rows are missing (the time was over). To go on: {again}" in run.out
     assert "0/4" in moestat("study", "status", tmp_path / "short.db").out
+
+
+def test_versions_that_differ_are_told_or_refused(study, monkeypatch):
+    monkeypatch.setattr("moestat.montecarlo.running.versions", lambda: '{"moestat": "0"}')
+    run = moestat("study", "run", study)
+    assert run.code == 0
+    assert f"Warning: {study.with_suffix('.db')} has results of other versions" in run.err
+    run = moestat("study", "run", study, "--strict")
+    assert run.code == 74
+    assert "without --strict they are added all the same" in run.err
 
 
 @pytest.mark.parametrize(
@@ -107,7 +117,7 @@ def test_no_time_is_a_code_of_its_own(study, tmp_path):
 )
 def test_options_that_are_wrong_leave_no_file(tmp_path, words, said):
     path = written(tmp_path / "tiny.toml")
-    assert said in refused("study", "run", path, *words)
+    assert said in refused("study", "run", path, "--quiet", *words)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -147,8 +157,17 @@ def test_a_changed_cell_is_refused(study):
     assert moestat("study", "run", study).code == 2
     assert digest(study.with_suffix(".db")) == before
     status = moestat("study", "status", study)
-    assert "2 cells of the store are not in the study any more" in status.out
+    assert "2 cells of the store are others in the study now" in status.out
     assert "8 rows are missing." in status.out
+
+
+def test_a_cell_that_was_taken_out_stays(study):
+    written(study, TINY.replace("n = [60, 120]", "n = 120"))
+    status = moestat("study", "status", study)
+    assert "1 cells of the store are not in the study any more; they stay as they are." in status.out
+    assert "Nothing is missing." in status.out
+    assert "0 rows added" in moestat("study", "run", study).out
+    assert rows(study.with_suffix(".db")) == 8
 
 
 def test_nobody_at_the_scheduler(tmp_path, monkeypatch):
