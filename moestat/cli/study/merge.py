@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from moestat.cli.options import of_run
-from moestat.cli.study.places import STUDY, Place, store_of
+from moestat.cli.study.places import STUDY, Place, store_of, with_ending
 from moestat.cli.study.voice import speaking
 
 Target = Annotated[
@@ -32,7 +32,8 @@ def command(target: Target, shards: Shards, strict: Strict = False) -> None:
         from moestat.cli.study.standing import standing
         from moestat.montecarlo import merge
 
-        store = store_of(target) if target.suffix == STUDY else target
+        path = with_ending(target)
+        store = store_of(path) if path.suffix == STUDY else path
         merged = merge(store, shards, strict=strict)
         typer.echo(f"{merged.added:,} rows added to {store}, {merged.repeated:,} were there already.")
         typer.echo(standing(Place(store)).left)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from moestat.cli.options import Overwrite, Quiet
-from moestat.cli.study.places import STUDY, as_typed
+from moestat.cli.study.places import STUDY, as_typed, with_ending
 from moestat.cli.study.voice import speaking
 from moestat.cli.voice import tell
 from moestat.errors import InputError
@@ -33,7 +33,7 @@ def command(
     with speaking(quiet):
         from moestat.cli.tables import check_free
 
-        file = path if path.suffix else path.with_suffix(STUDY)
+        file = with_ending(path)
         if file.suffix != STUDY:
             raise InputError(f"STUDY must end in {STUDY}; got {str(path)!r}.")
         check_free(file, overwrite, "STUDY")

@@ -30,10 +30,16 @@ StudyOrStore = Annotated[
 ]
 
 
+def with_ending(path: Path) -> Path:
+    """A study file may be named without its ending, as `moestat study new` is told it."""
+    return path if path.suffix or path.exists() else path.with_suffix(STUDY)
+
+
 def read_study(path: Path) -> Study:
     """The study of a study file."""
     from moestat.montecarlo import Study
 
+    path = with_ending(path)
     if path.suffix != STUDY:
         raise InputError(
             f"STUDY must be a study file that ends in {STUDY}; got {str(path)!r}. A store is named by --store."
@@ -83,12 +89,15 @@ class Place:
     @staticmethod
     def of(path: Path) -> Place:
         """What an argument STUDY|STORE stands for; its store exists."""
+        path = with_ending(path)
         if path.suffix != STUDY:
             return Place(path)
         found = Place(store_of(path), path)
-        if path.is_file() and not found.store.exists():
+        if found.store.exists():
+            return found
+        if path.is_file():
             raise InputError(f"{path} has no store {str(found.store)!r} yet. {_way_to(found)}")
-        return found
+        raise InputError(f"there is no study file {str(path)!r}, and no store {found.store.name!r} beside it.")
 
     def study(self) -> Study:
         """The study of the file; else the one that the store was filled by.

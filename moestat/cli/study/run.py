@@ -85,14 +85,17 @@ def _words(given: Mapping[str, object]) -> Iterator[object]:
 
 @contextmanager
 def _engine_speaking() -> Iterator[None]:
-    """Workers that cannot be had are no bad input: the same command may do tomorrow."""
-    from moestat.montecarlo.engine import EngineError
+    """Neither is bad input: workers that cannot be had may be had tomorrow, and what goes wrong in them is a bug."""
+    from moestat.montecarlo.engine import EngineError, WorkError
 
     try:
         yield
     except EngineError as error:
         tell(f"Error: {in_options(str(error))}")
         raise typer.Exit(ExitCode.UNAVAILABLE) from None
+    except WorkError as error:
+        tell(f"Error: {error}\n{error.trace}".rstrip())
+        raise typer.Exit(ExitCode.BUG) from None
 
 
 def _code(found: Run) -> ExitCode:

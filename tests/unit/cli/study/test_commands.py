@@ -143,6 +143,7 @@ def test_files_that_are_not_there(tmp_path):
     assert "Write one with `moestat study new nothing.toml`" in refused("study", "run", nothing)
     assert "must be a study file that ends in .toml" in refused("study", "run", tmp_path / "nothing.db")
     for command in ("status", "verify", "repair"):
+        assert f"there is no study file '{nothing}', and no store" in refused("study", command, nothing)
         assert "there is no store" in refused("study", command, tmp_path / "nothing.db")
     path = written(tmp_path / "tiny.toml")
     assert f"has no store '{tmp_path / 'tiny.db'}' yet. Make one: moestat study run {path}" in refused(
@@ -171,11 +172,22 @@ def test_a_cell_that_was_taken_out_stays(study):
 
 
 def test_nobody_at_the_scheduler(tmp_path, monkeypatch):
-    monkeypatch.setattr("moestat.montecarlo.engine.cluster.PATIENCE", 0.2)
     monkeypatch.setattr("moestat.montecarlo.engine.cluster.Cluster.__init__.__kwdefaults__", {"patience": 0.2})
     run = moestat("study", "run", written(tmp_path / "tiny.toml"), "--scheduler", "tcp://127.0.0.1:1")
     assert run.code == 69, run
     assert "or correct --scheduler" in run.err
+
+
+def test_a_bug_in_a_worker_is_no_bad_input(tmp_path, monkeypatch):
+    def broken(self, batch):
+        raise RuntimeError("of the test")
+
+    monkeypatch.setattr("moestat.montecarlo.replication.Work.__call__", broken)
+    run = moestat("study", "run", written(tmp_path / "tiny.toml"))
+    assert run.code == 1
+    assert "Error: the work went wrong in the batch of n=" in run.err
+    assert "RuntimeError: of the test" in run.err
+    assert "in broken" in run.err
 
 
 def test_a_store_in_use_and_a_folder_that_is_no_place(study, tmp_path):
@@ -185,6 +197,12 @@ def test_a_store_in_use_and_a_folder_that_is_no_place(study, tmp_path):
         assert "one writer at a time" in run.err
         assert "8/8" in moestat("study", "status", study).out  # readers do not mind
     assert moestat("study", "run", study, "--store", tmp_path / "no" / "folder.db").code == 74
+
+
+def test_a_study_by_its_name_alone(study):
+    name = study.with_suffix("")
+    assert "0 rows added" in moestat("study", "run", name).out
+    assert "8/8" in moestat("study", "status", name).out
 
 
 # --------------------------------------------------------------------------------------- status
