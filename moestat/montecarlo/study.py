@@ -292,7 +292,6 @@ class Study:
     def _check_fits(self) -> None:
         for i, fitted in enumerate(self.fits):
             with at(f"fit[{i}]"):
-                fitted.check(self.truth.schema)
                 if fitted.model.n_experts > self.design.n[0]:
                     raise InputError(
                         f"n_experts={fitted.model.n_experts} are more than the {self.design.n[0]} rows of the smallest "
@@ -302,6 +301,7 @@ class Study:
                     raise InputError(
                         f"{fitted.name!r} and the truth must describe the same kind of response: classes, or numbers."
                     )
+                fitted.check(self.truth.schema)
         for i, protocol in enumerate(self.protocols):
             for fitted in self.fits:
                 if protocol.applies_to(fitted):

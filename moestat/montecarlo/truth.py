@@ -49,7 +49,7 @@ class Truth:
         if schema.gate_features != schema.features:
             raise InputError(
                 f"gate and experts see the same covariates; these parameters are for {len(schema.gate_features)} of "
-                f"gate and {len(schema.features)} of the experts."
+                f"the gate and {len(schema.features)} of the experts."
             )
         self.model.holding(schema, raw_units(schema))
         if self.noise_sd is None:
