@@ -28,7 +28,7 @@ def command(
 
     moestat study new rates.toml
 
-    It can be run as it stands, in about ten seconds.
+    It can be run as it stands, in about ten seconds, and a minute more in a new installation, which compiles kernels.
     """
     with speaking(quiet):
         from moestat.cli.tables import check_free

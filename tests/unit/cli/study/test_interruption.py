@@ -62,3 +62,17 @@ def test_killed_and_resumed(tmp_path, uninterrupted):
     path = written(tmp_path / "long.toml", LONG)
     assert stopped(path, signal.SIGKILL)[0] == -signal.SIGKILL
     assert resumed(path) == uninterrupted
+
+
+def test_an_interrupt_before_the_first_row(tmp_path, monkeypatch):
+    def stop(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Study, "from_toml", stop)
+    path = written(tmp_path / "long.toml", LONG)
+    early = moestat("study", "run", path, "--workers", 2)
+    assert early.code == 130
+    assert (
+        early.err == f"Interrupted. What was finished is in the store. To go on: moestat study run {path} --workers 2\n"
+    )
+    assert list(tmp_path.iterdir()) == [path]
