@@ -54,10 +54,13 @@ def command(
     again = as_typed("run", study, *_words(given))
     with speaking(quiet, f"What was finished is in the store. To go on: {again}"), _engine_speaking():
         seconds = None if max_time is None else seconds_of(max_time, "--max-time")
+        from moestat.kernels.compile import kept_in
         from moestat.montecarlo import run
         from moestat.montecarlo.engine import Shard
 
         part = None if shard is None else Shard.parse(shard)
+        if not (quiet or kept_in().exists()):
+            tell("Kernels are compiled first, once for this installation: a minute or two.")
         declared, path = read_study(study), store or store_of(study, part)
         if not quiet:
             tell(f"{declared.name}: {len(declared.cells)} cells, {declared.design.replications:,} replications, {path}")
