@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moestat.errors import InputError
+from moestat.montecarlo.reading import whole
 from moestat.montecarlo.replication import Replications, sample
 from moestat.montecarlo.rows import Batch, Cell, Row
 from moestat.montecarlo.store import Store
@@ -69,10 +70,7 @@ def replay(study: Study, label: str, replication: int, store: str | Path | None 
         When the study has no such cell or replication.
     """
     cell = cell_named(study, label)
-    if isinstance(replication, bool) or not 0 <= replication < study.design.replications:
-        raise InputError(
-            f"replication must be a whole number from 0 to {study.design.replications - 1}; got {replication!r}."
-        )
+    replication = whole(replication, "replication", 0, study.design.replications - 1)
     again = Replications(study, Batch(cell.n, (replication,), (cell.digest,)))
     (row,), _ = again.rows(cell)
     X, y = sample(study, cell.n, replication)

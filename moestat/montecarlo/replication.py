@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -152,7 +153,7 @@ def _run_all(protocol: Protocol, tasks: Sequence[Task]) -> list[Outcome]:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             ends = protocol.fit_many(tasks)
-        if not said:
+        if not said and len(ends) == len(tasks) and all(isinstance(end, End) for end in ends):
             seconds = (perf_counter() - start) / len(tasks)
             return [Outcome(end, None, (), seconds) for end in ends]
     except Exception:
@@ -166,11 +167,18 @@ def _run_one(protocol: Protocol, task: Task) -> Outcome:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            end = protocol.fit(task)
+            end = _checked(protocol.fit(task))
         except Exception as raised:
             error = _told(raised)
     warned = tuple(dict.fromkeys(f"{w.category.__name__}: {_lasting(str(w.message))}" for w in said))
     return Outcome(end, error, warned[:MOST_KINDS], perf_counter() - start)
+
+
+def _checked(end: Any) -> End:
+    """What a protocol of a user's own gives back may be no end."""
+    if not isinstance(end, End):
+        raise TypeError(f"a protocol gives back an End; got {type(end).__name__}")
+    return end
 
 
 def _told(error: Exception) -> dict[str, str]:
