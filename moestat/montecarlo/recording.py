@@ -30,6 +30,7 @@ from moestat.theory import (
     total_variation,
     voronoi_loss,
 )
+from moestat.theory.kinds import check_alike
 from moestat.theory.options import Options
 from moestat.typing import FloatArray
 
@@ -209,6 +210,8 @@ class Recorder:
 
     # ------------------------------------------------------------------------------- the parts
     def _check(self, params: MoEParams) -> None:
+        if self._losses or MEASURE in self._record.distances:
+            check_alike(self._measure(params), self.truth)
         self._aligned = self._record.estimates and self._can_be_aligned(params)
         self._names = [name for name, _ in self._measured(params)]
 

@@ -77,7 +77,7 @@ IMPOSSIBLE = {
     ),
     "a loss of another gate": (
         [K3, NO_TRUTH, (BOUNDS, ""), ("tries = 2", 'tries = 2\nfits = ["K2"]')],
-        r"^fit\[0\]: ",
+        r"^fit\[0\]: .*Fit a model with the gate",
     ),
     "another kind of response": (
         [("n_experts = 3\n" + BOUNDS, 'n_experts = 3\nexpert = "multinomial"')],
