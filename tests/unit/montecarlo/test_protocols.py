@@ -151,7 +151,7 @@ def test_a_recipe_stops_where_its_rule_says(rule, setting):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         by_hand = ms.fit(fit.model, fit.rows(task.X, task.y, task.schema), start=start, solver=solver)
-    assert end.loglik == pytest.approx(by_hand.loglik, rel=1e-9)
+    assert end.loglik == pytest.approx(by_hand.certificate.loglik, rel=1e-9)
     assert end.n_iter == len(by_hand.trace) - 1
     assert end.n_starts == 1
 
