@@ -53,7 +53,7 @@ def test_the_estimate_is_never_below_a_recipe_and_the_truth(name, n_experts):
     for number in range(8 if name == "gaussian" else 3):
         task = task_of(fit, truth, 200, number)
         other = recipe.fit(task)
-        end = estimate.fit(task_of(fit, truth, 200, number, published=other.params))
+        end = estimate.fit(task_of(fit, truth, 200, number, published=other))
         assert end.loglik >= loglik_of(truth.model, truth.params, task) - SAME * abs(end.loglik)
         assert end.loglik >= other.loglik - SAME * abs(other.loglik) or not other.status.trusted
         assert end.loglik == pytest.approx(loglik_of(fit.model, end.params, task), rel=1e-10)
@@ -66,7 +66,7 @@ def test_within_bounds_too_where_the_ends_lie_inside(n_experts):
     layout, (low, high) = fit.model.layout(truth.schema), fit.prepared(truth.schema).box
     for number in range(6):
         other = recipe.fit(task_of(fit, truth, 150, number))
-        task = task_of(fit, truth, 150, number, published=other.params)
+        task = task_of(fit, truth, 150, number, published=other)
         end = estimate.fit(task)
         assert end.loglik >= other.loglik - SAME * abs(other.loglik)
         assert end.loglik >= loglik_of(truth.model, truth.params, task)
