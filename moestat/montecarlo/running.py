@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moestat.errors import InputError, StoreError, VersionsWarning, warn
+from moestat.errors import InputError, VersionsWarning, warn
 from moestat.montecarlo.engine import Cluster, Engine, Outcome, Plan, Processes, Serial, Shard, drive
 from moestat.montecarlo.platform import versions
 from moestat.montecarlo.replication import Work
@@ -151,5 +151,5 @@ def _check_versions(store: Store, strict: bool) -> None:
         "last bits from those that are added now"
     )
     if strict:
-        raise StoreError(f"{text}; without strict they are added all the same. To have one digest, begin a new store.")
+        raise InputError(f"{text}; without strict they are added all the same. To have one digest, begin a new store.")
     warn(f"{text}.", VersionsWarning)

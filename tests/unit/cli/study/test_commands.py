@@ -108,7 +108,7 @@ def test_versions_that_differ_are_told_or_refused(study, monkeypatch):
     assert run.code == 0
     assert f"Warning: {study.with_suffix('.db')} has results of other versions" in run.err
     run = moestat("study", "run", study, "--strict")
-    assert run.code == 74
+    assert run.code == 2
     assert "without --strict they are added all the same" in run.err
 
 
