@@ -42,7 +42,7 @@ def test_a_run_says_what_it_did(finished):
     folder, run = finished
     assert run.out.startswith("8 rows added in ")
     assert f" s. {folder / 'tiny.db'} holds 8: 8 ok, 0 with an error, 0 crashed.\n" in run.out
-    assert f"Nothing is missing. Next: moestat study status {folder / 'tiny.toml'}" in run.out
+    assert f"Nothing is missing. Next: moestat study report {folder / 'tiny.toml'}" in run.out
     assert run.err.startswith(f"tiny: 2 cells, 4 replications, {folder / 'tiny.db'}\n")
     assert "8 of 8 rows (100 %)" in run.err
     assert sorted(path.name for path in folder.iterdir()) == ["tiny.db", "tiny.toml"]
