@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from moestat.certificate import Status
 from moestat.montecarlo.rows import ERROR, OK, Cell
-from moestat.montecarlo.slopes import Measured
+from moestat.montecarlo.slopes import Measured, NoSlopeError
 from moestat.montecarlo.store import CellRows, Store
 from moestat.montecarlo.study import Study
 from moestat.typing import AnyArray, BoolArray, FloatArray
+
+#: Distances are rounded to no less than minus this.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +31,16 @@ class Group:
     cells : mapping of int to CellRows
         By sample size, ascending; those without rows are missing.
     planned : int
-        Replications of each size that the study asks for.
+        Replications of each size that the study asks for; more that the store has are left out.
+    joint : mapping of str to bytes
+        One digest for all rows of each cell, by the cell's.
     """
 
     fit: str
     protocol: str
     cells: Mapping[int, CellRows]
     planned: int
+    joint: Mapping[str, bytes]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -52,13 +58,37 @@ class Group:
         return {n: rows.numbers[:, at] for n, rows in self.cells.items()}
 
     def measured(self, column: str) -> Measured:
-        """The same with its replications, as slopes want it; rounding below zero is zero."""
-        values = {n: np.where(x < 0.0, 0.0, x) for n, x in self.values(column).items()}
+        """The same with its replications, as slopes want it; rounding below zero is zero.
+
+        Raises
+        ------
+        NoSlopeError
+            When the numbers have signs: slopes are of sizes.
+        """
+        values = {n: np.where((x < 0.0) & (x > -ROUNDING), 0.0, x) for n, x in self.values(column).items()}
+        if any((x < 0.0).any() for x in values.values()):
+            raise NoSlopeError(f"{column!r} has negative values: only errors, losses and distances have a slope.")
         return Measured(
             np.array(self.sizes, dtype=np.float64),
             tuple(values.values()),
             tuple(rows.replications for rows in self.cells.values()),
         )
+
+    def missing(self, column: str) -> tuple[int, int]:
+        """Replications without a value of a column, and all replications."""
+        values = self.values(column).values()
+        return sum(int(np.isnan(x).sum()) for x in values), sum(x.size for x in values)
+
+    @property
+    def n_failed(self) -> int:
+        """Replications without numbers."""
+        return sum(int((rows.outcomes != OK).sum()) for rows in self.cells.values())
+
+    @cached_property
+    def trusted(self) -> float:
+        """Share of the ends that are trusted, among those that there are."""
+        ends = np.concatenate([x[~np.isnan(x)] for x in self.values("trusted").values()])
+        return float(ends.mean()) if ends.size else float("nan")
 
     def configurations(self) -> dict[int, AnyArray]:
         """How many fitted atoms each true one has, largest first, as text (R,): ``2+1``."""
@@ -85,9 +115,27 @@ def groups(study: Study, store: Store) -> Iterator[Group]:
     held = {cell.digest for cell in store.cells()}
     for (fit, protocol), cells in _by_group(study).items():
         rows = {cell.n: store.rows(cell) for cell in cells if cell.digest in held}
-        found = {n: one for n, one in rows.items() if len(one.replications)}
+        joint = {one.cell.digest: one.joint for one in rows.values()}
+        planned = {n: _first(one, study.design.replications) for n, one in rows.items()}
+        found = {n: one for n, one in planned.items() if len(one.replications)}
         if found:
-            yield Group(fit, protocol, found, study.design.replications)
+            yield Group(fit, protocol, found, study.design.replications, joint)
+
+
+def _first(rows: CellRows, planned: int) -> CellRows:
+    """The replications that the study asks for; a store may have more, of an earlier text."""
+    if not len(rows.replications) or rows.replications[-1] < planned:
+        return rows
+    kept = rows.replications < planned
+    return replace(
+        rows,
+        replications=rows.replications[kept],
+        outcomes=rows.outcomes[kept],
+        statuses=rows.statuses[kept],
+        numbers=rows.numbers[kept],
+        words=tuple(word for word, keep in zip(rows.words, kept, strict=True) if keep),
+        digests=(),
+    )
 
 
 def _by_group(study: Study) -> dict[tuple[str, str], list[Cell]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,27 @@ from moestat.montecarlo.collecting import Group, groups
 from moestat.montecarlo.design import NESTED
 from moestat.montecarlo.predictions import Predicted, predicted
 from moestat.montecarlo.recording import DISTANCES, GAIN, MEASURE, Loss
-from moestat.montecarlo.slopes import Gain, NoSlopeError, Slope, Strata, Verdict, effective_slope, judge, strata
+from moestat.montecarlo.slopes import (
+    Gain,
+    Measured,
+    NoSlopeError,
+    Slope,
+    Strata,
+    Verdict,
+    effective_slope,
+    judge,
+    strata,
+)
 from moestat.montecarlo.store import Store
 from moestat.montecarlo.study import Study
+from moestat.typing import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: A verdict on a fit with fewer trusted ends than this says so.
+MOSTLY = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +48,14 @@ class Measurement:
     slope : Slope or None
         ``None`` where there is none; ``problem`` says why.
     verdict : Verdict or None
+    n_missing, n_rows : int
+        Replications without a value, and all.
+    trusted : float
+        Share of ends that are trusted.
     problem : str
+        Why there is no slope, or no verdict.
+    remarks : tuple of str
+        What a verdict has to be read with.
     """
 
     fit: str
@@ -42,7 +64,11 @@ class Measurement:
     predicted: Predicted
     slope: Slope | None
     verdict: Verdict | None
+    n_missing: int
+    n_rows: int
+    trusted: float
     problem: str = ""
+    remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, one line of a table."""
@@ -64,8 +90,10 @@ class Measurement:
             "predicted": "" if rate is None else str(rate),
             "bound": self.predicted.bound,
             "source": self.predicted.source,
-            "verdict": self.problem and "none" if verdict is None else verdict.name,
-            "sentence": self.problem if verdict is None else verdict.sentence,
+            "missing": self.n_missing,
+            "trusted": self.trusted,
+            "verdict": "none" if verdict is None else verdict.name,
+            "sentence": self.problem if verdict is None else " ".join([verdict.sentence, *self.remarks]),
         }
 
 
@@ -175,20 +203,47 @@ def strata_of(study: Study, group: Group, measure: str, options: Options) -> Str
 
 
 def _measurement(study: Study, group: Group, measure: str, options: Options, gain: Gain | None) -> Measurement:
-    theory = predicted(study, group.fit, measure)
+    theory = predicted(study, group.fit, group.protocol, measure)
+    n_missing, n_rows = group.missing(measure)
+    bare = Measurement(group.fit, group.protocol, measure, theory, None, None, n_missing, n_rows, group.trusted)
     try:
-        slope = effective_slope(group.measured(measure), **_settings(study, options))
+        measured = group.measured(measure)
+        slope = effective_slope(measured, **_settings(study, options))
     except NoSlopeError as error:
-        return Measurement(group.fit, group.protocol, measure, theory, None, None, str(error))
-    verdict = judge(
-        slope,
-        theory.rate,
-        bound=theory.bound,
-        margin=study.margin,
-        identified=theory.identified,
-        gain=gain,
-    )
-    return Measurement(group.fit, group.protocol, measure, theory, slope, verdict)
+        return replace(bare, problem=str(error))
+
+    def ruled(of: Slope) -> Verdict:
+        return judge(of, theory.rate, bound=theory.bound, margin=study.margin, identified=theory.identified, gain=gain)
+
+    verdict, remarks = ruled(slope), _remarks(theory, group.trusted)
+    if n_missing and n_missing == group.n_failed:  # other gaps are of cells that a fit does not have
+        worst = [effective_slope(one, **_settings(study, options)) for one in _worst_cases(measured)]
+        ends = " or ".join(f"{one.slope:.3f} ({ruled(one).name})" for one in worst)
+        said = f"{n_missing} of {n_rows} replications have no value; were all zero or the largest, it is {ends}."
+        if any(ruled(one).ruling is not verdict.ruling for one in worst):
+            return replace(bare, slope=slope, problem=f"missing values decide it. {verdict.sentence} {said}")
+        remarks = (*remarks, said)
+    return replace(bare, slope=slope, verdict=verdict, remarks=remarks)
+
+
+def _remarks(theory: Predicted, trusted: float) -> tuple[str, ...]:
+    """What a verdict has to be read with."""
+    found = [f"{theory.note[0].upper()}{theory.note[1:]}."] if theory.note else []
+    if trusted < MOSTLY:
+        found.append(f"Only {trusted:.0%} of the ends are trusted maxima.")
+    if theory.rate is None and theory.source:
+        found.append(f"{theory.source[0].upper()}{theory.source[1:]}.")
+    return tuple(found)
+
+
+def _worst_cases(measured: Measured) -> list[Measured]:
+    """With all that is missing at zero, and at the largest value of its size."""
+
+    def filled(of_missing: Callable[[FloatArray], float]) -> Measured:
+        values = tuple(np.where(np.isnan(x), of_missing(x), x) for x in measured.values)
+        return Measured(measured.sizes, values, measured.replications)
+
+    return [filled(lambda x: 0.0), filled(lambda x: float(np.nanmax(x, initial=0.0)))]
 
 
 def _settings(study: Study, options: Options) -> dict[str, Any]:

@@ -279,6 +279,15 @@ class Study:
         if any(protocol.name in self._behind(name) for name in protocol.polish_from if name != TRUTH):
             raise InputError(f"{path}.polish_from leads back to {protocol.name!r} itself. Break the circle.")
 
+    def _check_others(self, protocol: Protocol, fitted: FittedModel) -> None:
+        """A protocol whose end is a start must be one for the same model."""
+        for name in protocol.polish_from:
+            if name != TRUTH and not self.protocol(name).applies_to(fitted):
+                raise InputError(
+                    f"polish_from names {name!r}, which is not for {fitted.name!r}. Name the models of both with "
+                    "fits = [...]."
+                )
+
     def _behind(self, name: str, seen: frozenset[str] = frozenset()) -> frozenset[str]:
         """Protocols that one needs before it can start, itself among them."""
         if name in seen:
@@ -307,6 +316,7 @@ class Study:
                 if protocol.applies_to(fitted):
                     with at(f"protocol[{i}]"):
                         protocol.check(fitted, self.truth, self.design.n)
+                        self._check_others(protocol, fitted)
         self._check_measures()
 
     def _check_measures(self) -> None:

@@ -40,7 +40,8 @@ class MLE(Protocol):
         higher one, as in `moestat.fit`.
     screen_from : int
         From so many rows on, starts made from the data first climb on ``screen_rows`` of them, and the ``finish``
-        best different ends go on to all rows. 0 never does.
+        best different ends go on to all rows; starts that agree are then counted among these. 0 never does. Models
+        without a compiled form are searched as `moestat.fit` does it, which screens from 100,000 rows on.
     screen_rows, finish : int
     fits : tuple of str, optional
         Names of the models it is for; all when left out.
@@ -131,9 +132,8 @@ class MLE(Protocol):
             return [self._compiled(prepared, [task])[0] for task in tasks]
         starts = np.array([[*(g.start for g in own), *more] for own, more in zip(given, made, strict=True)])
         ends = _climbed(prepared, tasks, starts)
-        n_starts = counts[0] - len(made[0]) + self.n_starts
         floors = [max((one.level for one in own), default=-np.inf) for own in given]
-        return [_end_of(prepared, ends, i, n_starts, task.n, floors[i]) for i, task in enumerate(tasks)]
+        return [_end_of(prepared, ends, i, counts[0], task.n, floors[i]) for i, task in enumerate(tasks)]
 
     # ------------------------------------------------------------------------------- the general way
     def _general(self, task: Task) -> End:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -12,9 +14,13 @@ from moestat.montecarlo.collecting import Group
 from moestat.montecarlo.measuring import Measurement
 from moestat.montecarlo.recording import GAIN
 from moestat.montecarlo.slopes import Strata
+from moestat.montecarlo.slopes.printing import in_words
 from moestat.montecarlo.study import Study
-from moestat.theory.rates import Rate
 from moestat.typing import FloatArray
+
+#: Reasons of failures that are shown of a cell, how long they may be, and numbers in them.
+REASONS, LONGEST = 5, 200
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
 
 #: What stands where there is no number.
 NOTHING = "–"
@@ -56,11 +62,6 @@ def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
-def in_words(rate: Rate) -> str:
-    """A rate as plain text."""
-    return str(rate).replace("{", "(").replace("}", ")")
-
-
 def with_error(value: float, error: float) -> str:
     """An estimate with its Monte Carlo standard error in parentheses."""
     return number(value) if not np.isfinite(error) else f"{number(value)} ({number(error, 2)})"
@@ -94,11 +95,10 @@ def failures_table(group: Group, measure: str) -> Table | None:
     """Why replications have no numbers, and how far the mean could move if they had any."""
     rows = []
     for n, values in group.values(measure).items():
-        for reason, count in group.failures[n].most_common():
-            low, high = worst_cases(values)
-            rows.append(
-                (group.fit, group.protocol, f"{n}", reason[:200], f"{count}", f"{number(low)} to {number(high)}")
-            )
+        bounds = " to ".join(number(one) for one in worst_cases(values))
+        for reason, count in _grouped(group.failures[n]):
+            rows.append((group.fit, group.protocol, f"{n}", reason, f"{count}", bounds))
+            bounds = ""
     if not rows:
         return None
     return Table(
@@ -107,6 +107,16 @@ def failures_table(group: Group, measure: str) -> Table | None:
         tuple(rows),
         f"Worst cases: all failures of a cell with a {measure} of zero, and all with the largest that was seen there.",
     )
+
+
+def _grouped(reasons: Counter[str]) -> list[tuple[str, int]]:
+    """The commonest reasons, messages that differ in their numbers taken together, and how many others there are."""
+    alike: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        alike[NUMBER.sub("#", reason)[:LONGEST]] += count
+    shown = alike.most_common(REASONS)
+    rest = alike.total() - sum(count for _, count in shown)
+    return [*shown, *([("others", rest)] if rest else [])]
 
 
 def worst_cases(values: FloatArray) -> tuple[float, float]:
@@ -120,10 +130,14 @@ def worst_cases(values: FloatArray) -> tuple[float, float]:
 
 
 # --------------------------------------------------------------------------------------- certificates
+#: Columns of every end point that certificates tell of.
+USED = ("trusted", "n_reached", "n_starts", "n_bounds", "shortfall", "n_warnings")
+
+
 def certificates_table(group: Group) -> Table:
     """Kinds of end points, starts that agree, and bounds that hold."""
     rows = []
-    columns = {name: group.values(name) for name in ("trusted", "n_reached", "n_starts", "n_bounds", "shortfall")}
+    columns = {name: group.values(name) for name in USED}
     for n in group.sizes:
         ok = group.ok(n)
         total = int(ok.sum())
@@ -140,15 +154,27 @@ def certificates_table(group: Group) -> Table:
                 f"{100 * agreeing:.0f}" if total else NOTHING,
                 share(float((own["n_bounds"] > 0).sum()), total),
                 number(float(own["shortfall"].max(initial=0.0)), 3),
+                f"{int((own['n_warnings'] > 0).sum())}",
             )
         )
     return Table(
         "Certificates",
-        ("fit", "protocol", "n", "end points", "trusted %", "starts agreeing %", "bounds active %", "shortfall"),
+        (
+            "fit",
+            "protocol",
+            "n",
+            "end points",
+            "trusted %",
+            "starts agreeing %",
+            "bounds active %",
+            "shortfall",
+            "warnings",
+        ),
         tuple(rows),
         "Trusted: a strict maximum, inside or on the bounds, and no start went higher. Starts agreeing: mean share of "
         "starts that ended at the reported likelihood. Shortfall: the most by which the likelihood lies below that of "
-        "another protocol that it starts from; above zero where that one left the bounds.",
+        "what it starts from, another protocol or the truth: above zero where that lies outside the bounds, or where a "
+        "spike is on the way. Warnings: replications with any.",
     )
 
 
@@ -241,8 +267,8 @@ def gains_table(group: Group) -> Table | None:
         "Gain of log-likelihood over the reference fit",
         ("fit", "protocol", "n", "10 %", "median", "90 %", "below 0.05, %"),
         tuple(rows),
-        "A fit with more experts that gains next to nothing is the reference fit with an expert written twice: its "
-        "slope says nothing about the larger model.",
+        "Below zero, the fit lies below the reference. A fit with more experts that gains next to nothing is "
+        "the reference fit with an expert written twice: its slope says nothing about the larger model.",
     )
 
 
@@ -261,10 +287,15 @@ def slopes_table(found: Sequence[Measurement], title: str, note: str = "") -> Ta
                 NOTHING if slope is None else f"[{slope.interval[0]:.3f}, {slope.interval[1]:.3f}]",
                 NOTHING if slope is None else f"{slope.window[0]:g} to {slope.window[1]:g}",
                 NOTHING if rate is None else f"{in_words(rate)}{' (bound)' if one.predicted.bound else ''}",
-                one.problem or NOTHING if one.verdict is None else one.verdict.name,
+                f"{one.n_missing} of {one.n_rows}",
+                number(100 * one.trusted, 3),
+                "none" if one.verdict is None else one.verdict.name,
             )
         )
-    head = ("fit", "protocol", "measure", "slope", "95 %", "window of n", "predicted", "verdict")
+    head = (
+        *("fit", "protocol", "measure", "slope", "95 %", "window of n", "predicted"),
+        *("without a value", "trusted %", "verdict"),
+    )
     return Table(title, head, tuple(rows), note)
 
 

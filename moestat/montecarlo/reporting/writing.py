@@ -24,6 +24,7 @@ from moestat.montecarlo.measuring import (
 from moestat.montecarlo.reporting import tables
 from moestat.montecarlo.reporting.figures import GainCurve, as_link, as_png, gain_figure, rate_figure
 from moestat.montecarlo.reporting.tables import Table, joined
+from moestat.montecarlo.slopes.printing import in_words
 from moestat.montecarlo.store import Store
 from moestat.montecarlo.study import Study
 
@@ -189,7 +190,7 @@ class Part:
             summands=tables.slopes_table(summands, "Slopes of summands and deviations", SUMMANDS) if summands else None,
             strata=tables.strata_table(group, names[0], strata_of(study, group, names[0], options)) if names else None,
             gain=None if gain_of(study, group) is None else GainCurve.of(group),
-            joint={rows.cell.digest: rows.joint for rows in group.cells.values()},
+            joint=group.joint,
         )
 
 
@@ -222,7 +223,7 @@ def _sources(main: Sequence[Measurement]) -> list[str]:
     found: dict[str, None] = {}
     for one in main:
         if one.predicted.source:
-            rate = "no rate" if one.predicted.rate is None else tables.in_words(one.predicted.rate)
+            rate = "no rate" if one.predicted.rate is None else in_words(one.predicted.rate)
             found.setdefault(f"Predicted: {one.fit}, {one.measure}: {rate}; {one.predicted.source}")
     return list(found)
 
@@ -239,7 +240,9 @@ def _pictures(main: Sequence[Measurement], parts: Sequence[Part]) -> Iterator[Pi
 
 
 def _said(one: Measurement) -> str:
-    return f"no slope: {one.problem}" if one.verdict is None else str(one.verdict)
+    if one.verdict is None:
+        return f"no verdict: {one.problem}"
+    return " ".join([str(one.verdict), *one.remarks])
 
 
 def _performance(parts: Sequence[Part]) -> Section:

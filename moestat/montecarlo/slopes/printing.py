@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moestat.montecarlo.slopes.summaries import summary
+from moestat.theory.rates import Rate
 
 if TYPE_CHECKING:
     from moestat.montecarlo.slopes.slope import Slope
+
+
+def in_words(rate: Rate) -> str:
+    """A rate as plain text, its factor of log n included: ``n^(-1/2) (log n)^(1/2)``."""
+    text = str(rate).replace("{", "(").replace("}", ")")
+    factor = rate.log_power and rate.exponent is not None and not rate.words
+    return f"{text} (log n)^({rate.log_power})" if factor else text
 
 
 def where(slope: Slope) -> str:

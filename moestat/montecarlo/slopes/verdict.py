@@ -16,7 +16,7 @@ import numpy as np
 from moestat.errors import InputError
 from moestat.montecarlo.slopes.curvature import Curvature
 from moestat.montecarlo.slopes.gain import STILL, Gain
-from moestat.montecarlo.slopes.printing import bracket, where
+from moestat.montecarlo.slopes.printing import bracket, in_words, where
 from moestat.montecarlo.slopes.slope import Slope
 from moestat.montecarlo.slopes.weighted import STRAY_LEVEL
 from moestat.theory.rates import Rate
@@ -27,6 +27,9 @@ INSIDE_LEVEL, OUTSIDE_LEVEL = 0.90, 0.95
 BENT_LEVEL, SCATTER_LEVEL = 0.05, 0.01
 #: Fewer sizes, or a shorter window, show no slope worth a verdict.
 MIN_SIZES, MIN_DECADES = 5, 1.5
+
+#: A median gain below this is no rounding, and no step that was left out: the fit lies below its reference.
+FAR_BELOW = -1.0
 
 
 class Ruling(Enum):
@@ -176,7 +179,8 @@ class _Case:
     @property
     def band_words(self) -> str:
         factor = " with and without its factor of log n" if self.rate and self.rate.log_power else ""
-        return f"{bracket(self.band)}, the slopes of {_plain(self.rate)} there{factor}, ±{self.margin:g}"
+        rate = "" if self.rate is None else in_words(self.rate)
+        return f"{bracket(self.band)}, the slopes of {rate} there{factor}, ±{self.margin:g}"
 
     def distance(self, slope: float) -> float:
         """Of a slope from the predicted ones."""
@@ -196,11 +200,6 @@ class _Case:
         return abs(float(self.rate.log_power)) * (1 / log(low) - 1 / log(high))
 
 
-def _plain(rate: Rate | None) -> str:
-    """A rate without the braces of a formula."""
-    return str(rate).replace("{", "(").replace("}", ")")
-
-
 def _not_identified(case: _Case) -> _Finding | None:
     if case.identified:
         return None
@@ -213,7 +212,8 @@ def _did_not_move(case: _Case) -> _Finding | None:
         return None
     j = int(np.flatnonzero(still)[-1])
     at = f"at n={case.gain.sizes[j]:.12g}, {case.gain.still[j]:.0%} of the fits gain less than {STILL:g}"
-    words = f"{at} in log-likelihood over the reference fit (median {case.gain.medians[j]:.2g}): they are next to it"
+    placed = "next to it" if case.gain.medians[j] > FAR_BELOW else "below it"
+    words = f"{at} in log-likelihood over the reference fit (median {case.gain.medians[j]:.2g}): they are {placed}"
     return _Finding(Ruling.DID_NOT_MOVE, words)
 
 

@@ -168,6 +168,12 @@ def prepare_to_write(connection: sqlite3.Connection, journal: Journal) -> None:
     connection.execute("PRAGMA synchronous = FULL")
 
 
+def gather(connection: sqlite3.Connection) -> None:
+    """Bring what is written ahead into the file, as far as readers let us; both go on to be there."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
 def fold(connection: sqlite3.Connection) -> None:
     """Make one file of the store again, as far as readers let us; without it nothing is lost."""
     with suppress(sqlite3.Error):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from moestat.montecarlo.store.connection import (
     connect,
     connected,
     fold,
+    gather,
     guarded,
     prepare_to_write,
     transaction,
@@ -36,6 +38,11 @@ from moestat.typing import IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+#: How often what is written ahead is gathered into the one file: the file alone then lacks no more than so many seconds
+#: of a run that is killed.
+FOLD_SECONDS = 1.0
 
 
 class Store:
@@ -58,6 +65,7 @@ class Store:
         self._lock = lock
         self._turn = RLock()
         self._texts: Catalogue | None = None
+        self._fold_at = 0.0
 
     @classmethod
     def create(cls, path: str | Path, study: str, cells: Iterable[Cell], *, journal: Journal = "auto") -> Store:
@@ -213,6 +221,10 @@ class Store:
         """
         with self._transaction(write=True):
             writing.write_batch(self._connection, self._catalogue(), finished, ended)
+        if monotonic() >= self._fold_at:
+            with self._turn:
+                gather(self._connection)
+            self._fold_at = monotonic() + FOLD_SECONDS
 
     def lacks(self, row: Row) -> bool:
         """Whether there is no row yet of this replication of its cell."""

@@ -87,3 +87,19 @@ def test_a_study_survives_a_hundred_kills(tmp_path, workers, kills):
         texts = [found.export(tmp_path / f"{i}.csv").read_bytes() for i, found in enumerate((one, other))]
     assert texts[0] == texts[1]
     assert resumed.digest() == alone.digest()
+
+
+def test_the_store_alone_goes_on_elsewhere(tmp_path):
+    file, store = tmp_path / "killed.toml", tmp_path / "killed.db"
+    file.write_text(STUDY.format(replications=200))
+    process = begin(file, store, 1)
+    wait_for_rows(store, 40)
+    time.sleep(2.0)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "killed.db").write_bytes(store.read_bytes())  # not what was written ahead
+    assert rows_in(elsewhere / "killed.db") > 0.3 * rows_in(store)
+    study = mc.Study.from_toml(file)
+    assert mc.run(study, elsewhere / "killed.db").digest() == mc.run(study, store).digest()
