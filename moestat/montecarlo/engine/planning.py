@@ -53,6 +53,7 @@ class Plan:
             raise InputError(f"seconds must be positive, the time that a batch should take; got {seconds!r}.")
         self._seconds = seconds
         self._queues = _queues(wanted, shard)
+        self._learned = 0
 
     @property
     def rows(self) -> int:
@@ -82,12 +83,16 @@ class Plan:
         queue = self._queues[batch.n, batch.cells]
         queue.done += len(batch.replications)
         if seconds is not None:
+            self._learned += 1
             queue.learn(len(batch.replications), seconds)
 
     def seconds_left(self, workers: int) -> float | None:
-        """How long so many workers need for what is not delivered; None as long as nothing is known of that."""
+        """How long so many workers need for what is not delivered; None as long as little is known of that.
+
+        The first batch of a process compiles or loads kernels, and tells nothing of the others.
+        """
         work = self._work_left()
-        return None if work is None else work / max(workers, 1)
+        return None if work is None or self._learned <= max(workers, 1) else work / max(workers, 1)
 
     def _count(self, queue: _Queue, workers: int) -> int:
         cost, left = queue.cost, self._work_left()
