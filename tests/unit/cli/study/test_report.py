@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 
 import numpy as np
@@ -12,7 +13,10 @@ from typer.testing import CliRunner
 from moestat import montecarlo as mc
 from moestat.cli import app
 from moestat.errors import InputError
+from moestat.montecarlo.collecting import groups
+from moestat.montecarlo.measuring import Options, measurements
 from moestat.montecarlo.rows import ERROR, OK, Finished, Row
+from moestat.montecarlo.slopes import NoSlopeError
 
 STUDY = """
 [study]
@@ -146,3 +150,45 @@ def test_reports_refuse_what_they_cannot_do(written, tmp_path):
         pass
     with pytest.raises(InputError, match="no rows of the study"):
         mc.report(study, tmp_path / "empty.db", tmp_path / "page.html")
+
+
+def test_only_sizes_have_slopes(written):
+    study, _, store = written
+    with mc.Store.open(store, read_only=True) as found:
+        group = next(groups(study, found))
+    signed = replace(group, cells={n: replace(rows, numbers=-rows.numbers) for n, rows in group.cells.items()})
+    with pytest.raises(NoSlopeError, match="negative values"):
+        signed.measured("voronoi")
+
+
+def test_what_is_missing_stands_beside_the_verdict(written):
+    study, _, store = written
+    table = mc.slope_table(study, store).set_index(["fit", "measure"])
+    assert table.loc[("K2", "voronoi"), "missing"] == 0
+    assert table.loc[("K3", "voronoi"), "missing"] == 24
+    assert "24 of 240 replications have no value" in table.loc[("K3", "voronoi"), "sentence"]
+
+
+def test_no_verdict_where_missing_values_decide_it(written):
+    study, _, store = written
+    with mc.Store.open(store, read_only=True) as found:
+        group = next(one for one in groups(study, found) if one.fit == "K2")
+
+    def censored(n, rows):
+        """Two thirds of the largest samples are lost."""
+        lost = rows.replications % 3 > 0 if n >= 800 else np.zeros(len(rows.replications), dtype=bool)
+        numbers = np.where(lost[:, None], np.nan, rows.numbers)
+        return replace(rows, numbers=numbers, outcomes=np.where(lost, ERROR, OK))
+
+    partly = replace(group, cells={n: censored(n, rows) for n, rows in group.cells.items()})
+    (one,) = measurements(study, partly, Options(), ["voronoi"])
+    assert one.verdict is None
+    assert one.problem.startswith("missing values decide it")
+
+
+def test_replications_beyond_the_plan_are_left_out(written, tmp_path):
+    _, _, store = written
+    fewer = mc.Study.from_text(STUDY.replace("replications = 40", "replications = 15"))
+    assert set(mc.slope_table(fewer, store).replications) <= {13, 14, 15}
+    text = mc.report(fewer, store, tmp_path / "page.md").files[0].read_text(encoding="utf-8")
+    assert {row[3] for row in numbers_of(text, "hellinger") if row[0] == "K2"} == {"15"}

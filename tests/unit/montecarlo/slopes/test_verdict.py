@@ -187,3 +187,15 @@ def test_the_bootstrap_is_judged_by_its_own_interval():
     measured = Measured(SIZES, tuple(n**-0.5 * rng.lognormal(size=50) for n in SIZES))
     slope = effective_slope(measured, interval="bootstrap")
     assert judge(slope, HALF).interval == slope.interval_at(0.95)
+
+
+@pytest.mark.parametrize(("gain", "words"), [(0.01, "they are next to it"), (-400.0, "they are below it")])
+def test_where_a_fit_lies_that_gained_nothing(gain, words):
+    verdict = judge(slope_of(0.5), HALF, gain=Gain.of({n: np.full(20, gain) for n in SIZES}))
+    assert verdict.ruling is Ruling.DID_NOT_MOVE
+    assert verdict.sentence.endswith(f"{words}.")
+
+
+def test_the_factor_of_log_n_is_told():
+    verdict = judge(slope_of(0.5), Rate(Fraction(1, 2), Fraction(3)), bound=True)
+    assert "n^(-1/2) (log n)^(3)" in verdict.sentence
