@@ -128,7 +128,7 @@ def test_screening_climbs_on_a_part_first():
     full = MLE(n_starts=6, screen_from=0).fit(task)
     screened = MLE(n_starts=6, screen_from=1000, screen_rows=500, finish=2).fit(task)
     assert screened.loglik == pytest.approx(full.loglik, rel=SAME)
-    assert screened.n_starts == full.n_starts == 6
+    assert (screened.n_starts, full.n_starts) == (2, 6)  # those that were followed to their end on all rows
     assert screened.n_reached <= 2
 
 

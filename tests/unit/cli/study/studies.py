@@ -32,7 +32,9 @@ n_starts = 2
 """
 
 #: The same, and so long that it can be interrupted.
-LONG = TINY.replace("n = [60, 120]", "n = [400, 800]").replace("replications = 4", "replications = 160")
+#: A study that takes some seconds, and its rows.
+LONG_ROWS = 960
+LONG = TINY.replace("n = [60, 120]", "n = [400, 800]").replace("replications = 4", "replications = 480")
 
 
 def written(path: Path, text: str = TINY) -> Path:

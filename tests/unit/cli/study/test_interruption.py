@@ -12,7 +12,7 @@ import pytest
 
 from moestat.montecarlo import Study, run
 from tests.unit.cli.runs import moestat
-from tests.unit.cli.study.studies import LONG, digest, rows, written
+from tests.unit.cli.study.studies import LONG, LONG_ROWS, digest, rows, written
 
 ROOT = Path(__file__).parents[4]
 
@@ -40,10 +40,10 @@ def stopped(path, by):
 
 def resumed(path):
     done = rows(path.with_suffix(".db"))
-    assert 0 < done < 320
+    assert 0 < done < LONG_ROWS
     finished = moestat("study", "run", path)
     assert finished.code == 0, finished
-    assert f"{320 - done} rows added" in finished.out
+    assert f"{LONG_ROWS - done} rows added" in finished.out
     return digest(path.with_suffix(".db"))
 
 
@@ -53,7 +53,7 @@ def test_stopped_and_resumed(tmp_path, uninterrupted, by):
     code, out, err = stopped(path, by)
     assert code == 130, (out, err)
     assert "Stopping" in err
-    left = 320 - rows(path.with_suffix(".db"))
+    left = LONG_ROWS - rows(path.with_suffix(".db"))
     assert f"{left} rows are missing (interrupted). To go on: moestat study run {path}" in out
     assert resumed(path) == uninterrupted
 
