@@ -230,7 +230,7 @@ def _remarks(theory: Predicted, trusted: float) -> tuple[str, ...]:
     """What a verdict has to be read with."""
     found = [f"{theory.note[0].upper()}{theory.note[1:]}."] if theory.note else []
     if trusted < MOSTLY:
-        found.append(f"Only {trusted:.0%} of the ends are trusted maxima.")
+        found.append(f"{trusted:.0%} of the ends are trusted maxima.")
     if theory.rate is None and theory.source:
         found.append(f"{theory.source[0].upper()}{theory.source[1:]}.")
     return tuple(found)
