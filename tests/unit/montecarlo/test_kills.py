@@ -50,8 +50,8 @@ def begin(study, store, workers):
 
 
 def wait_for_rows(store, more_than):
-    """Until a run adds rows, or half a minute."""
-    for _ in range(150):
+    """Until a run adds rows, or four minutes: the first one on a machine compiles."""
+    for _ in range(1200):
         if rows_in(store) > more_than:
             return
         time.sleep(0.2)
