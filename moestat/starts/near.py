@@ -104,14 +104,15 @@ class NearTruth:
         return drawn
 
     def _noise(self, layout: Layout, n_rows: float) -> FloatArray:
+        if not isinstance(self.sd, Mapping):
+            return np.full(layout.size, self.sd * n_rows**-self.exponent)
         out = np.zeros(layout.size)
-        by_field = self.sd if isinstance(self.sd, Mapping) else dict.fromkeys(("gate", "expert"), self.sd)
         known = {name for path, _, _ in layout.leaves() for name in _beginnings(path)}
-        unknown = sorted(set(by_field) - known)
+        unknown = sorted(set(self.sd) - known)
         if unknown:
             raise InputError(f"sd names the unknown fields {unknown}; known are {sorted(known)}.")
         for path, slot, start in layout.leaves():
-            named = [by_field[name] for name in _beginnings(path) if name in by_field]
+            named = [self.sd[name] for name in _beginnings(path) if name in self.sd]
             out[start : start + slot.size] = named[-1] if named else 0.0
         return np.asarray(out * n_rows**-self.exponent)
 

@@ -487,3 +487,10 @@ def test_a_fit_can_start_near_the_truth_and_from_data_as_well():
     results = ms.fit(rows.model, rows.X, rows.y, start=starts, n_starts=2)
     assert list(results.starts.family) == ["given"] * 3 + list(FAMILIES)[:2]
     assert results.certificate.trusted
+
+
+def test_noise_of_one_size_needs_no_parameters_of_the_gate():
+    model = ms.MixtureOfExperts(gate="constant(weights=[0.3, 0.7])", n_experts=2)
+    truth = model.params(gate={}, expert={"intercepts": [1.0, -1.0], "slopes": [[1.0], [0.0]], "variances": [1.0, 1.0]})
+    drawn = NearTruth(sd=0.1, exponent=0.0).draw(model, truth, 100, np.random.default_rng(0))
+    assert 0.0 < np.abs(drawn.expert.intercepts - truth.expert.intercepts).max() < 0.5
